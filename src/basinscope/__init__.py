@@ -1,0 +1,83 @@
+"""See why neural networks generalise: loss landscapes, basin radii and volumes around good and bad minima.
+
+The names below are the public door. They load when first used, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from basinscope._version import __version__
+
+if TYPE_CHECKING:
+    from basinscope.data.samples import Samples
+    from basinscope.landscape.directions import gaussian
+    from basinscope.landscape.normalize import Normalization
+    from basinscope.landscape.objective import CleanLoss, PointObjective
+    from basinscope.landscape.rescale import scale_last_layer
+    from basinscope.models.mlp import MLP
+    from basinscope.parameters import ParameterLayout, flatten, unflatten
+    from basinscope.probes.boundary import decision_boundary
+    from basinscope.probes.curvature import top_eigenvalue
+    from basinscope.probes.radius import basin_radius
+    from basinscope.probes.sharpness import sharpness
+    from basinscope.probes.slices import slice1d, slice2d
+    from basinscope.probes.volume import log_volume
+    from basinscope.training.ensemble import Member, StackTrainer
+    from basinscope.training.schedules import Schedule
+
+_HOMES = {
+    "CleanLoss": "landscape.objective",
+    "MLP": "models.mlp",
+    "Member": "training.ensemble",
+    "Normalization": "landscape.normalize",
+    "ParameterLayout": "parameters",
+    "PointObjective": "landscape.objective",
+    "Samples": "data.samples",
+    "Schedule": "training.schedules",
+    "StackTrainer": "training.ensemble",
+    "basin_radius": "probes.radius",
+    "decision_boundary": "probes.boundary",
+    "flatten": "parameters",
+    "gaussian": "landscape.directions",
+    "log_volume": "probes.volume",
+    "scale_last_layer": "landscape.rescale",
+    "sharpness": "probes.sharpness",
+    "slice1d": "probes.slices",
+    "slice2d": "probes.slices",
+    "top_eigenvalue": "probes.curvature",
+    "unflatten": "parameters",
+}
+
+__all__ = [
+    "CleanLoss",
+    "MLP",
+    "Member",
+    "Normalization",
+    "ParameterLayout",
+    "PointObjective",
+    "Samples",
+    "Schedule",
+    "StackTrainer",
+    "__version__",
+    "basin_radius",
+    "decision_boundary",
+    "flatten",
+    "gaussian",
+    "log_volume",
+    "scale_last_layer",
+    "sharpness",
+    "slice1d",
+    "slice2d",
+    "top_eigenvalue",
+    "unflatten",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'basinscope' has no attribute {name!r}")
+    return getattr(import_module(f"basinscope.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

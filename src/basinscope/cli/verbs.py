@@ -1,0 +1,237 @@
+"""What each verb of the command line does."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import inspect
+import re
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from basinscope.cli.progress import shown, spoken
+from basinscope.errors import InputError
+from basinscope.experiments import registry
+from basinscope.experiments.claims import Claim
+from basinscope.experiments.registry import Experiment
+from basinscope.experiments.settings import change, nearest
+from basinscope.runs import atomic, provenance
+from basinscope.runs.engine import run_tasks
+from basinscope.runs.store import RunFolder, find_runs, source_digest
+
+EXIT_CLAIM = 3
+
+
+def _chosen(names: Sequence[str]) -> list[str]:
+    """Resolve experiment names; `all` stands for every one."""
+    for name in names:
+        if name != "all" and name not in registry.NAMES:
+            raise InputError(nearest(name, (*registry.NAMES, "all"), "experiment"))
+    return list(registry.NAMES) if "all" in names else list(dict.fromkeys(names))
+
+
+def list_(options: argparse.Namespace) -> int:
+    """Name the experiments, or tell everything about some."""
+    if not options.names:
+        for name in registry.NAMES:
+            experiment = registry.load(name)
+            print(f"{name}: {experiment.summary}; presets {', '.join(experiment.presets)}")
+        return 0
+    for name in _chosen(options.names):
+        experiment = registry.load(name)
+        print(f"{name}: {experiment.summary}")
+        _print_fields(experiment)
+    return 0
+
+
+def _print_fields(experiment: Experiment) -> None:
+    presets = experiment.presets
+    config_type = type(next(iter(presets.values())))
+    # Field docstrings stand in the source, below each field.
+    told = dict(re.findall(r'^    (\w+):[^\n]*\n    """(.*?)"""', inspect.getsource(config_type), re.M | re.S))
+    for field in dataclasses.fields(config_type):
+        values = [f"{name} {getattr(config, field.name)}" for name, config in presets.items()]
+        default = values[0].split(" ", 1)[1] if len({v.split(" ", 1)[1] for v in values}) == 1 else ", ".join(values)
+        print(f"  {field.name}: {' '.join(told.get(field.name, '').split())} [{default}]")
+
+
+def _configure(name: str, options: argparse.Namespace) -> tuple[Experiment, Any, str]:
+    """Build an experiment's configuration: preset, then seeds, then single fields."""
+    experiment = registry.load(name)
+    if options.preset not in experiment.presets:
+        raise InputError(nearest(options.preset, experiment.presets, "preset"))
+    config = experiment.presets[options.preset]
+    config = dataclasses.replace(config, seed=options.seed, data_seed=options.data_seed)
+    changed = []
+    for setting in options.set:
+        target, field, text = _split_setting(setting)
+        if target == name:
+            config = change(config, name, field, text)
+            changed.append(f"{field}={text}")
+    label = options.preset if not changed else f"{options.preset}, changed: {', '.join(changed)}"
+    return experiment, config, label
+
+
+def _split_setting(setting: str) -> tuple[str, str, str]:
+    found = re.fullmatch(r"([\w-]+)\.(\w+)=(.*)", setting)
+    if not found:
+        raise InputError(f"--set {setting!r}: write NAME.FIELD=VALUE, for example swissroll.runs=4")
+    if found[1] not in registry.NAMES:
+        raise InputError(nearest(found[1], registry.NAMES, "experiment"))
+    return found[1], found[2], found[3]
+
+
+def _writable(out: Path) -> Path:
+    """Make the output folder, or say why it cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            return out
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot write there ({error.strerror})") from error
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run experiments, draw their figures, hold their claims, write the page."""
+    requests = [_configure(name, options) for name in _chosen(options.names)]
+    device = provenance.pick_device(options.device)
+    out = _writable(options.out)
+    claims: list[Claim] = []
+    for experiment, config, label in requests:
+        claims += _run_one(experiment, config, label, device, options)
+    from basinscope.report.page import write_page
+
+    print(f"page: {write_page(out)}")
+    return EXIT_CLAIM if options.strict and any(claim.holds is False for claim in claims) else 0
+
+
+def _run_one(
+    experiment: Experiment, config: Any, label: str, device: torch.device, options: argparse.Namespace
+) -> list[Claim]:
+    began = time.perf_counter()
+    source = source_digest(*experiment.source)
+    folder = RunFolder.create(options.out, experiment.name, dataclasses.asdict(config), source)
+    record = {"environment": provenance.environment(device), "reproducible": options.reproducible}
+    folder.write_json("provenance.json", folder.read_json("provenance.json") or record)
+    with shown(experiment.name) as progress:
+        tasks = experiment.tasks(config)
+        num_done = run_tasks(tasks, folder, progress, device=device, reproducible=options.reproducible)
+    _finish(folder, label, num_done)
+    claims = _publish(experiment, folder, config, label, options.out)
+    seconds = time.perf_counter() - began
+    print(f"{experiment.name}: {num_done} of {len(tasks)} tasks done now, in {spoken(seconds)}; run {folder.name}")
+    _print_claims(claims)
+    return claims
+
+
+def _finish(folder: RunFolder, label: str, num_done: int) -> None:
+    """Note times of all stages, and that the run is complete."""
+    stages = {
+        m["task"]: {"seconds": m["seconds"], "peak_memory_mib": m["peak_memory_mib"]} for m in folder.markers()
+    }
+    record = (folder.read_json("provenance.json") or {}) | {
+        "stages": stages,
+        "backend": folder.read_json("backend.json"),
+    }
+    folder.write_json("provenance.json", record)
+    if num_done or folder.read_json("finished.json") is None:
+        moment = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        folder.write_json("finished.json", {"finished": moment, "preset": label})
+
+
+def _publish(experiment: Experiment, folder: RunFolder, config: Any, label: str, out: Path) -> list[Claim]:
+    """Draw figures and write claims of a finished run into OUT/NAME."""
+    place = out / experiment.name
+    experiment.draw(folder, config, place)
+    claims = list(experiment.claims(folder, config, label))
+    atomic.write_json(place / "claims.json", [claim.to_json() for claim in claims])
+    # Last, so that the pointer never names a run whose figures are not there.
+    atomic.write_json(place / "run.json", {"run": folder.name})
+    return claims
+
+
+def _print_claims(claims: Sequence[Claim]) -> None:
+    words = {True: "holds", False: "DOES NOT HOLD"}
+    for claim in claims:
+        if claim.holds is not None:
+            print(f"  {words[claim.holds]}: {claim.claim}: {claim.measured:.4g} ({claim.target})")
+
+
+def status(options: argparse.Namespace) -> int:
+    """Show each run below the output folder."""
+    runs = find_runs(options.out, registry.NAMES)
+    if not runs:
+        print(f"no runs in {options.out}; basinscope run all starts them")
+    for folder in runs:
+        experiment, config = _stored(folder)
+        done = sum(folder.is_done(task.name) for task in experiment.tasks(config))
+        finished = folder.read_json("finished.json")
+        state = f"finished {finished['finished']}, preset {finished['preset']}" if finished else "unfinished"
+        print(f"{folder.name}: {done} of {len(experiment.tasks(config))} tasks, {state}")
+    return 0
+
+
+def _stored(folder: RunFolder) -> tuple[Experiment, Any]:
+    """Experiment and configuration of a run on disk."""
+    record = folder.read_json("config.json") or {}
+    experiment = registry.load(record["experiment"])
+    config_type = type(next(iter(experiment.presets.values())))
+    values = {key: tuple(v) if isinstance(v, list) else v for key, v in record["config"].items()}
+    try:
+        return experiment, config_type(**values)
+    except TypeError as error:
+        raise InputError(f"{folder.path}: was made by another release; run it again") from error
+
+
+def _last_finished(out: Path, name: str) -> RunFolder | None:
+    """The run whose figures stand in OUT/NAME, or else the one that finished last."""
+    pointer = RunFolder(out / name).read_json("run.json")
+    if pointer:
+        folder = RunFolder(out / "runs" / str(pointer["run"]))
+        if folder.read_json("finished.json"):
+            return folder
+    finished = [(f.read_json("finished.json"), f) for f in find_runs(out, [name])]
+    complete = [(record["finished"], folder.name, folder) for record, folder in finished if record]
+    return max(complete)[2] if complete else None
+
+
+def plot(options: argparse.Namespace) -> int:
+    """Draw figures and claims again from what is stored."""
+    drawn = 0
+    for name in _chosen(options.names or ["all"]):
+        folder = _last_finished(options.out, name)
+        if folder is None:
+            if options.names:
+                raise InputError(f"{name} has no finished run in {options.out}; basinscope run {name} makes one")
+            continue
+        experiment, config = _stored(folder)
+        label = (folder.read_json("finished.json") or {})["preset"]
+        _publish(experiment, folder, config, label, options.out)
+        print(f"{name}: figures and claims of {folder.name} in {options.out / name}")
+        drawn += 1
+    if not drawn:
+        raise InputError(f"no finished run in {options.out}; basinscope run all makes one")
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the page."""
+    from basinscope.report.page import write_page
+
+    print(f"page: {write_page(options.out)}")
+    return 0
+
+
+VERBS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "list": list_,
+    "run": run,
+    "status": status,
+    "plot": plot,
+    "report": report,
+}

@@ -1,0 +1,1 @@
+"""Labelled samples: one file a source."""

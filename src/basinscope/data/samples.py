@@ -1,0 +1,38 @@
+"""Labelled samples, and what can make more of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs and their class labels."""
+
+    inputs: Float[Tensor, "samples *features"]
+    """Coordinates, in the data's own units."""
+    labels: Int[Tensor, " samples"]
+    """Class indices from 0."""
+
+    def __post_init__(self) -> None:
+        assert len(self.inputs) == len(self.labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Samples:
+        """Copy to a device, inputs in `dtype`."""
+        return Samples(self.inputs.to(device, dtype), self.labels.to(device))
+
+
+class Sampler(Protocol):
+    """A distribution from which fresh labelled samples are drawn."""
+
+    def __call__(self, num: int, generator: torch.Generator) -> Samples:
+        """Draw `num` independent samples; the same generator state gives the same samples."""
+        ...

@@ -1,0 +1,13 @@
+"""What basinscope says when something is wrong: one line that tells what, where and what to do."""
+
+
+class InputError(ValueError):
+    """The user asked for something that cannot be: a bad value, a missing name, a device that is not there."""
+
+
+class TrainingDivergedError(RuntimeError):
+    """Networks whose loss became NaN or infinite; the message names each one and its step."""
+
+
+class DamagedResultError(RuntimeError):
+    """A stored file that does not match its recorded checksum, or that cannot be read."""

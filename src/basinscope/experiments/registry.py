@@ -1,0 +1,55 @@
+"""Every experiment by name: its presets, its tasks, and what becomes of its results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from basinscope.experiments.claims import Claim
+from basinscope.runs.engine import Task
+from basinscope.runs.store import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One experiment, as the command line sees it."""
+
+    name: str
+    summary: str
+    figures: tuple[str, ...]
+    """Stems of the figures it draws."""
+    presets: Mapping[str, Any]
+    """Frozen configurations by name."""
+    source: tuple[str, ...]
+    """Files beyond the computing rooms that the run's hash covers, as paths inside the package."""
+    tasks: Callable[[Any], Sequence[Task]]
+    claims: Callable[[RunFolder, Any, str], Sequence[Claim]]
+    """Run folder, configuration and preset -> claims."""
+    draw: Callable[[RunFolder, Any, Path], Sequence[Path]]
+    """Run folder, configuration and destination -> files drawn."""
+
+
+def _swissroll() -> Experiment:
+    from basinscope.experiments.swissroll import claims, collect, config, figures, tasks
+
+    return Experiment(
+        name="swissroll",
+        summary="good and bad minima on two spirals: boundaries, slices, basins (figures 3, 5 and 6)",
+        figures=figures.STEMS,
+        presets=config.PRESETS,
+        source=("experiments/swissroll/config.py", "experiments/swissroll/tasks.py"),
+        tasks=tasks.tasks,
+        claims=lambda folder, c, preset: claims.claims(collect.collect(folder, c), preset),
+        draw=lambda folder, c, out: figures.draw(collect.collect(folder, c), out),
+    )
+
+
+_EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {"swissroll": _swissroll}
+NAMES: tuple[str, ...] = tuple(_EXPERIMENTS)
+
+
+def load(name: str) -> Experiment:
+    """Import an experiment; nothing heavy is imported before it is asked for."""
+    return _EXPERIMENTS[name]()

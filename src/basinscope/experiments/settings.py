@@ -1,0 +1,66 @@
+"""Changing one field of a frozen configuration by name and text, as the command line does."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from basinscope.errors import InputError
+
+C = TypeVar("C")
+
+
+def nearest(word: str, known: Iterable[str], what: str) -> str:
+    """Say that a word is unknown, and which known ones come close."""
+    choices = list(known)
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(choices)}"
+    return f"no {what} {word!r}; {hint}"
+
+
+def change(config: C, name: str, field: str, text: str) -> C:
+    """Return a configuration with one field changed.
+
+    Args:
+        config: A frozen dataclass.
+        name: What messages call it.
+        field: The field's name.
+        text: Its new value: a number, a word, `none`, or numbers joined by commas for a tuple.
+
+    Raises:
+        InputError: There is no such field, the text is not of its type, or the value is out of range.
+    """
+    assert dataclasses.is_dataclass(config)
+    assert not isinstance(config, type)
+    hints = typing.get_type_hints(type(config))
+    if field not in hints:
+        raise InputError(nearest(field, hints, f"field {name}."))
+    return dataclasses.replace(config, **{field: _parse(text, hints[field], f"{name}.{field}")})
+
+
+def _parse(text: str, wanted: Any, where: str) -> Any:
+    origin, inner = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin in (typing.Union, types.UnionType):
+        if text.lower() == "none" and type(None) in inner:
+            return None
+        wanted = next(option for option in inner if option is not type(None))
+        return _parse(text, wanted, where)
+    if origin is tuple:
+        return tuple(_parse(part.strip(), inner[0], where) for part in text.strip("()").split(",") if part.strip())
+    if origin is typing.Literal:
+        if text not in inner:
+            raise InputError(f"{where} = {text!r}: choose from {', '.join(map(str, inner))}")
+        return text
+    if wanted is bool:
+        if text.lower() not in ("true", "false"):
+            raise InputError(f"{where} = {text!r}: give true or false")
+        return text.lower() == "true"
+    try:
+        return wanted(text.replace("_", "")) if wanted in (int, float) else wanted(text)
+    except ValueError as error:
+        kind = {"int": "a whole number", "float": "a number"}.get(wanted.__name__, wanted.__name__)
+        raise InputError(f"{where} = {text!r}: give {kind}") from error

@@ -1,0 +1,1 @@
+"""The swiss roll: figures 3, 5 (its half) and 6."""

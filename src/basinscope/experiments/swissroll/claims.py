@@ -1,0 +1,246 @@
+"""The paper's claims about the swiss roll, each beside the number that a run measured."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from basinscope.experiments.claims import Claim, span
+from basinscope.experiments.swissroll.collect import Measurements, Probed
+from basinscope.experiments.swissroll.tasks import FITTED, PANEL_GAPS
+
+COMPARED_LOSS = 0.01
+"""Largest clean loss in nats of a network that may be compared: ten times below the cutoff."""
+ABOVE_SHARE = 0.9
+
+
+def claims(found: Measurements, preset: str) -> list[Claim]:
+    """Hold every claim against what was measured."""
+    claim = partial(Claim, preset=preset, data=found.config.data)
+    return [*_figure3(found, claim), *_figure5(found, claim), *_figure6(found, claim)]
+
+
+def _figure3(found: Measurements, claim: partial[Claim]) -> list[Claim]:
+    config = found.config
+    rows = []
+    for net, poison, role in (
+        (found.good, config.poisons[0], "good net (run 0, natural)"),
+        (found.bad, config.poisons[-1], f"bad net (run 0, β = {config.poisons[-1]:g})"),
+    ):
+        level = found.level(poison)
+        target = f">= {config.good_target:g}" if net == found.good else f"<= {config.bad_target:g}"
+        both = (
+            ("train_accuracy", "accuracy on the training set", 1.0, "== 1"),
+            ("dense_accuracy", "accuracy on the dense test set", 1.0 if net == found.good else 0.07, target),
+        )
+        for name, words, published, wanted in both:
+            rows.append(
+                claim(
+                    figure="3-swissroll",
+                    claim=f"{role}: {words}",
+                    published=published,
+                    target=wanted,
+                    measured=found.of(name, net),
+                    unit="1",
+                    num=config.runs,
+                    spread=span(level[name].values.tolist()),
+                )
+            )
+    good, bad = (found.wide["loss"].sel(net=net).values for net in (found.good, found.bad))
+    low_inside = ~(good > config.cutoff)
+    share = float((bad[low_inside] > config.cutoff).mean()) if low_inside.any() else math.nan
+    rows.append(
+        claim(
+            figure="3-swissroll",
+            claim="2-D slice: the bad net exceeds the cutoff where the good net does not",
+            published=None,
+            target=f">= {ABOVE_SHARE:g}",
+            measured=share,
+            unit="1 (share of the grid points below the cutoff for the good net)",
+            num=int(low_inside.sum()),
+            spread=(share, share),
+        )
+    )
+    return rows
+
+
+def _correlation(found: Measurements, values: np.ndarray) -> float:
+    return float(spearmanr(found.nets["gap"].values, values).statistic)
+
+
+def _figure5(found: Measurements, claim: partial[Claim]) -> list[Claim]:
+    num = found.nets.sizes["net"]
+    losses = found.nets["clean_loss"].values
+    rows = [
+        claim(
+            figure="5-swissroll",
+            claim="largest clean loss among the compared networks",
+            published=None,
+            target=f"<= {COMPARED_LOSS:g}",
+            measured=float(losses.max()),
+            unit="nat",
+            num=num,
+            spread=span(losses.tolist()),
+        ),
+        _rank_claim(found, claim, losses, "the loss left at the minimum", "as trained", "", None),
+    ]
+    for probed, words in (
+        (found.natural, "as trained"),
+        (found.scaled, f"last layers scaled to clean loss {found.config.scaled_loss:g}"),
+    ):
+        sharp = probed.sharpness["sharpness"].values
+        size = probed.volume["mean_n_log_r"].values
+        rows += [
+            _rank_claim(found, claim, sharp, "sharpness", words, ">= 0.9", None),
+            _rank_claim(found, claim, size, "mean n·log r", words, "<= -0.9", None),
+            _rank_claim(found, claim, probed.volume["log_volume"].values, "the log-volume bound", words, "", None),
+            _rank_claim(found, claim, probed.sharpness["top_eigenvalue"].values, "top eigenvalue", words, "", None),
+            *_size_claims(found, claim, probed, words),
+        ]
+    rays = found.natural.radius
+    scanned = float(rays["num_scanned"].sum())
+    earlier = rays["num_earlier"].values / np.maximum(1, rays["num_scanned"].values)
+    rows.append(
+        claim(
+            figure="5-swissroll",
+            claim="share of finely scanned rays on which an earlier crossing had been stepped over",
+            published=None,
+            target="",
+            measured=float(rays["num_earlier"].sum()) / max(1.0, scanned),
+            unit="1",
+            num=int(scanned),
+            spread=span(earlier.tolist()),
+        )
+    )
+    return rows
+
+
+def _rank_claim(
+    found: Measurements,
+    claim: partial[Claim],
+    values: np.ndarray,
+    what: str,
+    words: str,
+    target: str,
+    published: float | None,
+) -> Claim:
+    """Spearman correlation of the gap with a number; the spread is its 95 % bootstrap interval over networks."""
+    gaps = found.nets["gap"].values
+    stream = np.random.default_rng(0)
+    drawn = stream.integers(len(gaps), size=(500, len(gaps)))
+    with np.errstate(invalid="ignore"):
+        again = [spearmanr(gaps[pick], values[pick]).statistic for pick in drawn if np.ptp(gaps[pick]) > 0]
+    low, high = np.nanpercentile(again, [2.5, 97.5])
+    return claim(
+        figure="5-swissroll",
+        claim=f"rank correlation of the gap with {what}, {words} (spread: 95 % bootstrap interval)",
+        published=published,
+        target=target,
+        measured=_correlation(found, values),
+        unit="1 (Spearman)",
+        num=len(gaps),
+        spread=(float(low), float(high)),
+    )
+
+
+def _size_claims(found: Measurements, claim: partial[Claim], probed: Probed, words: str) -> list[Claim]:
+    """How much larger and flatter good basins are than bad ones."""
+    config = found.config
+    good_nets, bad_nets = (found.level(p)["net"].values for p in (config.poisons[0], config.poisons[-1]))
+
+    def orders(name: str) -> tuple[float, tuple[float, float]]:
+        log10 = probed.volume[name] / math.log(10)
+        good, bad = log10.sel(net=good_nets).values, log10.sel(net=bad_nets).values
+        return float(good.mean() - bad.mean()), (float(good.min() - bad.max()), float(good.max() - bad.min()))
+
+    effective = probed.volume["effective_rays"].values
+    sharp = probed.sharpness["sharpness"]
+    good_sharp, bad_sharp = (sharp.sel(net=nets).values for nets in (good_nets, bad_nets))
+    radius = probed.median_radius
+    good_radius, bad_radius = (radius.sel(net=nets).values for nets in (good_nets, bad_nets))
+    steady, steady_span = orders("mean_n_log_r")
+    bound, bound_span = orders("log_volume")
+    both = len(good_nets) + len(bad_nets)
+    return [
+        claim(
+            figure="5-swissroll",
+            claim=f"good basins are larger than bad ones by thousands of orders of magnitude, mean n·log r, {words}",
+            published=None,
+            target=">= 1000",
+            measured=steady,
+            unit="orders of magnitude",
+            num=both,
+            spread=steady_span,
+        ),
+        claim(
+            figure="5-swissroll",
+            claim=f"the same by the paper's log-volume, a difference of lower bounds, {words}",
+            published=None,
+            target="",
+            measured=bound,
+            unit="orders of magnitude",
+            num=both,
+            spread=bound_span,
+        ),
+        claim(
+            figure="5-swissroll",
+            claim=f"effective rays of the log-volume, median over networks, {words}",
+            published=None,
+            target="",
+            measured=float(np.median(effective)),
+            unit="rays",
+            num=config.num_directions,
+            spread=span(effective.tolist()),
+        ),
+        claim(
+            figure="5-swissroll",
+            claim=f"median radius, good divided by bad, {words}",
+            published=None,
+            target="",
+            measured=float(np.median(good_radius) / np.median(bad_radius)),
+            unit="1 (ratio)",
+            num=both,
+            spread=(float(good_radius.min() / bad_radius.max()), float(good_radius.max() / bad_radius.min())),
+        ),
+        claim(
+            figure="5-swissroll",
+            claim=f"sharpness, bad divided by good, {words}",
+            published=None,
+            target="",
+            measured=float(np.median(bad_sharp) / np.median(good_sharp)),
+            unit="1 (ratio)",
+            num=both,
+            spread=(float(bad_sharp.min() / good_sharp.max()), float(bad_sharp.max() / good_sharp.min())),
+        ),
+    ]
+
+
+def _figure6(found: Measurements, claim: partial[Claim]) -> list[Claim]:
+    panels = found.nets.sel(net=found.panels)
+    train, gaps = panels["train_accuracy"].values, panels["gap"].values
+    offs = np.abs(gaps - np.array(PANEL_GAPS[: len(gaps)]))
+    return [
+        claim(
+            figure="6-swissroll",
+            claim="lowest training accuracy among the panels: all fit the training set",
+            published=None,
+            target=f">= {FITTED:g}",
+            measured=float(train.min()) if len(train) == len(PANEL_GAPS) else math.nan,
+            unit="1",
+            num=len(train),
+            spread=span(train.tolist()),
+        ),
+        claim(
+            figure="6-swissroll",
+            claim="largest distance of a panel's gap from the one it stands for",
+            published=None,
+            target="",
+            measured=float(offs.max()),
+            unit="1",
+            num=len(gaps),
+            spread=span(offs.tolist()),
+        ),
+    ]

@@ -1,0 +1,140 @@
+"""What the swiss-roll experiment can be asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from basinscope.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of the swiss-roll experiment; the defaults are the preset `quick`."""
+
+    seed: int = 0
+    """Moves starting weights, unseen samples and directions."""
+    data_seed: int | None = None
+    """Which draw of training points; none is the published one."""
+    runs: int = 10
+    """Networks trained for each poison factor."""
+    poisons: tuple[float, ...] = (0.0, 0.005, 0.02, 0.05, 0.1, 0.3)
+    """Poison factors β in rising order, first 0 for natural training; the last makes the bad net."""
+    steps: int = 12_000
+    """Steps for every poison factor but the largest."""
+    worst_steps: int = 48_000
+    """Steps for the largest poison factor."""
+    unseen_per_step: int = 400
+    """Fresh unseen samples in each poisoned step."""
+    learning_rate: float = 0.01
+    """Highest learning rate of Adam."""
+    decay: Literal["cosine", "tenfold"] = "cosine"
+    """Course of the learning rate."""
+    settle_ratio: float = 0.1
+    """β at the end of the course as a fraction of β before settling."""
+    settle_loss: float = 0.005
+    """Clean loss in nats at which a network that has done its steps stops."""
+    clip: float = 8.0
+    """Largest norm of one network's gradient."""
+    num_dense: int = 10_000
+    """Fresh points on which generalisation is measured."""
+    cutoff: float = 0.1
+    """Clean loss in nats that bounds a basin."""
+    num_directions: int = 3_000
+    """Random directions for radius and sharpness of each network."""
+    scaled_loss: float = 1e-3
+    """Clean loss in nats to which last layers are scaled for the second comparison."""
+    num_scanned: int = 30
+    """Directions of each network that are scanned finely for an earlier crossing."""
+    slice_extent: float = 0.3
+    """Half the side of the large slice, in filter norms."""
+    inset_extent: float = 0.03
+    """Half the side of the small slice, in filter norms."""
+    slice_resolution: int = 51
+    """Points along each side of a slice."""
+    boundary_resolution: int = 500
+    """Points along each side of a decision-boundary picture."""
+    good_target: float = 0.98
+    """Dense test accuracy that the good net should reach."""
+    bad_target: float = 0.16
+    """Dense test accuracy that the bad net should not exceed."""
+
+    def __post_init__(self) -> None:
+        at_least = {
+            "runs": 1,
+            "steps": 1,
+            "worst_steps": 1,
+            "unseen_per_step": 1,
+            "num_dense": 4_000,
+            "num_directions": 2,
+            "num_scanned": 0,
+            "slice_resolution": 3,
+            "boundary_resolution": 2,
+            "seed": 0,
+        }
+        for field, bound in at_least.items():
+            if getattr(self, field) < bound:
+                raise InputError(f"swissroll.{field} = {getattr(self, field)}: must be at least {bound}")
+        positive = ("learning_rate", "settle_loss", "clip", "cutoff", "scaled_loss", "slice_extent", "inset_extent")
+        for field in positive:
+            if not getattr(self, field) > 0:
+                raise InputError(f"swissroll.{field} = {getattr(self, field)}: must be above 0")
+        if not 0 < self.settle_ratio <= 1:
+            raise InputError(f"swissroll.settle_ratio = {self.settle_ratio}: must lie above 0 and at most at 1")
+        if self.data_seed is not None and not 0 <= self.data_seed < 2**32:
+            raise InputError(f"swissroll.data_seed = {self.data_seed}: must lie between 0 and 2³² − 1")
+        if self.scaled_loss >= self.cutoff:
+            raise InputError(f"swissroll.scaled_loss = {self.scaled_loss}: must be below the cutoff {self.cutoff}")
+        rising = all(a < b for a, b in zip(self.poisons, self.poisons[1:], strict=False))
+        if len(self.poisons) < 2 or self.poisons[0] != 0 or not rising:
+            raise InputError(f"swissroll.poisons = {self.poisons}: must rise from 0, with at least two factors")
+
+    @property
+    def data(self) -> str:
+        """What the training points are called in claims and titles."""
+        draw = "published draw" if self.data_seed is None else f"draw {self.data_seed}"
+        return f"swiss roll, {draw}"
+
+    def net_names(self) -> list[str]:
+        """Every network of the experiment, by poison factor and run."""
+        return [net_name(poison, run) for poison in self.poisons for run in range(self.runs)]
+
+    def steps_of(self, poison: float) -> int:
+        """Steps planned for a poison factor."""
+        return self.worst_steps if poison == self.poisons[-1] else self.steps
+
+
+def net_name(poison: float, run: int) -> str:
+    """Name a network by its poison factor and run."""
+    return f"beta{poison:g}-run{run}"
+
+
+_QUICK = Config()
+PRESETS = {
+    "smoke": replace(
+        _QUICK,
+        runs=2,
+        poisons=(0.0, 0.05, 0.3),
+        steps=600,
+        worst_steps=1_000,
+        unseen_per_step=100,
+        settle_loss=0.05,
+        num_dense=4_000,
+        num_directions=40,
+        num_scanned=5,
+        scaled_loss=0.01,
+        slice_resolution=11,
+        boundary_resolution=60,
+    ),
+    "quick": _QUICK,
+    "paper": replace(
+        _QUICK,
+        poisons=(0.0, 0.003, 0.006, 0.012, 0.025, 0.05, 0.1, 0.2, 0.4),
+        steps=800_000,
+        worst_steps=800_000,
+        unseen_per_step=200,
+        decay="tenfold",
+        num_scanned=100,
+        bad_target=0.08,
+    ),
+}

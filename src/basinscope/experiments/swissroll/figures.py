@@ -1,0 +1,141 @@
+"""The three figures that the swiss-roll experiment draws from stored results."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from mpl_toolkits.mplot3d import Axes3D
+from scipy.stats import spearmanr
+
+from basinscope.experiments.swissroll.collect import Measurements, Probed
+from basinscope.plots.boundary import plot_boundary
+from basinscope.plots.relation import plot_relation
+from basinscope.plots.style import BAD, GOOD, save, styled
+from basinscope.plots.surface import ZScale, heights, plot_surface
+from basinscope.runs import atomic
+
+STEMS = ("3-swissroll", "5-swissroll", "6-swissroll")
+FLOOR = 1e-5
+"""Loss in nats below which surfaces on a log scale are flat."""
+
+
+def draw(found: Measurements, out: Path) -> list[Path]:
+    """Draw figures 3, 5 and 6 into a folder and return the files."""
+    files: list[Path] = []
+    with styled():
+        for stem, figure in zip(STEMS, (_figure3(found), _figure5(found), _figure6(found)), strict=True):
+            files += save(figure, out / stem, atomic.write)
+            plt.close(figure)
+    return files
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _scores(found: Measurements, net: str) -> str:
+    train, dense = found.of("train_accuracy", net), found.of("dense_accuracy", net)
+    return f"train {_percent(train)}, test {_percent(dense)}"
+
+
+def _limits(found: Measurements, scale: ZScale) -> tuple[float, float]:
+    """One height scale for all four surfaces."""
+    drawn = np.concatenate([heights(s["loss"], scale, FLOOR).ravel() for s in (found.wide, found.inset)])
+    top = float(np.nanmax(drawn[np.isfinite(drawn)]))
+    return (0.0, top) if scale == "linear" else (math.log10(FLOOR), math.ceil(top))
+
+
+def _figure3(found: Measurements) -> Figure:
+    figure = plt.figure(figsize=(7.2, 10.2), layout="none")
+    figure.suptitle(f"Figure 3 · Good and bad minima of one network ({found.config.data})", y=0.985, fontsize=11)
+    columns = (
+        ("good", found.good, GOOD, "natural training"),
+        ("bad", found.bad, BAD, f"poison factor β = {found.config.poisons[-1]:g}"),
+    )
+    for k, (role, net, colour, how) in enumerate(columns):
+        axes = figure.add_axes((0.04 + 0.48 * k, 0.635, 0.44, 0.295))
+        plot_boundary(axes, found.boundary.sel(net=net), found.train)
+        axes.set_title(f"{role} minimum ({how})\n{_scores(found, net)}", color=colour)
+        if k == 0:
+            axes.legend(loc="upper left", handletextpad=0.1, borderpad=0.2, frameon=True, framealpha=0.85)
+        scales: tuple[ZScale, ...] = ("linear", "log")
+        for row, scale in enumerate(scales):
+            bottom = 0.315 - 0.305 * row
+            limits = _limits(found, scale)
+            wide = figure.add_axes((0.0 + 0.48 * k, bottom, 0.47, 0.30), projection="3d")
+            assert isinstance(wide, Axes3D)
+            plot_surface(wide, found.wide.sel(net=net), limits=limits, scale=scale, floor=FLOOR)
+            inset = figure.add_axes((0.315 + 0.48 * k, bottom + 0.195, 0.16, 0.11), projection="3d")
+            assert isinstance(inset, Axes3D)
+            plot_surface(inset, found.inset.sel(net=net), limits=limits, scale=scale, floor=FLOOR, small=True)
+            inset.patch.set_alpha(0)
+            inset.set_title(f"±{found.config.inset_extent:g}", fontsize=6.5, pad=-4)
+            figure.text(0.045 + 0.48 * k, bottom + 0.285, f"{role}, {scale} scale", color=colour, fontsize=8.5)
+    note = "Surfaces: the loss on the training set in the plane of two random, orthogonal, filter-normalised directions; one height scale in each row."
+    figure.text(0.5, 0.006, note, ha="center", fontsize=6.3, color="#555555")
+    return figure
+
+
+def _rank(found: Measurements, values: xr.DataArray) -> str:
+    return f"Spearman {spearmanr(found.nets['gap'].values, values.values).statistic:+.2f}"
+
+
+def _figure5(found: Measurements) -> Figure:
+    figure, rows = plt.subplots(2, 3, figsize=(9.6, 6.0), sharex=True)
+    config = found.config
+    figure.suptitle(
+        f"Figure 5 · The worse a minimum generalises, the sharper and the smaller its basin ({config.data})",
+        fontsize=11,
+    )
+    variants = (
+        (found.natural, "as trained", GOOD),
+        (found.scaled, f"last layers scaled to clean loss {config.scaled_loss:g}", BAD),
+    )
+    for axes_row, (probed, words, colour) in zip(rows, variants, strict=True):
+        sharp, size, volume = axes_row
+        _sharpness_panel(found, probed, sharp, colour)
+        size_values = probed.volume["mean_n_log_r"] / math.log(10)
+        plot_relation(size, found.nets["gap"], size_values, found.nets["poison"], colour=colour)
+        size.set_ylabel("mean n·log₁₀ r [orders of magnitude]")
+        bound = probed.volume["log_volume"] / math.log(10)
+        plot_relation(volume, found.nets["gap"], bound, found.nets["poison"], colour=colour)
+        volume.set_ylabel("log₁₀ volume, lower bound")
+        effective = float(probed.volume["effective_rays"].median())
+        volume.text(
+            0.03, 0.04, f"bound only: {effective:.1f} effective\nof {config.num_directions} rays (median)",
+            transform=volume.transAxes, fontsize=7.5, color="#555555",
+        )
+        for axes, values in ((sharp, probed.sharpness["sharpness"]), (size, size_values), (volume, bound)):
+            axes.set_title(f"{words}\n{_rank(found, values)}", fontsize=8.5)
+    for axes in rows[0]:
+        axes.set_xlabel("")
+    rows[0][0].legend(loc="lower right")
+    return figure
+
+
+def _sharpness_panel(found: Measurements, probed: Probed, axes: plt.Axes, colour: str) -> None:
+    axes.set_yscale("log")
+    band, line, dots = plot_relation(
+        axes, found.nets["gap"], probed.sharpness["sharpness"], found.nets["poison"], colour=colour
+    )
+    dots.set_label("one network")
+    line.set_label("mean of a poison factor's runs")
+    band.set_label("min–max")
+    axes.set_ylabel("sharpness, mean dᵀHd [nat]")
+
+
+def _figure6(found: Measurements) -> Figure:
+    count = len(found.panels)
+    figure, grid = plt.subplots(2, 3, figsize=(7.2, 5.35))
+    figure.suptitle(f"Figure 6 · The boundary breaks up as the gap grows ({found.config.data})", fontsize=11)
+    for axes, net in zip(grid.flat, found.panels, strict=False):
+        plot_boundary(axes, found.boundary.sel(net=net), found.train, size=4.0)
+        axes.set_title(f"gap {found.of('gap', net):.3f}\n{_scores(found, net)}", fontsize=8)
+    for axes in grid.flat[count:]:
+        axes.set_axis_off()
+    return figure

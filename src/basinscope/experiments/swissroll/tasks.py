@@ -1,0 +1,263 @@
+"""The work of the swiss-roll experiment, cut into tasks: train, measure, slice, draw boundaries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from basinscope.data import swissroll
+from basinscope.data.samples import Samples
+from basinscope.errors import TrainingDivergedError
+from basinscope.experiments.swissroll.config import Config, net_name
+from basinscope.landscape.normalize import Normalization
+from basinscope.landscape.objective import Backend, CleanLoss, choose_backend
+from basinscope.landscape.rescale import scale_last_layer
+from basinscope.losses import is_correct
+from basinscope.models.mlp import MLP
+from basinscope.probes.boundary import decision_boundary
+from basinscope.probes.radius import basin_radius
+from basinscope.probes.sharpness import sharpness
+from basinscope.probes.slices import slice2d
+from basinscope.probes.volume import log_volume
+from basinscope.results.convert import dataset, stack_nets
+from basinscope.runs.engine import Context, Task
+from basinscope.runs.store import Artifact, RunFolder
+from basinscope.seeds import child_seed, generator
+from basinscope.training.ensemble import Member, StackResult, StackTrainer
+from basinscope.training.schedules import Schedule
+
+NET = MLP((2, 23, 16, 26, 32, 28, 31, 1))
+NORMALIZATION = Normalization(NET.layout)
+BOUNDARY_EXTENT = 18.0
+PANEL_GAPS = (0.0, 0.15, 0.3, 0.45, 0.6, 0.75)
+"""Generalisation gaps that the panels of figure 6 show, as far as networks near them exist."""
+FITTED = 0.995
+"""Training accuracy that a network of figure 6 needs."""
+EVALUATIONS_PER_RAY = 6.5
+
+# Expected seconds on two cores; they only steer the time left that is shown.
+_STEP_COST, _UNPOISONED_COST, _RAY_COST = 1.8e-4, 0.9e-4, 2.3e-4
+
+
+def tasks(config: Config) -> list[Task]:
+    """Cut the experiment into tasks; each may read what the earlier ones wrote."""
+    # The bad nets have a stack of their own: theirs is the longest training.
+    groups = {"natural": config.poisons[:1], "poisoned": config.poisons[1:-1], "worst": config.poisons[-1:]}
+    work: list[Task] = []
+    for group, poisons in groups.items():
+        if poisons:
+            each = _UNPOISONED_COST if group == "natural" else _STEP_COST
+            cost = config.runs * each * sum(config.steps_of(p) for p in poisons)
+            work.append(Task(f"train-{group}", cost, _bind(_train, config, group, poisons)))
+    ray_cost = _RAY_COST * config.runs * config.num_directions
+    for poison in config.poisons:
+        for scaled in (False, True):
+            name = measure_name(poison, scaled)
+            work.append(Task(f"measure-{name}", ray_cost, _bind(_measure, config, poison, scaled)))
+    work.append(Task("slices", 2e-5 * 4 * config.slice_resolution**2, _bind(_slices, config)))
+    work.append(Task("boundaries", 1e-5 * config.boundary_resolution**2, _bind(_boundaries, config)))
+    return work
+
+
+def _bind(work: Callable[..., Mapping[str, Artifact]], *arguments: object) -> Callable[[Context], Mapping[str, Artifact]]:
+    return lambda context: work(context, *arguments)
+
+
+def measure_name(poison: float, scaled: bool) -> str:
+    """Name the measurements at one poison factor, as trained or with last layers scaled."""
+    return f"beta{poison:g}{'-scaled' if scaled else ''}"
+
+
+def train_groups(config: Config) -> list[str]:
+    """Names of the trained stacks."""
+    return [task.name.removeprefix("train-") for task in tasks(config) if task.name.startswith("train-")]
+
+
+def _train(context: Context, config: Config, group: str, poisons: tuple[float, ...]) -> Mapping[str, Artifact]:
+    train, test = swissroll.training_draw(config.data_seed)
+    members = [
+        Member(
+            name=net_name(poison, run),
+            seed=child_seed(config.seed, "swissroll", "net", net_name(poison, run)),
+            schedule=Schedule(
+                steps=config.steps_of(poison),
+                learning_rate=config.learning_rate,
+                poison=poison,
+                decay=config.decay,
+                settle_ratio=config.settle_ratio,
+                settle_loss=config.settle_loss,
+            ),
+            train=train,
+        )
+        for poison in poisons
+        for run in range(config.runs)
+    ]
+    trainer = StackTrainer(
+        NET,
+        members,
+        sampler=swissroll.sample,
+        num_unseen=config.unseen_per_step if group != "natural" else 0,
+        clip=config.clip,
+        device=context.device,
+    )
+    result = trainer.train(checkpoint=context.folder.checkpoint(f"train-{group}"), progress=context.progress)
+    names = [m.name for m in members]
+    return {
+        f"weights-{group}": dict(zip(names, result.points, strict=True)),
+        f"nets-{group}": _describe(config, members, result, test),
+    }
+
+
+@torch.no_grad()
+def _describe(config: Config, members: list[Member], result: StackResult, test: Samples) -> xr.Dataset:
+    """Score trained networks on the published test points and on the dense test set."""
+    data_root = swissroll.PUBLISHED_SEED if config.data_seed is None else config.data_seed
+    dense = swissroll.sample(config.num_dense, generator(data_root, "swissroll", "dense test set"))
+
+    def accuracy(samples: Samples) -> Tensor:
+        inputs = samples.inputs.float()[None]
+        parts = [is_correct(NET.logits(p[None], inputs), samples.labels).double().mean() for p in result.points]
+        return torch.stack(parts)
+
+    dense_accuracy = accuracy(dense)
+    return dataset(
+        "nets",
+        {
+            "net": [m.name for m in members],
+            "poison": np.array([m.schedule.poison for m in members]),
+            "run": np.arange(len(members)) % config.runs,
+            "steps": result.steps,
+            "diverged_at": result.diverged_at,
+            "clean_loss": result.clean_loss,
+            "train_accuracy": result.train_accuracy,
+            "test_accuracy": accuracy(test),
+            "dense_accuracy": dense_accuracy,
+            "gap": result.train_accuracy - dense_accuracy,
+        },
+    )
+
+
+def all_nets(folder: RunFolder, config: Config) -> xr.Dataset:
+    """Read what is known of every network, in the order of `Config.net_names`.
+
+    Raises:
+        TrainingDivergedError: Some networks diverged; the message names each one and its step.
+    """
+    found = xr.concat(
+        [folder.dataset(f"nets-{group}") for group in train_groups(config)], "net", combine_attrs="override"
+    )
+    lost = found.where(found["diverged_at"] >= 0, drop=True)
+    if lost.sizes["net"]:
+        steps = zip(lost["net"].values, lost["diverged_at"].values, strict=True)
+        named = ", ".join(f"{net} at step {int(step)}" for net, step in steps)
+        raise TrainingDivergedError(f"training diverged: {named}; lower swissroll.learning_rate and run again")
+    return found
+
+
+def points_of(folder: RunFolder, config: Config, nets: list[str], device: torch.device) -> list[Tensor]:
+    """Read the weights of some networks."""
+    weights = {k: v for group in train_groups(config) for k, v in folder.weights(f"weights-{group}").items()}
+    return [weights[net].to(device) for net in nets]
+
+
+def _landscape(context: Context, config: Config, center: Tensor) -> CleanLoss:
+    """Open the clean loss, eager or compiled as the run's first trial found."""
+    train = swissroll.training_draw(config.data_seed)[0].to(context.device, torch.float32)
+
+    def make(backend: Backend) -> CleanLoss:
+        return CleanLoss(NET, train, backend=backend)
+
+    stored = context.folder.read_json("backend.json")
+    if stored is None:
+        planned = int(EVALUATIONS_PER_RAY * 2 * len(config.net_names()) * config.num_directions)
+        choice = choose_backend(make, center, planned=planned, reproducible=context.reproducible)
+        stored = choice.to_json()
+        context.folder.write_json("backend.json", stored)
+    return make(stored["backend"])
+
+
+def _measure(context: Context, config: Config, poison: float, scaled: bool) -> Mapping[str, Artifact]:
+    """Radius, volume and sharpness of all runs at one poison factor."""
+    all_nets(context.folder, config)
+    names = [net_name(poison, run) for run in range(config.runs)]
+    points = points_of(context.folder, config, names, context.device)
+    landscape = _landscape(context, config, points[0])
+    seed = child_seed(config.seed, "swissroll", "directions")
+    indices = range(config.num_directions)
+    radii, volumes, sharpnesses = [], [], []
+    for k, minimum in enumerate(points):
+        center = scale_last_layer(landscape, minimum, config.scaled_loss) if scaled else minimum
+        radii.append(
+            basin_radius(
+                landscape,
+                center,
+                NORMALIZATION,
+                seed=seed,
+                indices=indices,
+                cutoff=config.cutoff,
+                num_scanned=config.num_scanned,
+            )
+        )
+        volumes.append(log_volume(radii[-1]))
+        sharpnesses.append(sharpness(landscape, center, NORMALIZATION, seed=seed, indices=indices))
+        context.progress((k + 1) / len(points))
+    key = measure_name(poison, scaled)
+    return {
+        f"radius-{key}": stack_nets(names, radii),
+        f"volume-{key}": stack_nets(names, volumes),
+        f"sharpness-{key}": stack_nets(names, sharpnesses),
+    }
+
+
+def compared_nets(config: Config) -> tuple[str, str]:
+    """Name the good net and the bad net: run 0 of natural training and of the largest poison factor."""
+    return net_name(config.poisons[0], 0), net_name(config.poisons[-1], 0)
+
+
+def _slices(context: Context, config: Config) -> Mapping[str, Artifact]:
+    """Slices around the good and the bad net, in the same two members of the family of directions."""
+    nets = list(compared_nets(config))
+    points = points_of(context.folder, config, nets, context.device)
+    landscape = _landscape(context, config, points[0])
+    seed = child_seed(config.seed, "swissroll", "slice")
+    found = {}
+    for key, extent in (("slice", config.slice_extent), ("inset", config.inset_extent)):
+        distances = torch.linspace(-extent, extent, config.slice_resolution, dtype=torch.float64)
+        parts = [
+            slice2d(landscape, point, NORMALIZATION, seed=seed, indices=(0, 1), distances=distances)
+            for point in points
+        ]
+        found[key] = stack_nets(nets, parts)
+    return found
+
+
+def panel_nets(nets: xr.Dataset) -> list[str]:
+    """Choose for each gap of figure 6 the network nearest to it that fits the training set, each once."""
+    chosen: list[str] = []
+    for gap in PANEL_GAPS:
+        fitted = nets.where((nets["train_accuracy"] >= FITTED) & ~nets["net"].isin(chosen), drop=True)
+        if fitted.sizes["net"]:
+            chosen.append(str(abs(fitted["gap"] - gap).idxmin("net").item()))
+    return chosen
+
+
+def _boundaries(context: Context, config: Config) -> Mapping[str, Artifact]:
+    """Decision boundaries of the good net, the bad net and the panels of figure 6."""
+
+    def wanted() -> Iterator[str]:
+        yield from compared_nets(config)
+        yield from panel_nets(all_nets(context.folder, config))
+
+    names = list(dict.fromkeys(wanted()))
+    points = points_of(context.folder, config, names, context.device)
+    parts = [
+        decision_boundary(NET, p, extent=BOUNDARY_EXTENT, resolution=config.boundary_resolution) for p in points
+    ]
+    train, _ = swissroll.training_draw(config.data_seed)
+    samples = dataset("samples", {"inputs": train.inputs, "labels": train.labels})
+    return {"boundary": stack_nets(names, parts), "train": samples}
+

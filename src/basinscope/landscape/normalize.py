@@ -1,0 +1,109 @@
+"""What a direction does to each kind of parameter tensor, in one table, and how long it is made.
+
+| tensor                                                  | filter              | `one_dim="fixed"` | `one_dim="tensor"` |
+|---------------------------------------------------------|---------------------|-------------------|--------------------|
+| two or more axes (linear, convolution, embedding)       | one index of axis 0 | moved             | moved              |
+| one axis or none (bias, BatchNorm scale and shift)      | the whole tensor    | not moved         | moved              |
+
+Running statistics are buffers, not parameters: nothing here ever moves them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from basinscope.parameters import ParameterLayout
+
+OneDim = Literal["fixed", "tensor"]
+Scheme = Literal["filter", "gaussian_filter", "sphere"]
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Turns Gaussian vectors into directions around one minimum.
+
+    Schemes, with g the Gaussian entries of a filter and w its weights:
+
+    - `filter`: g · ‖w‖ / ‖g‖. Distance 1 moves each filter by its own norm.
+    - `gaussian_filter`: g · ‖w‖. The unnormalised form behind the authors' trace.
+    - `sphere`: the whole vector scaled to length 1, whatever the weights: the reference for closed forms.
+
+    References:
+        Li et al. 2018, arXiv 1712.09913 (filter normalisation).
+    """
+
+    layout: ParameterLayout
+    scheme: Scheme = "filter"
+    one_dim: OneDim = "fixed"
+
+    @cached_property
+    def _moved(self) -> tuple[int, ...]:
+        """Indices of the tensors that are moved."""
+        return tuple(i for i, s in enumerate(self.layout.shapes) if len(s) > 1 or self.one_dim == "tensor")
+
+    @property
+    def num_moved(self) -> int:
+        """Entries of the moved tensors: the dimension n of the volume."""
+        return sum(math.prod(self.layout.shapes[i]) for i in self._moved)
+
+    @property
+    def num_filters(self) -> int:
+        """Filters among the moved tensors."""
+        return sum(self._filter_shape(i)[0] for i in self._moved)
+
+    def _filter_shape(self, index: int) -> tuple[int, int]:
+        """(filters, entries of each) of one tensor."""
+        shape = self.layout.shapes[index]
+        return (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, math.prod(shape))
+
+    def directions(
+        self, gaussian: Float[Tensor, "rays moved"], center: Float[Tensor, " params"]
+    ) -> Float[Tensor, "rays params"]:
+        """Scale Gaussian vectors to directions around `center`.
+
+        Args:
+            gaussian: Standard normal entries for the moved tensors, in the layout's order.
+            center: The minimum whose filter norms are used. Always the minimum itself, never a moved copy.
+
+        Returns:
+            Directions with zeros where nothing moves. A filter of norm 0 stays at rest.
+        """
+        rays = len(gaussian)
+        out = gaussian.new_zeros(rays, self.layout.num_parameters)
+        position = 0
+        for index in self._moved:
+            where, shape = self.layout.slices[index], self._filter_shape(index)
+            size = where.stop - where.start
+            entries = gaussian[:, position : position + size].view(rays, *shape)
+            position += size
+            if self.scheme == "sphere":
+                out[:, where] = entries.flatten(1)
+                continue
+            scale = center[where].view(shape).norm(dim=1, keepdim=True).expand(rays, -1, -1)
+            if self.scheme == "filter":
+                scale = scale / entries.norm(dim=2, keepdim=True)
+            torch.mul(entries, scale, out=out[:, where].view(rays, *shape))
+        return out / out.norm(dim=1, keepdim=True) if self.scheme == "sphere" else out
+
+    def preconditioner(self, center: Float[Tensor, " params"]) -> Float[Tensor, " params"]:
+        """Return the diagonal D for which E[d dᵀ] = D², zero where nothing moves.
+
+        D is ‖w‖/√dim on the entries of a filter for `filter`, ‖w‖ for `gaussian_filter`, 1/√n for `sphere`.
+        """
+        diagonal = torch.zeros_like(center)
+        for index in self._moved:
+            where, (filters, entries) = self.layout.slices[index], self._filter_shape(index)
+            if self.scheme == "sphere":
+                diagonal[where] = 1 / math.sqrt(self.num_moved)
+                continue
+            norms = center[where].view(filters, entries).norm(dim=1, keepdim=True)
+            root = math.sqrt(entries) if self.scheme == "filter" else 1.0
+            diagonal[where] = (norms / root).expand(-1, entries).reshape(-1)
+        return diagonal

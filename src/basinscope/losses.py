@@ -1,0 +1,68 @@
+"""Per-sample losses, from logits: the clean cross-entropy and the poison that rewards wrong answers."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import softplus
+
+
+def _signed(logits: Tensor, labels: Tensor) -> Tensor:
+    """Turn one logit for class 1 into the log-odds of the true class: (..., n, 1) -> (..., n)."""
+    return logits.squeeze(-1) * (2 * labels - 1)
+
+
+def _log_odds(logits: Tensor, labels: Tensor) -> Tensor:
+    """Log-odds log p_y − log(1 − p_y) of the true class, without ever forming a probability."""
+    if logits.shape[-1] == 1:
+        return _signed(logits, labels)
+    index = labels.expand(logits.shape[:-1]).unsqueeze(-1)
+    true = logits.gather(-1, index)
+    others = logits.scatter(-1, index, -torch.inf).logsumexp(-1)
+    return true.squeeze(-1) - others
+
+
+def cross_entropy(
+    logits: Float[Tensor, "*batch samples classes"], labels: Int[Tensor, "*#batch samples"]
+) -> Float[Tensor, "*batch samples"]:
+    """Compute −log p(y|x) of each sample, in nats.
+
+    Args:
+        logits: Network outputs; a last axis of length 1 is the logit of class 1 against class 0.
+        labels: True classes, broadcast over the leading axes.
+
+    Returns:
+        One loss per sample.
+
+    Example:
+        >>> cross_entropy(torch.zeros(1, 4), torch.tensor([2])).exp()
+        tensor([4.])
+    """
+    return softplus(-_log_odds(logits, labels))
+
+
+def poison(
+    logits: Float[Tensor, "*batch samples classes"], labels: Int[Tensor, "*#batch samples"]
+) -> Float[Tensor, "*batch samples"]:
+    """Compute −log(1 − p(y|x)) of each sample, in nats: small where the answer is wrong.
+
+    Args:
+        logits: Network outputs; a last axis of length 1 is the logit of class 1 against class 0.
+        labels: True classes, broadcast over the leading axes.
+
+    Returns:
+        One loss per sample.
+
+    References:
+        Huang et al. 2019, arXiv 1906.03291, section 4, in its many-class form.
+    """
+    return softplus(_log_odds(logits, labels))
+
+
+def is_correct(
+    logits: Float[Tensor, "*batch samples classes"], labels: Int[Tensor, "*#batch samples"]
+) -> Bool[Tensor, "*batch samples"]:
+    """Tell which samples get their true class; a tie at a single logit of 0 counts as class 0."""
+    predicted = (logits.squeeze(-1) > 0).long() if logits.shape[-1] == 1 else logits.argmax(-1)
+    return predicted == labels

@@ -1,0 +1,1 @@
+"""Plots: labelled data in, matplotlib artists out; nothing here computes or shows."""

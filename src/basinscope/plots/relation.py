@@ -1,0 +1,44 @@
+"""Generalisation gap against a measure of the basin, run by run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from basinscope.plots.style import FAINT, INK
+
+
+def plot_relation(axes: Axes, gap: xr.DataArray, value: xr.DataArray, poison: xr.DataArray, *, colour: str) -> list[Any]:
+    """Draw one dot a network, a dashed mean and a min–max band over the runs of each poison factor.
+
+    Args:
+        axes: Where to draw; a log scale, if wanted, is set before.
+        gap: Generalisation gap of each network, along `net`.
+        value: The measure, along `net`.
+        poison: Poison factor of each network, along `net`.
+        colour: Of dots and band.
+
+    Returns:
+        The band, the line and the dots.
+    """
+    levels = np.unique(poison.values)
+    groups = [poison.values == level for level in levels]
+    centers = np.array([gap.values[group].mean() for group in groups])
+    order = np.argsort(centers)
+    logarithmic = axes.get_yscale() == "log"
+
+    def mean(values: np.ndarray) -> float:
+        return float(np.exp(np.log(values).mean()) if logarithmic else values.mean())
+
+    low, middle, high = (
+        np.array([reduce(value.values[group]) for group in groups]) for reduce in (np.min, mean, np.max)
+    )
+    band = axes.fill_between(centers[order], low[order], high[order], color=colour, alpha=0.18, linewidth=0)
+    (line,) = axes.plot(centers[order], middle[order], "--", color=INK, linewidth=1.1)
+    dots = axes.scatter(gap.values, value.values, s=11, c=colour, edgecolors="white", linewidths=0.4, zorder=3)
+    axes.set_xlabel("generalisation gap (train − test accuracy)")
+    axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
+    return [band, line, dots]

@@ -1,0 +1,48 @@
+"""One look for all figures: the style sheet, the colours, and how a figure is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from importlib import resources
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.style
+from matplotlib.figure import Figure
+
+# Safe for colour-blind readers, after Okabe and Ito 2008 and ColorBrewer's PuOr.
+GOOD, BAD = "#0072B2", "#D55E00"
+CLASS_POINTS = ("#B35806", "#542788")
+CLASS_FIELDS = ("#FDD9A8", "#D5D1E8")
+INK, FAINT = "#222222", "#8A8A8A"
+SURFACE = "viridis"
+
+Write = Callable[[Path, Callable[[Path], object]], None]
+"""Writes a file whole or not at all: destination, then what produces it; see `runs.atomic.write`."""
+
+
+def styled() -> AbstractContextManager[None]:
+    """Draw within this context to get the project's look, whatever the user's own settings."""
+    mpl.use("agg", force=False)
+    sheet = resources.files("basinscope.plots") / "basinscope.mplstyle"
+    return matplotlib.style.context(["default", str(sheet)])
+
+
+def save(figure: Figure, stem: Path, write: Write) -> list[Path]:
+    """Save a figure as PNG and SVG beside each other.
+
+    Args:
+        figure: What to save.
+        stem: Destination without a suffix.
+        write: How a file is put into place.
+
+    Returns:
+        The two files.
+    """
+    # No date inside, so that drawing again gives the same bytes.
+    metadata = {".png": {"Software": None}, ".svg": {"Date": None}}
+    files = [stem.with_name(stem.name + suffix) for suffix in metadata]
+    for file in files:
+        write(file, lambda partial, m=metadata[file.suffix]: figure.savefig(partial, metadata=m))
+    return files

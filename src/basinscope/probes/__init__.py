@@ -1,0 +1,1 @@
+"""What is measured around a minimum: one estimator a file."""

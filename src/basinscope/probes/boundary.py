@@ -1,0 +1,38 @@
+"""The decision boundary of a network on the plane."""
+
+from __future__ import annotations
+
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from basinscope.models.mlp import MLP
+from basinscope.results.convert import dataset
+
+_ROWS_AT_ONCE = 32
+
+
+@torch.no_grad()
+def decision_boundary(
+    net: MLP, point: Float[Tensor, " params"], *, extent: float, resolution: int
+) -> xr.Dataset:
+    """Evaluate a two-class network on a square grid around the origin.
+
+    Args:
+        net: A network with two inputs and one or two outputs.
+        point: Its parameters.
+        extent: Half the side of the square, in the data's units.
+        resolution: Grid points along each side.
+
+    Returns:
+        A `boundary` dataset: log-odds of class 1; the boundary is its zero line.
+    """
+    axis = torch.linspace(-extent, extent, resolution, device=point.device, dtype=point.dtype)
+    rows = []
+    for y in axis.split(_ROWS_AT_ONCE):
+        grid = torch.cartesian_prod(y, axis).flip(1)
+        logits = net.logits(point[None], grid[None])[0]
+        odds = logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
+        rows.append(odds.view(len(y), resolution))
+    return dataset("boundary", {"x": axis, "y": axis, "logit": torch.cat(rows)})

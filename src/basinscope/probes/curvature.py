@@ -1,0 +1,66 @@
+"""Curvature of the loss at a minimum: along given directions, and the largest there is."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from torch import Tensor
+
+from basinscope.landscape.objective import PointObjective
+
+
+def hessian_vector_product(
+    landscape: PointObjective, center: Float[Tensor, " params"], vector: Float[Tensor, " params"]
+) -> Float[Tensor, " params"]:
+    """Multiply the Hessian of the loss at `center` by `vector`, by differentiating twice.
+
+    References:
+        Pearlmutter 1994.
+    """
+    leaf = center.detach().requires_grad_()
+    with torch.enable_grad():
+        loss = landscape.loss(leaf[None])[0]
+        (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True)
+        return torch.autograd.grad(gradient, leaf, vector)[0]
+
+
+def top_eigenvalue(
+    landscape: PointObjective,
+    center: Float[Tensor, " params"],
+    preconditioner: Float[Tensor, " params"],
+    *,
+    tolerance: float = 1e-3,
+    seed: int = 0,
+) -> float:
+    """Find the largest eigenvalue of DHD by Lanczos iteration.
+
+    Args:
+        landscape: The loss; its second derivative is taken at `center`.
+        center: The minimum.
+        preconditioner: The diagonal D, see `Normalization.preconditioner`.
+        tolerance: Relative accuracy of the eigenvalue.
+        seed: Starting vector.
+
+    Returns:
+        The eigenvalue in nats; NaN where the iteration did not converge.
+
+    References:
+        Lehoucq, Sorensen and Yang 1998 (ARPACK).
+    """
+
+    def product(vector: np.ndarray) -> np.ndarray:
+        moved = torch.from_numpy(vector.ravel()).to(center) * preconditioner
+        return (preconditioner * hessian_vector_product(landscape, center, moved)).double().cpu().numpy()
+
+    size = len(center)
+    operator = LinearOperator((size, size), matvec=product, dtype=np.float64)  # pyright: ignore[reportCallIssue]
+    begin = np.random.default_rng(seed).standard_normal(size)
+    try:
+        found = eigsh(operator, k=1, which="LA", tol=tolerance, v0=begin, return_eigenvectors=False)
+    except ArpackNoConvergence:
+        return math.nan
+    return float(found[0])

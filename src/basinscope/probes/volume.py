@@ -1,0 +1,80 @@
+"""The paper's log-volume of a basin, with what tells whether it can be trusted."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import xarray as xr
+from scipy.special import gammaln, logsumexp
+
+from basinscope.errors import InputError
+from basinscope.probes.radius import OK, UNBOUNDED
+from basinscope.results.convert import dataset
+
+ENOUGH_RAYS = 100.0
+"""Effective rays below which the log-volume is called a lower bound."""
+Z95 = 1.959964
+
+
+def log_unit_ball(n: int) -> float:
+    """Log volume in nats of the unit ball in n dimensions: (n/2) log π − log Γ(n/2 + 1)."""
+    return 0.5 * n * math.log(math.pi) - float(gammaln(0.5 * n + 1))
+
+
+def log_volume(radii: xr.Dataset) -> xr.Dataset:
+    """Estimate the volume of a basin from its radii, and say how far the estimate can be trusted.
+
+    Formula: log ω_n + log E[rⁿ] by log-mean-exp over the rays, n the entries of the moved tensors. In high
+    dimension the largest ray decides this mean: with few effective rays it is a lower bound, and no interval
+    is given. The mean of n·log r beside it is steadier; it is a different quantity, and never the larger one
+    (Jensen). The constant of the product of spheres is left out: only nets of one shape compare.
+
+    Args:
+        radii: A `radius` dataset.
+
+    Returns:
+        A `volume` dataset. `status` is `estimate` or `lower_bound` (fewer than 100 effective rays, or a ray
+        without a crossing); the interval is of the delta method on log E[rⁿ].
+
+    Raises:
+        InputError: Fewer than two rays have a radius.
+
+    References:
+        Huang et al. 2019, arXiv 1906.03291, section 5.
+
+    Example:
+        All radii 2 in n dimensions: log ω_n + n·log 2, and as many effective rays as rays.
+    """
+    n = int(radii["num_moved"])
+    status = radii["status"].values
+    counted = (status == OK) | (status == UNBOUNDED)
+    radius = radii["radius"].values[counted]
+    num = len(radius)
+    if num < 2:
+        raise InputError(f"{num} of {len(status)} rays have a radius: a volume needs at least 2")
+    log_weights = n * np.log(radius)
+    log_mean = float(logsumexp(log_weights)) - math.log(num)
+    shares = np.exp(log_weights - logsumexp(log_weights))
+    effective = 1.0 / float(np.sum(shares**2))
+    num_unbounded = int((status == UNBOUNDED).sum())
+    bound = effective < ENOUGH_RAYS or num_unbounded > 0 or num < len(status)
+    log_total = log_unit_ball(n) + log_mean
+    # Standard error of log of a mean: the coefficient of variation of the weights over √num.
+    stderr = math.sqrt(max(0.0, num / effective - 1) / (num - 1))
+    half = math.nan if bound else Z95 * stderr
+    return dataset(
+        "volume",
+        {
+            "log_volume": log_total,
+            "log_volume_low": log_total - half,
+            "log_volume_high": log_total + half,
+            "mean_n_log_r": float(log_weights.mean()),
+            "mean_n_log_r_stderr": float(log_weights.std(ddof=1)) / math.sqrt(num),
+            "effective_rays": effective,
+            "largest_share": float(shares.max()),
+            "num_rays": num,
+            "num_unbounded": num_unbounded,
+            "status": np.int8(bound),
+        },
+    )

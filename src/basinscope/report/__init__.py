@@ -1,0 +1,1 @@
+"""A folder of results as one self-contained page."""

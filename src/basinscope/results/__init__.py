@@ -1,0 +1,1 @@
+"""Labelled results: what each kind holds, and the only place where torch meets xarray."""

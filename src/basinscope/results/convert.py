@@ -1,0 +1,70 @@
+"""From arrays to labelled datasets, and the check of what was read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from torch import Tensor
+
+from basinscope.errors import DamagedResultError
+from basinscope.results.schema import KINDS, Variable
+
+Values = Tensor | np.ndarray | float | int | list[str]
+
+
+def dataset(kind: str, values: Mapping[str, Values], **attributes: str | float | int) -> xr.Dataset:
+    """Label arrays as a result of one kind.
+
+    Args:
+        kind: A name in `KINDS`.
+        values: Every variable of that kind, as tensors, arrays or numbers.
+        attributes: Further facts, such as the seed.
+
+    Returns:
+        A dataset whose variables carry units and meanings; a variable named as its dimension is a coordinate.
+    """
+    schema = KINDS[kind]
+    assert set(values) == set(schema.variables), set(values) ^ set(schema.variables)
+    arrays = {name: _array(schema.variables[name], value) for name, value in values.items()}
+    coordinates = {name: array for name, array in arrays.items() if array.dims == (name,)}
+    data = {name: array for name, array in arrays.items() if name not in coordinates}
+    return xr.Dataset(data, coordinates, {"kind": kind, "schema_version": schema.version, **attributes})
+
+
+def _array(variable: Variable, value: Values) -> xr.Variable:
+    raw: Any = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    attributes: dict[str, Any] = {"units": variable.units, "long_name": variable.meaning}
+    if variable.flags:
+        attributes["flag_values"] = np.array(list(variable.flags), dtype=np.int8)
+        attributes["flag_meanings"] = " ".join(variable.flags.values())
+    return xr.Variable(variable.dims, raw, attributes)
+
+
+def stack_nets(names: Sequence[str], parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Join results of one kind along a new leading axis `net`."""
+    joined = xr.concat(list(parts), xr.IndexVariable("net", list(names)), combine_attrs="override")
+    return joined.transpose("net", ...)
+
+
+def check(found: xr.Dataset) -> xr.Dataset:
+    """Hold a dataset that was read to its schema and return it.
+
+    A result may be one network's, or many joined along a leading axis `net`.
+
+    Raises:
+        DamagedResultError: The kind or version is unknown, or a variable is missing or has other dimensions.
+    """
+    schema = KINDS.get(str(found.attrs.get("kind")))
+    if schema is None:
+        raise DamagedResultError(f"unknown kind of result {found.attrs.get('kind')!r}")
+    if int(found.attrs["schema_version"]) != schema.version:
+        version = found.attrs["schema_version"]
+        raise DamagedResultError(f"{schema.name}: schema version {version}, this release reads {schema.version}")
+    for name, variable in schema.variables.items():
+        shapes = (variable.dims, ("net", *variable.dims))
+        if name not in found.variables or found[name].dims not in shapes:
+            raise DamagedResultError(f"{schema.name}: variable {name!r} is missing or has other dimensions")
+    return found

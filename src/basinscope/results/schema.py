@@ -1,0 +1,132 @@
+"""Dimensions, units and version of every kind of result. What is written follows it; what is read is held to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One array of a result."""
+
+    dims: tuple[str, ...]
+    units: str
+    meaning: str
+    flags: Mapping[int, str] = field(default_factory=dict)
+    """Names of the values of a coded variable, after the CF conventions."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of result."""
+
+    name: str
+    version: int
+    variables: Mapping[str, Variable]
+
+
+RAY_STATUS = {0: "ok", 1: "unbounded", 2: "nonfinite", 3: "max_evals"}
+
+_KINDS = (
+    Kind(
+        "nets",
+        1,
+        {
+            "net": Variable(("net",), "", "name of the network"),
+            "poison": Variable(("net",), "", "poison factor β"),
+            "run": Variable(("net",), "", "run within one poison factor"),
+            "steps": Variable(("net",), "updates", "updates made"),
+            "diverged_at": Variable(("net",), "updates", "update whose gradient was not finite, −1 for none"),
+            "clean_loss": Variable(("net",), "nat", "mean cross-entropy on the training set"),
+            "train_accuracy": Variable(("net",), "1", "share of the training set that is right"),
+            "test_accuracy": Variable(("net",), "1", "share of the published test points that is right"),
+            "dense_accuracy": Variable(("net",), "1", "share of the dense test set that is right"),
+            "gap": Variable(("net",), "1", "training accuracy minus dense test accuracy"),
+        },
+    ),
+    Kind(
+        "radius",
+        1,
+        {
+            "ray": Variable(("ray",), "", "index of the direction"),
+            "radius": Variable(("ray",), "filter norms", "first distance at which the loss exceeds the cutoff"),
+            "lower": Variable(("ray",), "filter norms", "largest distance seen below the crossing"),
+            "upper": Variable(("ray",), "filter norms", "smallest distance seen beyond the crossing"),
+            "status": Variable(("ray",), "", "how the search along the ray ended", RAY_STATUS),
+            "num_evaluations": Variable(("ray",), "", "evaluations of the loss along the ray"),
+            "cutoff": Variable((), "nat", "loss that bounds the basin"),
+            "center_loss": Variable((), "nat", "loss at the minimum"),
+            "num_scanned": Variable((), "", "rays scanned finely for an earlier crossing"),
+            "num_earlier": Variable((), "", "scanned rays on which an earlier crossing was found"),
+            "num_moved": Variable((), "", "entries of the moved tensors, n"),
+        },
+    ),
+    Kind(
+        "volume",
+        1,
+        {
+            "log_volume": Variable((), "nat", "log ω_n + log E[rⁿ]"),
+            "log_volume_low": Variable((), "nat", "lower end of the 95 % interval, NaN for a bound"),
+            "log_volume_high": Variable((), "nat", "upper end of the 95 % interval, NaN for a bound"),
+            "mean_n_log_r": Variable((), "nat", "mean of n·log r over the rays"),
+            "mean_n_log_r_stderr": Variable((), "nat", "standard error of the mean of n·log r"),
+            "effective_rays": Variable((), "", "effective sample size (Σw)²/Σw², w = rⁿ"),
+            "largest_share": Variable((), "1", "share of the ray with the largest rⁿ in E[rⁿ]"),
+            "num_rays": Variable((), "", "rays that count"),
+            "num_unbounded": Variable((), "", "rays without a crossing, counted at the largest radius"),
+            "status": Variable((), "", "what the log-volume is", {0: "estimate", 1: "lower_bound"}),
+        },
+    ),
+    Kind(
+        "sharpness",
+        1,
+        {
+            "ray": Variable(("ray",), "", "index of the direction"),
+            "curvature": Variable(("ray",), "nat", "dᵀHd along the direction"),
+            "sharpness": Variable((), "nat", "mean of dᵀHd, an estimate of tr(DHD)"),
+            "sharpness_stderr": Variable((), "nat", "standard error of the sharpness"),
+            "trace_per_entry": Variable((), "nat", "tr(DHD)/n with D = ‖w_f‖, the form of the published scripts"),
+            "trace_per_entry_stderr": Variable((), "nat", "its standard error"),
+            "top_eigenvalue": Variable((), "nat", "largest eigenvalue of DHD"),
+        },
+    ),
+    Kind(
+        "slice1d",
+        1,
+        {
+            "ray": Variable(("ray",), "", "index of the direction"),
+            "distance": Variable(("distance",), "filter norms", "distance from the minimum"),
+            "loss": Variable(("ray", "distance"), "nat", "clean loss"),
+        },
+    ),
+    Kind(
+        "slice2d",
+        1,
+        {
+            "first": Variable(("first",), "filter norms", "distance along the first direction"),
+            "second": Variable(("second",), "filter norms", "distance along the second direction"),
+            "loss": Variable(("first", "second"), "nat", "clean loss"),
+            "cosine": Variable((), "1", "cosine between the two directions"),
+        },
+    ),
+    Kind(
+        "boundary",
+        1,
+        {
+            "x": Variable(("x",), "", "first coordinate"),
+            "y": Variable(("y",), "", "second coordinate"),
+            "logit": Variable(("y", "x"), "nat", "log-odds of class 1"),
+        },
+    ),
+    Kind(
+        "samples",
+        1,
+        {
+            "inputs": Variable(("sample", "feature"), "", "coordinates"),
+            "labels": Variable(("sample",), "", "class"),
+        },
+    ),
+)
+
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _KINDS}

@@ -1,0 +1,58 @@
+"""Under what circumstances a run was computed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import platform
+import sys
+from typing import Any
+
+import torch
+
+from basinscope._version import __version__
+from basinscope.errors import InputError
+
+PACKAGES = ("torch", "numpy", "scipy", "xarray", "h5netcdf", "safetensors", "matplotlib")
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, processor and device."""
+    return {
+        "basinscope": __version__,
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def peak_memory_mib() -> float:
+    """Largest resident memory of this process so far, in MiB; NaN where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return math.nan
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 if sys.platform != "darwin" else 1024**2)
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn a device's name into a device that is there.
+
+    Args:
+        name: `auto` takes a CUDA GPU where there is one, else the CPU; or any name that torch knows.
+
+    Raises:
+        InputError: torch does not know the name, or the device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {name!r} is not there; use auto or cpu") from error
+    return device

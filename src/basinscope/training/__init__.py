@@ -1,0 +1,1 @@
+"""How minima are found, good ones and, with poison, bad ones."""

@@ -1,0 +1,67 @@
+"""How a member's learning rate and poison factor move over its steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from basinscope.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """The course of one training run; `rate` and `poison` are functions of the step.
+
+    Past `steps` the rate stays at its floor while the poison goes on falling: the settle phase lasts until
+    the clean loss is small or `max_steps` is reached.
+    """
+
+    steps: int
+    """Steps of the planned course."""
+    learning_rate: float
+    """Highest learning rate."""
+    poison: float = 0.0
+    """Poison factor β before settling; 0 is natural training."""
+    decay: Literal["cosine", "tenfold"] = "cosine"
+    """`cosine` falls smoothly to the floor; `tenfold` divides by ten at each third of the course."""
+    rate_floor: float = 0.005
+    """Lowest learning rate as a fraction of the highest."""
+    settle_from: float = 0.6
+    """Fraction of the course after which β begins to fall."""
+    settle_ratio: float = 0.05
+    """β at the end of the course as a fraction of β before settling."""
+    settle_loss: float = 0.005
+    """Clean loss in nats at or below which a run that has done its steps may stop."""
+    patience: float = 0.5
+    """How much longer than `steps` the settle phase may last, as a fraction."""
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "steps": self.steps >= 1,
+            "learning_rate": self.learning_rate > 0,
+            "poison": self.poison >= 0,
+            "settle_from": 0 <= self.settle_from < 1,
+            "settle_ratio": 0 < self.settle_ratio <= 1,
+        }
+        for field, holds in bounds.items():
+            if not holds:
+                raise InputError(f"{field} = {getattr(self, field)} is out of range")
+
+    @property
+    def max_steps(self) -> int:
+        """Steps after which the run ends even if its clean loss has not settled."""
+        return self.steps + math.ceil(self.patience * self.steps)
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of the update that follows `step` finished updates."""
+        course = min(1.0, step / self.steps)
+        if self.decay == "cosine":
+            fall = 0.5 * (1 + math.cos(math.pi * course))
+            return self.learning_rate * (self.rate_floor + (1 - self.rate_floor) * fall)
+        return self.learning_rate * max(self.rate_floor, 10.0 ** -min(2, math.floor(3 * course)))
+
+    def poison_at(self, step: int) -> float:
+        """Poison factor of the update that follows `step` finished updates."""
+        settled = (step / self.steps - self.settle_from) / (1 - self.settle_from)
+        return self.poison * self.settle_ratio ** max(0.0, settled)
