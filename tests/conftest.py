@@ -1,12 +1,14 @@
-"""Set-up shared by all tests: checked shapes, one thread, and two depths of property tests."""
+"""Set-up shared by all tests: checked annotations, one thread, and two depths of property tests."""
 
 import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
+import tests.typecheck  # noqa: F401  # the hook below names it
+
 torch.set_num_threads(1)
 settings.register_profile("fast", max_examples=20, deadline=None, derandomize=True)
 settings.register_profile("thorough", max_examples=500, deadline=None)
 settings.load_profile("fast")
-# Every shape and type annotation of the package is checked while its tests run.
 install_import_hook("basinscope", "tests.typecheck.checked")
+pytest_plugins = ["tests.smoke"]

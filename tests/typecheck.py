@@ -8,14 +8,10 @@ from beartype.roar import BeartypeDecorHintPep3119Exception
 
 # As for a static checker, an int is a float.
 _strict = beartype(conf=BeartypeConf(is_pep484_tower=True))
-# Annotations that leave out numpy's scalars, which come here.
-_LOOSE = {"basinscope.results.convert._array", "basinscope.results.convert.dataset"}
 
 
 def checked(annotated: Callable[..., Any]) -> Callable[..., Any]:
     """Check calls with beartype; leave alone what names a protocol that Python cannot check at run time."""
-    if f"{annotated.__module__}.{annotated.__qualname__}" in _LOOSE:
-        return annotated
     try:
         return _strict(annotated)
     except BeartypeDecorHintPep3119Exception:

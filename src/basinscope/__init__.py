@@ -49,8 +49,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "CleanLoss",
     "MLP",
+    "CleanLoss",
     "Member",
     "Normalization",
     "ParameterLayout",

@@ -38,11 +38,17 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     run.add_argument("--data-seed", type=int, default=None, help="draw of the data (default: the published one)")
     run.add_argument("--device", default="auto", help="auto, cpu, cuda, … (default: auto)")
     run.add_argument(
-        "--set", action="append", default=[], metavar="NAME.FIELD=VALUE", help="change one field of an experiment"
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME.FIELD=VALUE",
+        help="change one field of an experiment",
     )
     run.add_argument("--strict", action="store_true", help="exit with 3 if a claim does not hold")
     run.add_argument(
-        "--reproducible", action="store_true", help="never compile: the way of computing does not depend on timings"
+        "--reproducible",
+        action="store_true",
+        help="never compile: the way of computing does not depend on timings",
     )
 
     verbs.add_parser("status", help="show the runs in a folder and how far each has come")

@@ -67,7 +67,12 @@ def shown(name: str) -> Iterator[Progress]:
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[left]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         row = bar.add_task(name, total=1.0, left="")
         left = TimeLeft()

@@ -132,9 +132,7 @@ def _run_one(
 
 def _finish(folder: RunFolder, label: str, num_done: int) -> None:
     """Note times of all stages, and that the run is complete."""
-    stages = {
-        m["task"]: {"seconds": m["seconds"], "peak_memory_mib": m["peak_memory_mib"]} for m in folder.markers()
-    }
+    stages = {m["task"]: {"seconds": m["seconds"], "peak_memory_mib": m["peak_memory_mib"]} for m in folder.markers()}
     record = (folder.read_json("provenance.json") or {}) | {
         "stages": stages,
         "backend": folder.read_json("backend.json"),

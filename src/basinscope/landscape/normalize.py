@@ -1,10 +1,11 @@
 """What a direction does to each kind of parameter tensor, in one table, and how long it is made.
 
-| tensor                                                  | filter              | `one_dim="fixed"` | `one_dim="tensor"` |
-|---------------------------------------------------------|---------------------|-------------------|--------------------|
-| two or more axes (linear, convolution, embedding)       | one index of axis 0 | moved             | moved              |
-| one axis or none (bias, BatchNorm scale and shift)      | the whole tensor    | not moved         | moved              |
+| tensor                                                | filter              | "fixed"   | "tensor" |
+|-------------------------------------------------------|---------------------|-----------|----------|
+| two or more axes (linear, convolution, embedding)     | one index of axis 0 | moved     | moved    |
+| one axis or none (bias, BatchNorm scale and shift)    | the whole tensor    | not moved | moved    |
 
+The last two columns are the choices of `one_dim`.
 Running statistics are buffers, not parameters: nothing here ever moves them.
 """
 

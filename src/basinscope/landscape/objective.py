@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
@@ -129,9 +129,7 @@ class CleanLoss(PointObjective):
         backend: See `choose_backend`.
     """
 
-    def __init__(
-        self, net: MLP, train: Samples, *, chunk_size: int | None = None, backend: Backend = "eager"
-    ) -> None:
+    def __init__(self, net: MLP, train: Samples, *, chunk_size: int | None = None, backend: Backend = "eager") -> None:
         self.net, self.train = net, train
         super().__init__(
             self._mean_loss,
@@ -216,12 +214,11 @@ class BackendChoice:
     """Microseconds a compiled evaluation takes."""
     compile_seconds: float | None = None
 
-    def to_json(self) -> dict[str, object]:
-        """Plain values for a JSON file."""
-        return asdict(self)
-
 
 ASSUMED_COMPILE_SECONDS = 30.0
+CLEARLY_FASTER = 0.75
+"""Share of the eager time below which compiling is chosen; a smaller gain could turn with the machine's noise, and
+with it the last digits of a run."""
 
 
 def choose_backend(
@@ -261,7 +258,7 @@ def choose_backend(
     except Exception as error:  # every way in which a compiler can be missing or fail
         reason = f"torch.compile does not work here ({type(error).__name__})"
         return BackendChoice(backend="eager", reason=reason, eager_us=eager_us)
-    faster: Backend = "compiled" if compiled_us < 0.9 * eager_us else "eager"
+    faster: Backend = "compiled" if compiled_us < CLEARLY_FASTER * eager_us else "eager"
     return BackendChoice(
         backend=faster,
         reason="measured",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -55,4 +56,5 @@ def scale_last_layer(
         low -= 1.0
         if low < -_WIDEST:
             raise InputError(f"no scale of the last layer brings the clean loss up to {loss:g}")
-    return scaled(float(brentq(excess, low, high, xtol=1e-6)))
+    log_scale: Any = brentq(excess, low, high, xtol=1e-6)
+    return scaled(float(log_scale))

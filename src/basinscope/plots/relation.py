@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 from basinscope.plots.style import FAINT, INK
 
 
-def plot_relation(axes: Axes, gap: xr.DataArray, value: xr.DataArray, poison: xr.DataArray, *, colour: str) -> list[Any]:
+def plot_relation(
+    axes: Axes, gap: xr.DataArray, value: xr.DataArray, poison: xr.DataArray, *, colour: str
+) -> list[Any]:
     """Draw one dot a network, a dashed mean and a min–max band over the runs of each poison factor.
 
     Args:

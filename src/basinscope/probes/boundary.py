@@ -14,9 +14,7 @@ _ROWS_AT_ONCE = 32
 
 
 @torch.no_grad()
-def decision_boundary(
-    net: MLP, point: Float[Tensor, " params"], *, extent: float, resolution: int
-) -> xr.Dataset:
+def decision_boundary(net: MLP, point: Float[Tensor, " params"], *, extent: float, resolution: int) -> xr.Dataset:
     """Evaluate a two-class network on a square grid around the origin.
 
     Args:

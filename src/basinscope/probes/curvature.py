@@ -60,7 +60,14 @@ def top_eigenvalue(
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)  # pyright: ignore[reportCallIssue]
     begin = np.random.default_rng(seed).standard_normal(size)
     try:
-        found = eigsh(operator, k=1, which="LA", tol=tolerance, v0=begin, return_eigenvectors=False)
+        found = eigsh(
+            operator,
+            k=1,
+            which="LA",
+            tol=tolerance,  # pyright: ignore[reportArgumentType]
+            v0=begin,
+            return_eigenvectors=False,
+        )
     except ArpackNoConvergence:
         return math.nan
     return float(found[0])

@@ -8,8 +8,8 @@ earlier crossing was stepped over is checked on a finely scanned sample of the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,6 +33,8 @@ SCAN_POINTS = 200
 _CODES = {name: code for code, name in RAY_STATUS.items()}
 OK, UNBOUNDED, NONFINITE, MAX_EVALS = (_CODES[n] for n in ("ok", "unbounded", "nonfinite", "max_evals"))
 _RUNNING = -1
+
+
 @dataclass(frozen=True)
 class Start:
     """Where rays begin and how their lines bend, learned from a pilot.
@@ -162,9 +164,7 @@ def _search(
     return rays
 
 
-def _pilot(
-    landscape: Landscape, center: Tensor, normalization: Normalization, seed: int, cutoff: float
-) -> Start:
+def _pilot(landscape: Landscape, center: Tensor, normalization: Normalization, seed: int, cutoff: float) -> Start:
     """Walk the family's first rays from the innermost distance; tell where others begin and how lines bend."""
     rows = gaussian(seed, range(NUM_PILOT), normalization.num_moved).to(center.device, center.dtype)
     directions = normalization.directions(rows, center)
@@ -188,7 +188,9 @@ def _pilot(
     slope, bend = np.linalg.lstsq(columns[near], crossing[near] - first, rcond=None)[0]
     line = Start(math.exp(first), float(slope), float(bend))
     # The same steps as the other rays will take, to see what the straight line through two points misses.
-    second = _estimate(np.stack([begin, *[np.full(NUM_PILOT, np.nan)] * 2]), np.stack([f0, f0 * np.nan, f0 * np.nan]), line)
+    second = _estimate(
+        np.stack([begin, *[np.full(NUM_PILOT, np.nan)] * 2]), np.stack([f0, f0 * np.nan, f0 * np.nan]), line
+    )
     f1 = height(second)
     missed = crossing - (second - f1 * (begin - second) / (f0 - f1))
     product = f0 * f1
@@ -279,9 +281,7 @@ def basin_radius(
     )
 
 
-def _count_earlier(
-    landscape: Landscape, center: Tensor, directions: Tensor, rays: _Rays, cutoff: float
-) -> int:
+def _count_earlier(landscape: Landscape, center: Tensor, directions: Tensor, rays: _Rays, cutoff: float) -> int:
     """Count the directions on which a fine scan finds the loss above the cutoff before the bracket."""
     count = 0
     for direction, low, status in zip(directions, rays.low, rays.status, strict=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 import torch
 import xarray as xr
 from jaxtyping import Float
@@ -12,6 +13,12 @@ from basinscope.landscape.directions import gaussian
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.objective import Landscape
 from basinscope.results.convert import dataset
+
+
+def symmetric_grid(extent: float, num: int) -> Float[Tensor, " num"]:
+    """Space `num` distances evenly from −extent to extent; of an odd number the middle one is exactly 0."""
+    half = 0.5 * (num - 1)
+    return (torch.arange(num, dtype=torch.float64) - half) * (extent / half)
 
 
 def slice1d(
@@ -98,9 +105,7 @@ def slice2d(
     """
     first, second = plane(center, normalization, seed=seed, indices=indices)
     steps = distances.to(center.device, center.dtype)
-    rows = [
-        landscape.along(center + step * first, second.expand(len(steps), -1), distances) for step in steps
-    ]
+    rows = [landscape.along(center + step * first, second.expand(len(steps), -1), distances) for step in steps]
     cosine = float(first @ second / (first.norm() * second.norm()))
     values = {"first": distances, "second": distances, "loss": torch.stack(rows), "cosine": cosine}
     return dataset("slice2d", values, seed=str(seed), scheme=normalization.scheme)

@@ -54,8 +54,9 @@ def log_volume(radii: xr.Dataset) -> xr.Dataset:
     if num < 2:
         raise InputError(f"{num} of {len(status)} rays have a radius: a volume needs at least 2")
     log_weights = n * np.log(radius)
-    log_mean = float(logsumexp(log_weights)) - math.log(num)
-    shares = np.exp(log_weights - logsumexp(log_weights))
+    log_sum = np.asarray(logsumexp(log_weights)).item()
+    log_mean = log_sum - math.log(num)
+    shares = np.exp(log_weights - log_sum)
     effective = 1.0 / float(np.sum(shares**2))
     num_unbounded = int((status == UNBOUNDED).sum())
     bound = effective < ENOUGH_RAYS or num_unbounded > 0 or num < len(status)
@@ -75,6 +76,6 @@ def log_volume(radii: xr.Dataset) -> xr.Dataset:
             "largest_share": float(shares.max()),
             "num_rays": num,
             "num_unbounded": num_unbounded,
-            "status": np.int8(bound),
+            "status": np.asarray(bound, dtype=np.int8),
         },
     )

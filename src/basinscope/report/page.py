@@ -52,7 +52,9 @@ def write_page(out: Path) -> Path:
     if not sections:
         raise InputError(f"no figures in {out}; basinscope run all makes them")
     room = resources.files("basinscope.report")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
     environment.filters["number"] = number
     template = environment.from_string((room / "page.html.j2").read_text(encoding="utf-8"))
     style = (room / "page.css").read_text(encoding="utf-8")
@@ -80,7 +82,9 @@ def _section(out: Path, name: str) -> Section | None:
     except FileNotFoundError:
         return None
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{place}: claims.json or run.json is damaged; basinscope plot {name} writes them anew") from error
+        raise InputError(
+            f"{place}: claims.json or run.json is damaged; basinscope plot {name} writes them anew"
+        ) from error
     experiment = registry.load(name)
     figures = []
     for stem in experiment.figures:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -230,25 +231,12 @@ class StackTrainer:
         schedules = [m.schedule for m in members]
         rates = self._table([[s.rate_at(step) for s in schedules] for step in steps]).unsqueeze(-1)
         factors = self._table([[s.poison_at(step) for s in schedules] for step in steps])
-        train = [m.train.to(self.device, self.dtype) for m in members]
-        unseen = [self._unseen(m, stack.step) for m in members] if self.num_unseen else []
-        num_samples = self.num_train + self.num_unseen
         norms = torch.empty(BLOCK, len(members), device=self.device, dtype=self.dtype)
         for start in range(0, len(members), self.chunk_size):
             rows = slice(start, min(start + self.chunk_size, len(members)))
             points = stack.points[rows]
-            # Features first in memory, samples along the contiguous axis: the order in which the net works.
-            width = (len(points), self.net.widths[0], num_samples)
-            inputs = torch.empty(width, device=self.device, dtype=self.dtype).transpose(1, 2)
-            labels = torch.empty(len(points), num_samples, device=self.device, dtype=torch.long)
-            inputs[:, : self.num_train] = torch.stack([t.inputs for t in train[rows]])
-            labels[:, : self.num_train] = torch.stack([t.labels for t in train[rows]])
-            if self.num_unseen:
-                unseen_inputs, unseen_labels = map(torch.stack, zip(*unseen[rows], strict=True))
-            for k, step in enumerate(steps):
-                if self.num_unseen:
-                    inputs[:, self.num_train :] = unseen_inputs[:, k]
-                    labels[:, self.num_train :] = unseen_labels[:, k]
+            batches = self._batches(members[rows], stack.step)
+            for k, (step, (inputs, labels)) in enumerate(zip(steps, batches, strict=True)):
                 gradient = self._gradient(points, inputs, labels, factors[k, rows])
                 norms[k, rows] = clip_gradient(gradient, self.clip)
                 stack.optimizer.update(rows, points, gradient, rates[k, rows], step)
@@ -256,6 +244,28 @@ class StackTrainer:
         broken = ~norms.isfinite().cpu()
         first = broken.int().argmax(0) + steps.start
         return torch.where(broken.any(0), first, -1)
+
+    def _batches(self, members: Sequence[Member], step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield inputs and labels of each step of a block: the training samples, then the unseen ones.
+
+        The same two tensors are yielded each time, with other unseen samples in them.
+        """
+        num_samples = self.num_train + self.num_unseen
+        train = [m.train.to(self.device, self.dtype) for m in members]
+        # Features first in memory, samples along the contiguous axis: the order in which the net works.
+        shape = (len(members), self.net.widths[0], num_samples)
+        inputs = torch.empty(shape, device=self.device, dtype=self.dtype).transpose(1, 2)
+        labels = torch.empty(len(members), num_samples, device=self.device, dtype=torch.long)
+        inputs[:, : self.num_train] = torch.stack([t.inputs for t in train])
+        labels[:, : self.num_train] = torch.stack([t.labels for t in train])
+        if not self.num_unseen:
+            yield from itertools.repeat((inputs, labels), BLOCK)
+            return
+        unseen_inputs, unseen_labels = map(torch.stack, zip(*(self._unseen(m, step) for m in members), strict=True))
+        for k in range(BLOCK):
+            inputs[:, self.num_train :] = unseen_inputs[:, k]
+            labels[:, self.num_train :] = unseen_labels[:, k]
+            yield inputs, labels
 
     def _gradient(self, points: Tensor, inputs: Tensor, labels: Tensor, factor: Tensor) -> Tensor:
         """Gradient of each member's poisoned loss with respect to its own parameters."""

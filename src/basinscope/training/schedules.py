@@ -27,6 +27,8 @@ class Schedule:
     """`cosine` falls smoothly to the floor; `tenfold` divides by ten at each third of the course."""
     rate_floor: float = 0.005
     """Lowest learning rate as a fraction of the highest."""
+    warmup: float = 0.0
+    """Fraction of the course over which the learning rate rises to its course."""
     settle_from: float = 0.6
     """Fraction of the course after which β begins to fall."""
     settle_ratio: float = 0.05
@@ -41,6 +43,7 @@ class Schedule:
             "steps": self.steps >= 1,
             "learning_rate": self.learning_rate > 0,
             "poison": self.poison >= 0,
+            "warmup": 0 <= self.warmup < 1,
             "settle_from": 0 <= self.settle_from < 1,
             "settle_ratio": 0 < self.settle_ratio <= 1,
         }
@@ -56,10 +59,11 @@ class Schedule:
     def rate_at(self, step: int) -> float:
         """Learning rate of the update that follows `step` finished updates."""
         course = min(1.0, step / self.steps)
+        rise = min(1.0, (step + 1) / (self.warmup * self.steps)) if self.warmup else 1.0
         if self.decay == "cosine":
             fall = 0.5 * (1 + math.cos(math.pi * course))
-            return self.learning_rate * (self.rate_floor + (1 - self.rate_floor) * fall)
-        return self.learning_rate * max(self.rate_floor, 10.0 ** -min(2, math.floor(3 * course)))
+            return rise * self.learning_rate * (self.rate_floor + (1 - self.rate_floor) * fall)
+        return rise * self.learning_rate * max(self.rate_floor, 10.0 ** -min(2, math.floor(3 * course)))
 
     def poison_at(self, step: int) -> float:
         """Poison factor of the update that follows `step` finished updates."""

@@ -6,10 +6,9 @@ import math
 from functools import partial
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from basinscope.experiments.claims import Claim, span
-from basinscope.experiments.swissroll.collect import Measurements, Probed
+from basinscope.experiments.swissroll.collect import Measurements, Probed, rank_correlation
 from basinscope.experiments.swissroll.tasks import FITTED, PANEL_GAPS
 
 COMPARED_LOSS = 0.01
@@ -65,10 +64,6 @@ def _figure3(found: Measurements, claim: partial[Claim]) -> list[Claim]:
         )
     )
     return rows
-
-
-def _correlation(found: Measurements, values: np.ndarray) -> float:
-    return float(spearmanr(found.nets["gap"].values, values).statistic)
 
 
 def _figure5(found: Measurements, claim: partial[Claim]) -> list[Claim]:
@@ -131,15 +126,14 @@ def _rank_claim(
     gaps = found.nets["gap"].values
     stream = np.random.default_rng(0)
     drawn = stream.integers(len(gaps), size=(500, len(gaps)))
-    with np.errstate(invalid="ignore"):
-        again = [spearmanr(gaps[pick], values[pick]).statistic for pick in drawn if np.ptp(gaps[pick]) > 0]
+    again = [rank_correlation(gaps[pick], values[pick]) for pick in drawn]
     low, high = np.nanpercentile(again, [2.5, 97.5])
     return claim(
         figure="5-swissroll",
         claim=f"rank correlation of the gap with {what}, {words} (spread: 95 % bootstrap interval)",
         published=published,
         target=target,
-        measured=_correlation(found, values),
+        measured=found.rank_with_gap(values),
         unit="1 (Spearman)",
         num=len(gaps),
         spread=(float(low), float(high)),

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.stats import spearmanr
 
 from basinscope.experiments.swissroll.config import Config
 from basinscope.experiments.swissroll.tasks import all_nets, compared_nets, measure_name, panel_nets
 from basinscope.runs.store import RunFolder
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's rank correlation; NaN where one of both is constant."""
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return float("nan")
+    found: Any = spearmanr(one, other)
+    return float(found.statistic)
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,10 @@ class Measurements:
     def of(self, name: str, net: str) -> float:
         """One number of one network."""
         return float(self.nets[name].sel(net=net))
+
+    def rank_with_gap(self, values: np.ndarray) -> float:
+        """Spearman correlation of the generalisation gap with one value a network."""
+        return rank_correlation(self.nets["gap"].values, values)
 
     def level(self, poison: float) -> xr.Dataset:
         """The networks of one poison factor."""

@@ -22,7 +22,7 @@ class Config:
     """Poison factors β in rising order, first 0 for natural training; the last makes the bad net."""
     steps: int = 12_000
     """Steps for every poison factor but the largest."""
-    worst_steps: int = 48_000
+    worst_steps: int = 60_000
     """Steps for the largest poison factor."""
     unseen_per_step: int = 400
     """Fresh unseen samples in each poisoned step."""
@@ -30,6 +30,8 @@ class Config:
     """Highest learning rate of Adam."""
     decay: Literal["cosine", "tenfold"] = "cosine"
     """Course of the learning rate."""
+    warmup: float = 0.04
+    """Fraction of the course over which the learning rate rises; fewer units die."""
     settle_ratio: float = 0.1
     """β at the end of the course as a fraction of β before settling."""
     settle_loss: float = 0.005
@@ -75,10 +77,20 @@ class Config:
         for field, bound in at_least.items():
             if getattr(self, field) < bound:
                 raise InputError(f"swissroll.{field} = {getattr(self, field)}: must be at least {bound}")
-        positive = ("learning_rate", "settle_loss", "clip", "cutoff", "scaled_loss", "slice_extent", "inset_extent")
+        positive = (
+            "learning_rate",
+            "settle_loss",
+            "clip",
+            "cutoff",
+            "scaled_loss",
+            "slice_extent",
+            "inset_extent",
+        )
         for field in positive:
             if not getattr(self, field) > 0:
                 raise InputError(f"swissroll.{field} = {getattr(self, field)}: must be above 0")
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"swissroll.warmup = {self.warmup}: must lie at 0 or above, and below 1")
         if not 0 < self.settle_ratio <= 1:
             raise InputError(f"swissroll.settle_ratio = {self.settle_ratio}: must lie above 0 and at most at 1")
         if self.data_seed is not None and not 0 <= self.data_seed < 2**32:
@@ -134,6 +146,7 @@ PRESETS = {
         worst_steps=800_000,
         unseen_per_step=200,
         decay="tenfold",
+        warmup=0.0,
         num_scanned=100,
         bad_target=0.08,
     ),

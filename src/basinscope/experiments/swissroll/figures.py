@@ -7,10 +7,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
-from scipy.stats import spearmanr
 
 from basinscope.experiments.swissroll.collect import Measurements, Probed
 from basinscope.plots.boundary import plot_boundary
@@ -40,7 +39,7 @@ def _percent(value: float) -> str:
 
 def _scores(found: Measurements, net: str) -> str:
     train, dense = found.of("train_accuracy", net), found.of("dense_accuracy", net)
-    return f"train {_percent(train)}, test {_percent(dense)}"
+    return f"train {_percent(train)}, dense test {_percent(dense)}"
 
 
 def _limits(found: Measurements, scale: ZScale) -> tuple[float, float]:
@@ -51,46 +50,43 @@ def _limits(found: Measurements, scale: ZScale) -> tuple[float, float]:
 
 
 def _figure3(found: Measurements) -> Figure:
-    figure = plt.figure(figsize=(7.2, 10.2), layout="none")
-    figure.suptitle(f"Figure 3 · Good and bad minima of one network ({found.config.data})", y=0.985, fontsize=11)
+    """Boundaries above; below them the slices, linear and log, each with its middle enlarged beside it."""
+    figure = plt.figure(figsize=(10.0, 10.4))
+    figure.suptitle(f"Figure 3 · Good and bad minima of one network ({found.config.data})", y=0.988)
     columns = (
         ("good", found.good, GOOD, "natural training"),
         ("bad", found.bad, BAD, f"poison factor β = {found.config.poisons[-1]:g}"),
     )
-    for k, (role, net, colour, how) in enumerate(columns):
-        axes = figure.add_axes((0.04 + 0.48 * k, 0.635, 0.44, 0.295))
+    for (role, net, colour, how), left in zip(columns, (0.0, 0.5), strict=True):
+        axes = figure.add_axes((left + 0.06, 0.585, 0.38, 0.345))
         plot_boundary(axes, found.boundary.sel(net=net), found.train)
         axes.set_title(f"{role} minimum ({how})\n{_scores(found, net)}", color=colour)
-        if k == 0:
+        if role == "good":
             axes.legend(loc="upper left", handletextpad=0.1, borderpad=0.2, frameon=True, framealpha=0.85)
         scales: tuple[ZScale, ...] = ("linear", "log")
-        for row, scale in enumerate(scales):
-            bottom = 0.315 - 0.305 * row
+        for scale, bottom in zip(scales, (0.295, 0.02), strict=True):
             limits = _limits(found, scale)
-            wide = figure.add_axes((0.0 + 0.48 * k, bottom, 0.47, 0.30), projection="3d")
+            wide = figure.add_axes((left - 0.005, bottom, 0.33, 0.28), projection="3d")
+            inset = figure.add_axes((left + 0.315, bottom + 0.06, 0.165, 0.16), projection="3d")
             assert isinstance(wide, Axes3D)
-            plot_surface(wide, found.wide.sel(net=net), limits=limits, scale=scale, floor=FLOOR)
-            inset = figure.add_axes((0.315 + 0.48 * k, bottom + 0.195, 0.16, 0.11), projection="3d")
             assert isinstance(inset, Axes3D)
+            plot_surface(wide, found.wide.sel(net=net), limits=limits, scale=scale, floor=FLOOR)
             plot_surface(inset, found.inset.sel(net=net), limits=limits, scale=scale, floor=FLOOR, small=True)
-            inset.patch.set_alpha(0)
-            inset.set_title(f"±{found.config.inset_extent:g}", fontsize=6.5, pad=-4)
-            figure.text(0.045 + 0.48 * k, bottom + 0.285, f"{role}, {scale} scale", color=colour, fontsize=8.5)
-    note = "Surfaces: the loss on the training set in the plane of two random, orthogonal, filter-normalised directions; one height scale in each row."
-    figure.text(0.5, 0.006, note, ha="center", fontsize=6.3, color="#555555")
+            wide.set_title(f"{role}, {scale} scale", color=colour, y=0.97)
+            inset.set_title(f"the middle, ±{found.config.inset_extent:g}", fontsize=7.5, y=1.0)
+    note = (
+        "Surfaces: clean loss in the plane of two random, orthogonal, filter-normalised directions, "
+        "the same two for both networks; one height scale in each row."
+    )
+    figure.text(0.5, 0.008, note, ha="center", fontsize=7.5, color="#555555")
     return figure
 
 
-def _rank(found: Measurements, values: xr.DataArray) -> str:
-    return f"Spearman {spearmanr(found.nets['gap'].values, values.values).statistic:+.2f}"
-
-
 def _figure5(found: Measurements) -> Figure:
-    figure, rows = plt.subplots(2, 3, figsize=(9.6, 6.0), sharex=True)
+    figure, rows = plt.subplots(2, 3, figsize=(9.6, 6.0), sharex=True, layout="constrained")
     config = found.config
     figure.suptitle(
         f"Figure 5 · The worse a minimum generalises, the sharper and the smaller its basin ({config.data})",
-        fontsize=11,
     )
     variants = (
         (found.natural, "as trained", GOOD),
@@ -107,18 +103,22 @@ def _figure5(found: Measurements) -> Figure:
         volume.set_ylabel("log₁₀ volume, lower bound")
         effective = float(probed.volume["effective_rays"].median())
         volume.text(
-            0.03, 0.04, f"bound only: {effective:.1f} effective\nof {config.num_directions} rays (median)",
-            transform=volume.transAxes, fontsize=7.5, color="#555555",
+            0.03,
+            0.04,
+            f"bound only: {effective:.1f} effective\nof {config.num_directions} rays (median)",
+            transform=volume.transAxes,
+            fontsize=7.5,
+            color="#555555",
         )
         for axes, values in ((sharp, probed.sharpness["sharpness"]), (size, size_values), (volume, bound)):
-            axes.set_title(f"{words}\n{_rank(found, values)}", fontsize=8.5)
+            axes.set_title(f"{words}\nSpearman {found.rank_with_gap(values.values):+.2f}", fontsize=8.5)
     for axes in rows[0]:
         axes.set_xlabel("")
     rows[0][0].legend(loc="lower right")
     return figure
 
 
-def _sharpness_panel(found: Measurements, probed: Probed, axes: plt.Axes, colour: str) -> None:
+def _sharpness_panel(found: Measurements, probed: Probed, axes: Axes, colour: str) -> None:
     axes.set_yscale("log")
     band, line, dots = plot_relation(
         axes, found.nets["gap"], probed.sharpness["sharpness"], found.nets["poison"], colour=colour
@@ -131,8 +131,8 @@ def _sharpness_panel(found: Measurements, probed: Probed, axes: plt.Axes, colour
 
 def _figure6(found: Measurements) -> Figure:
     count = len(found.panels)
-    figure, grid = plt.subplots(2, 3, figsize=(7.2, 5.35))
-    figure.suptitle(f"Figure 6 · The boundary breaks up as the gap grows ({found.config.data})", fontsize=11)
+    figure, grid = plt.subplots(2, 3, figsize=(7.2, 5.35), layout="constrained")
+    figure.suptitle(f"Figure 6 · The boundary breaks up as the gap grows ({found.config.data})")
     for axes, net in zip(grid.flat, found.panels, strict=False):
         plot_boundary(axes, found.boundary.sel(net=net), found.train, size=4.0)
         axes.set_title(f"gap {found.of('gap', net):.3f}\n{_scores(found, net)}", fontsize=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from basinscope.models.mlp import MLP
 from basinscope.probes.boundary import decision_boundary
 from basinscope.probes.radius import basin_radius
 from basinscope.probes.sharpness import sharpness
-from basinscope.probes.slices import slice2d
+from basinscope.probes.slices import slice2d, symmetric_grid
 from basinscope.probes.volume import log_volume
 from basinscope.results.convert import dataset, stack_nets
 from basinscope.runs.engine import Context, Task
@@ -63,7 +64,9 @@ def tasks(config: Config) -> list[Task]:
     return work
 
 
-def _bind(work: Callable[..., Mapping[str, Artifact]], *arguments: object) -> Callable[[Context], Mapping[str, Artifact]]:
+def _bind(
+    work: Callable[..., Mapping[str, Artifact]], *arguments: object
+) -> Callable[[Context], Mapping[str, Artifact]]:
     return lambda context: work(context, *arguments)
 
 
@@ -83,14 +86,7 @@ def _train(context: Context, config: Config, group: str, poisons: tuple[float, .
         Member(
             name=net_name(poison, run),
             seed=child_seed(config.seed, "swissroll", "net", net_name(poison, run)),
-            schedule=Schedule(
-                steps=config.steps_of(poison),
-                learning_rate=config.learning_rate,
-                poison=poison,
-                decay=config.decay,
-                settle_ratio=config.settle_ratio,
-                settle_loss=config.settle_loss,
-            ),
+            schedule=schedule_of(config, poison),
             train=train,
         )
         for poison in poisons
@@ -112,18 +108,35 @@ def _train(context: Context, config: Config, group: str, poisons: tuple[float, .
     }
 
 
+def schedule_of(config: Config, poison: float) -> Schedule:
+    """The course of training for one poison factor."""
+    return Schedule(
+        steps=config.steps_of(poison),
+        learning_rate=config.learning_rate,
+        poison=poison,
+        decay=config.decay,
+        warmup=config.warmup,
+        settle_ratio=config.settle_ratio,
+        settle_loss=config.settle_loss,
+    )
+
+
+def dense_test_set(data_seed: int | None, num: int) -> Samples:
+    """Fresh points from the distribution of a draw, seeded apart from the draw itself."""
+    root = swissroll.PUBLISHED_SEED if data_seed is None else data_seed
+    return swissroll.sample(num, generator(root, "swissroll", "dense test set"))
+
+
 @torch.no_grad()
+def accuracy(points: Tensor, samples: Samples) -> Tensor:
+    """Share of the samples that each parameter vector gets right."""
+    inputs = samples.inputs.float()[None]
+    return torch.stack([is_correct(NET.logits(p[None], inputs), samples.labels).double().mean() for p in points])
+
+
 def _describe(config: Config, members: list[Member], result: StackResult, test: Samples) -> xr.Dataset:
     """Score trained networks on the published test points and on the dense test set."""
-    data_root = swissroll.PUBLISHED_SEED if config.data_seed is None else config.data_seed
-    dense = swissroll.sample(config.num_dense, generator(data_root, "swissroll", "dense test set"))
-
-    def accuracy(samples: Samples) -> Tensor:
-        inputs = samples.inputs.float()[None]
-        parts = [is_correct(NET.logits(p[None], inputs), samples.labels).double().mean() for p in result.points]
-        return torch.stack(parts)
-
-    dense_accuracy = accuracy(dense)
+    dense_accuracy = accuracy(result.points, dense_test_set(config.data_seed, config.num_dense))
     return dataset(
         "nets",
         {
@@ -134,7 +147,7 @@ def _describe(config: Config, members: list[Member], result: StackResult, test: 
             "diverged_at": result.diverged_at,
             "clean_loss": result.clean_loss,
             "train_accuracy": result.train_accuracy,
-            "test_accuracy": accuracy(test),
+            "test_accuracy": accuracy(result.points, test),
             "dense_accuracy": dense_accuracy,
             "gap": result.train_accuracy - dense_accuracy,
         },
@@ -174,8 +187,7 @@ def _landscape(context: Context, config: Config, center: Tensor) -> CleanLoss:
     stored = context.folder.read_json("backend.json")
     if stored is None:
         planned = int(EVALUATIONS_PER_RAY * 2 * len(config.net_names()) * config.num_directions)
-        choice = choose_backend(make, center, planned=planned, reproducible=context.reproducible)
-        stored = choice.to_json()
+        stored = asdict(choose_backend(make, center, planned=planned, reproducible=context.reproducible))
         context.folder.write_json("backend.json", stored)
     return make(stored["backend"])
 
@@ -226,10 +238,9 @@ def _slices(context: Context, config: Config) -> Mapping[str, Artifact]:
     seed = child_seed(config.seed, "swissroll", "slice")
     found = {}
     for key, extent in (("slice", config.slice_extent), ("inset", config.inset_extent)):
-        distances = torch.linspace(-extent, extent, config.slice_resolution, dtype=torch.float64)
+        distances = symmetric_grid(extent, config.slice_resolution)
         parts = [
-            slice2d(landscape, point, NORMALIZATION, seed=seed, indices=(0, 1), distances=distances)
-            for point in points
+            slice2d(landscape, point, NORMALIZATION, seed=seed, indices=(0, 1), distances=distances) for point in points
         ]
         found[key] = stack_nets(nets, parts)
     return found
@@ -254,10 +265,7 @@ def _boundaries(context: Context, config: Config) -> Mapping[str, Artifact]:
 
     names = list(dict.fromkeys(wanted()))
     points = points_of(context.folder, config, names, context.device)
-    parts = [
-        decision_boundary(NET, p, extent=BOUNDARY_EXTENT, resolution=config.boundary_resolution) for p in points
-    ]
+    parts = [decision_boundary(NET, p, extent=BOUNDARY_EXTENT, resolution=config.boundary_resolution) for p in points]
     train, _ = swissroll.training_draw(config.data_seed)
     samples = dataset("samples", {"inputs": train.inputs, "labels": train.labels})
     return {"boundary": stack_nets(names, parts), "train": samples}
-

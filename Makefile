@@ -1,0 +1,44 @@
+# `make figures` and `make test` set up what they need, and are quick when called again.
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= out
+PIP_ARGS ?=
+BIN := $(VENV)/bin
+
+.PHONY: figures test lint wheel benchmarks clean
+
+figures: $(VENV)/.paper
+	$(BIN)/basinscope run all --out $(OUT)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright
+
+# Built and installed into an empty environment of its own, as a user would.
+wheel: $(VENV)/.dev
+	rm -rf dist build/wheel-check
+	$(BIN)/python -m build --wheel --outdir dist
+	$(PYTHON) -m venv build/wheel-check
+	build/wheel-check/bin/pip install $(PIP_ARGS) -q -c constraints.txt "$$(ls dist/*.whl)[paper]"
+	cd build && wheel-check/bin/basinscope run swissroll --preset smoke --out wheel-check/out
+
+benchmarks: $(VENV)/.dev
+	$(BIN)/python benchmarks/swissroll_speed.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.paper: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install $(PIP_ARGS) -q -c constraints.txt -e '.[paper]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install $(PIP_ARGS) -q -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/.paper
+
+clean:
+	rm -rf $(VENV) build dist

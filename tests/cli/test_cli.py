@@ -1,0 +1,117 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from basinscope.cli import main
+from basinscope.cli.progress import TimeLeft, spoken
+from basinscope.experiments.swissroll.config import PRESETS
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["run", "swisroll"], "no experiment 'swisroll'; did you mean 'swissroll'?"),
+        (["run", "swissroll", "--preset", "quik"], "no preset 'quik'; did you mean 'quick'?"),
+        (["run", "swissroll", "--set", "swissroll.rnus=3"], "no field swissroll. 'rnus'; did you mean 'runs'?"),
+        (["run", "swissroll", "--set", "swisroll.runs=3"], "did you mean 'swissroll'?"),
+        (["run", "swissroll", "--set", "runs=3"], "write NAME.FIELD=VALUE"),
+        (["run", "swissroll", "--set", "swissroll.runs=0"], "swissroll.runs = 0: must be at least 1"),
+        (["run", "swissroll", "--set", "swissroll.runs=ten"], "swissroll.runs = 'ten': give a whole number"),
+        (["run", "swissroll", "--set", "swissroll.cutoff=-1"], "swissroll.cutoff = -1.0: must be above 0"),
+        (["run", "swissroll", "--set", "swissroll.decay=slow"], "choose from cosine, tenfold"),
+        (["run", "swissroll", "--set", "swissroll.poisons=0.1,0.2"], "must rise from 0"),
+        (["run", "swissroll", "--seed", "-1"], "swissroll.seed = -1: must be at least 0"),
+        (["run", "swissroll", "--seed", "x"], "--seed"),
+        (["run", "swissroll", "--data-seed", "-5"], "swissroll.data_seed = -5"),
+        (["run", "swissroll", "--device", "abacus"], "device 'abacus' is not there"),
+        (["run", "swissroll", "--out", "/proc/nowhere"], "--out /proc/nowhere: cannot write there"),
+        (["walk"], "walk"),
+        ([], "required: VERB"),
+        (["plot", "swissroll", "--out", "empty"], "no finished run"),
+        (["report", "--out", "empty"], "no figures in empty"),
+    ],
+)
+def test_a_mistake_gets_one_clear_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("basinscope: ")
+    assert captured.err.count("\n") == 1
+    assert says in captured.err
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "swisroll", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from basinscope.cli import verbs
+
+    def interrupted(*_: object, **__: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verbs, "run_tasks", interrupted)
+    monkeypatch.setattr(verbs.RunFolder, "create", lambda *_: None, raising=True)
+    monkeypatch.setitem(verbs.VERBS, "run", interrupted)  # pyright: ignore[reportArgumentType]
+    assert main(["run", "swissroll"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_list_tells_presets_and_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    assert "swissroll" in capsys.readouterr().out
+    assert main(["list", "swissroll"]) == 0
+    told = capsys.readouterr().out
+    for field in vars(PRESETS["quick"]):
+        assert f"  {field}: " in told
+    assert "Networks trained for each poison factor. [smoke 2, quick 10, paper 10]" in told
+
+
+def test_status_of_nothing_says_how_to_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--out", str(tmp_path)]) == 0
+    assert "basinscope run" in capsys.readouterr().out
+
+
+def test_status_of_a_finished_run(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--out", str(smoke)]) == 0
+    told = capsys.readouterr().out
+    assert "11 of 11 tasks, finished" in told
+    assert "preset smoke" in told
+
+
+def test_strict_exits_with_3_when_a_claim_does_not_hold(smoke: Path) -> None:
+    assert main(["run", "swissroll", "--preset", "smoke", "--out", str(smoke), "--strict"]) == 3
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    import subprocess
+
+    code = "import basinscope, sys; print(sorted({'torch', 'matplotlib', 'xarray', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_everything_behind_the_public_door_is_there() -> None:
+    import basinscope
+
+    assert all(getattr(basinscope, name) is not None for name in basinscope.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = basinscope.nonsense
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0, "0 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s"), (7260, "2 h 01 min")]
+)
+def test_durations_are_spoken(seconds: float, words: str) -> None:
+    assert spoken(seconds) == words
+
+
+def test_time_left_follows_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("basinscope.cli.progress.time.monotonic", lambda: now[0])
+    left = TimeLeft()
+    assert left(50, 100) == 50
+    now[0] = 20.0
+    assert left(60, 100) == pytest.approx(80)

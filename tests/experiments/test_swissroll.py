@@ -1,0 +1,184 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from matplotlib.image import imread
+
+from basinscope.cli import main
+from basinscope.experiments.claims import Claim
+from basinscope.experiments.registry import load
+from basinscope.experiments.swissroll.config import PRESETS
+from basinscope.experiments.swissroll.tasks import NET, panel_nets, tasks
+from basinscope.losses import is_correct
+from basinscope.runs.store import RunFolder, find_runs
+
+COMMAND = [sys.executable, "-m", "basinscope", "run", "swissroll", "--preset", "smoke", "--out"]
+
+
+def the_run(out: Path) -> RunFolder:
+    (run,) = find_runs(out, ["swissroll"])
+    return run
+
+
+def arrays(out: Path) -> dict[str, xr.Dataset | dict[str, torch.Tensor]]:
+    run = the_run(out)
+    results = {p.stem: run.dataset(p.stem) for p in (run.path / "results").glob("*.nc")}
+    return results | {p.stem: run.weights(p.stem) for p in (run.path / "weights").glob("*")}
+
+
+def assert_same_arrays(first: Path, second: Path) -> None:
+    one, two = arrays(first), arrays(second)
+    assert set(one) == set(two)
+    for name, value in one.items():
+        other = two[name]
+        if isinstance(value, xr.Dataset):
+            assert isinstance(other, xr.Dataset)
+            xr.testing.assert_identical(value, other)
+        else:
+            assert all(torch.equal(value[net], other[net]) for net in value)
+
+
+def test_figures_are_drawn_and_small(smoke: Path) -> None:
+    for stem in load("swissroll").figures:
+        pixels = imread(smoke / "swissroll" / f"{stem}.png")
+        assert min(pixels.shape[:2]) > 900
+        assert np.ptp(pixels[..., :3]) > 0.9
+        assert (smoke / "swissroll" / f"{stem}.svg").stat().st_size <= 2 * 2**20
+
+
+def test_claims_have_the_published_format(smoke: Path) -> None:
+    claims = json.loads((smoke / "swissroll" / "claims.json").read_text())
+    keys = ["figure", "claim", "published", "target", "measured", "unit", "num", "spread", "holds", "preset", "data"]
+    assert {c["figure"] for c in claims} == set(load("swissroll").figures)
+    for claim in claims:
+        assert list(claim) == keys
+        assert claim["preset"] == "smoke"
+        assert claim["holds"] in (True, False, None)
+        assert (claim["holds"] is None) == (claim["target"] is None)
+        assert len(claim["spread"]) == 2
+
+
+def test_claimed_accuracy_is_that_of_the_stored_weights(smoke: Path) -> None:
+    run = the_run(smoke)
+    samples = run.dataset("train")
+    weights = run.weights("weights-worst")
+    inputs = torch.tensor(samples["inputs"].values, dtype=torch.float32)
+    hits = is_correct(NET.logits(weights["beta0.3-run0"][None], inputs[None]), torch.tensor(samples["labels"].values))
+    stored = run.dataset("nets-worst")["train_accuracy"].sel(net="beta0.3-run0")
+    assert hits.double().mean().item() == float(stored)
+
+
+def test_slices_through_the_minimum_show_the_stored_loss(smoke: Path) -> None:
+    run = the_run(smoke)
+    nets = xr.concat([run.dataset("nets-natural"), run.dataset("nets-worst")], "net")
+    for name in ("slice", "inset"):
+        found = run.dataset(name)
+        middle = found["loss"].sel(first=0, second=0)
+        expected = nets["clean_loss"].sel(net=found["net"])
+        np.testing.assert_allclose(middle, expected, rtol=1e-3, atol=1e-9)
+        assert np.abs(found["cosine"]).max() < 1e-5
+
+
+def test_scaled_networks_share_one_clean_loss(smoke: Path) -> None:
+    found = the_run(smoke).dataset("radius-beta0.3-scaled")
+    np.testing.assert_allclose(found["center_loss"], PRESETS["smoke"].scaled_loss, rtol=1e-3)
+
+
+def test_the_same_seed_gives_the_same_arrays_and_a_finished_run_is_not_repeated(smoke: Path, tmp_path: Path) -> None:
+    assert main([*COMMAND[3:], str(tmp_path)]) == 0
+    assert_same_arrays(smoke, tmp_path)
+    stamps = {p: p.stat().st_mtime_ns for p in (the_run(tmp_path).path / "results").iterdir()}
+    assert main([*COMMAND[3:], str(tmp_path)]) == 0
+    assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
+
+
+def test_killed_in_the_middle_and_run_again_gives_the_same_arrays(smoke: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen([*COMMAND, str(tmp_path)], env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (finished := list(tmp_path.glob("runs/*/done/train-*.json"))):
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not list(tmp_path.glob("runs/*/finished.json"))
+    stamps = {p: p.stat().st_mtime_ns for p in finished}
+    subprocess.run([*COMMAND, str(tmp_path)], env=environment, check=True, capture_output=True)
+    assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
+    assert_same_arrays(smoke, tmp_path)
+
+
+def test_figures_and_claims_come_back_from_stored_results_alone(smoke: Path, tmp_path: Path) -> None:
+    import shutil
+
+    out = tmp_path / "copy"
+    shutil.copytree(smoke, out)
+    shutil.rmtree(the_run(out).path / "weights")
+    shutil.rmtree(out / "swissroll")
+    assert main(["plot", "--out", str(out)]) == 0
+    before, after = (json.loads((p / "swissroll" / "claims.json").read_text()) for p in (smoke, out))
+    assert before == after
+    assert (out / "swissroll" / "3-swissroll.png").read_bytes() == (
+        smoke / "swissroll" / "3-swissroll.png"
+    ).read_bytes()
+
+
+def test_a_result_that_was_altered_is_computed_again(smoke: Path, tmp_path: Path) -> None:
+    import shutil
+
+    out = tmp_path / "copy"
+    shutil.copytree(smoke, out)
+    path = the_run(out).path / "results" / "boundary.nc"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert main([*COMMAND[3:], str(out)]) == 0
+    assert_same_arrays(smoke, out)
+
+
+def test_divergence_names_member_and_step_and_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*COMMAND[3:], str(tmp_path), "--set", "swissroll.learning_rate=1e30", "--set", "swissroll.runs=1"]
+    assert main(words) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "beta0-run0 at step" in error
+    assert "beta0.3-run0 at step" in error
+
+
+def test_panels_are_the_nearest_fitted_networks_each_once() -> None:
+    gaps = np.array([0.01, 0.14, 0.16, 0.5, 0.44, 0.76])
+    train = np.array([1.0, 0.9, 1.0, 1.0, 1.0, 1.0])
+    nets = xr.Dataset({"gap": ("net", gaps), "train_accuracy": ("net", train)}, {"net": [f"n{i}" for i in range(6)]})
+    assert panel_nets(nets) == ["n0", "n2", "n4", "n3", "n5"]
+
+
+def test_every_task_has_its_own_name() -> None:
+    names = [task.name for task in tasks(PRESETS["paper"])]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("target", "measured", "holds"),
+    [(">= 0.9", 0.9, True), ("<= 0.1", 0.2, False), ("== 1", 1.0, True), ("", 5.0, None), (">= 0", np.nan, False)],
+)
+def test_a_claim_holds_when_its_target_is_met(target: str, measured: float, holds: bool | None) -> None:
+    claim = Claim(
+        figure="f",
+        claim="c",
+        published=None,
+        target=target,
+        measured=measured,
+        unit="1",
+        num=1,
+        spread=(measured, measured),
+        preset="smoke",
+        data="d",
+    )
+    assert claim.holds is holds
+    assert claim.to_json()["measured"] == (None if np.isnan(measured) else measured)

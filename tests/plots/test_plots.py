@@ -1,0 +1,84 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.colors import to_rgba
+
+from basinscope.plots.boundary import plot_boundary
+from basinscope.plots.relation import plot_relation
+from basinscope.plots.style import CLASS_POINTS, GOOD, save, styled
+from basinscope.plots.surface import heights, plot_surface
+from basinscope.results.convert import dataset
+
+
+@pytest.fixture(autouse=True)
+def close() -> Iterator[None]:
+    with styled():
+        yield
+    plt.close("all")
+
+
+def test_boundary_shows_regions_line_and_points_where_they_are() -> None:
+    x, y = np.linspace(-2, 2, 41), np.linspace(-1, 1, 21)
+    boundary = dataset("boundary", {"x": x, "y": y, "logit": np.broadcast_to(x - 0.5, (21, 41)).copy()})
+    samples = dataset("samples", {"inputs": np.array([[1.0, 0.5], [-1.0, 0.0]]), "labels": np.array([1, 0])})
+    _, axes = plt.subplots()
+    mesh, line, first, second = plot_boundary(axes, boundary, samples)
+    shown = np.asarray(mesh.get_array()).reshape(21, 41)
+    assert shown[:, x > 0.5].all()
+    assert not shown[:, x <= 0.5].any()
+    np.testing.assert_allclose(line.get_paths()[0].vertices[:, 0], 0.5, atol=1e-12)
+    assert second.get_offsets().tolist() == [[1.0, 0.5]]
+    assert tuple(first.get_facecolor()[0]) == to_rgba(CLASS_POINTS[0])
+
+
+def test_log_heights_have_a_floor_and_keep_nan() -> None:
+    losses = xr.DataArray([1e-9, 10.0, np.nan, np.inf])
+    np.testing.assert_array_equal(heights(losses, "log", 1e-5), [-5.0, 1.0, np.nan, np.inf])
+    np.testing.assert_array_equal(heights(losses, "linear", 1e-5), losses.values)
+
+
+def test_surface_states_its_units_and_uses_the_given_limits() -> None:
+    grid = np.linspace(-0.3, 0.3, 5)
+    values = {"first": grid, "second": grid, "loss": np.abs(grid)[:, None] + 0 * grid, "cosine": 0.0}
+    axes = plt.figure().add_subplot(projection="3d")
+    (surface,) = plot_surface(axes, dataset("slice2d", values), limits=(0.0, 7.0))
+    assert axes.get_zlim() == (0.0, 7.0)
+    assert (surface.norm.vmin, surface.norm.vmax) == (0.0, 7.0)
+    assert "[filter norms]" in axes.get_xlabel()
+    assert "[nat]" in axes.get_zlabel()
+
+
+@pytest.mark.parametrize(("scale", "middle"), [("linear", [5.5, 40.0]), ("log", [10**0.5, 40.0])])
+def test_relation_draws_mean_and_range_of_each_poison_factor(scale: str, middle: list[float]) -> None:
+    gap, value, poison = (
+        xr.DataArray(v, dims="net") for v in ([0.1, 0.3, 0.8, 0.8], [1.0, 10.0, 40.0, 40.0], [0.0, 0.0, 0.3, 0.3])
+    )
+    _, axes = plt.subplots()
+    axes.set_yscale(scale)
+    band, line, dots = plot_relation(axes, gap, value, poison, colour=GOOD)
+    np.testing.assert_allclose(line.get_xdata(), [0.2, 0.8])
+    np.testing.assert_allclose(line.get_ydata(), middle)
+    corners = band.get_paths()[0].vertices
+    assert {(0.2, 1.0), (0.2, 10.0)} <= {(round(float(a), 9), float(b)) for a, b in corners}
+    assert len(dots.get_offsets()) == 4
+
+
+def test_the_look_does_not_leak_into_the_users_settings() -> None:
+    with plt.rc_context({"font.size": 23}):
+        with styled():
+            assert mpl.rcParams["font.size"] == 9
+        assert mpl.rcParams["font.size"] == 23
+
+
+def test_drawing_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    def draw(name: str) -> list[bytes]:
+        figure, axes = plt.subplots()
+        axes.plot([0, 1])
+        return [file.read_bytes() for file in save(figure, tmp_path / name, lambda path, produce: produce(path))]
+
+    assert draw("a") == draw("b")

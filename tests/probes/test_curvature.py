@@ -1,0 +1,70 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from basinscope.landscape.normalize import Normalization
+from basinscope.landscape.objective import CleanLoss
+from basinscope.probes import curvature
+from basinscope.probes.curvature import hessian_vector_product, top_eigenvalue
+from tests.quadratics import ellipsoid, origin
+from tests.reference import hessian, small_problem
+
+WIDTHS = [(2, 5, 4, 1), (2, 5, 3)]
+
+
+@given(st.lists(st.floats(-10, 10), min_size=3, max_size=8))
+def test_the_product_with_the_hessian_of_a_quadratic_is_exact(curvatures):
+    curvatures = torch.tensor(curvatures, dtype=torch.float64)
+    vector = torch.arange(1.0, len(curvatures) + 1, dtype=torch.float64)
+    found = hessian_vector_product(ellipsoid(curvatures), origin(len(curvatures)), vector)
+    torch.testing.assert_close(found, curvatures * vector)
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_the_product_is_that_of_the_explicit_hessian(widths):
+    net, train, center = small_problem(widths)
+    vector = torch.linspace(-1, 1, len(center), dtype=torch.float64)
+    found = hessian_vector_product(CleanLoss(net, train), center, vector)
+    torch.testing.assert_close(found, hessian(net, train, center) @ vector, rtol=1e-9, atol=1e-12)
+    assert not center.requires_grad
+
+
+def test_the_top_eigenvalue_of_a_quadratic_is_its_largest_curvature():
+    curvatures = torch.tensor([1.0, 7.0, 3.0, -20.0, 0.5], dtype=torch.float64)
+    ones = torch.ones(5, dtype=torch.float64)
+    assert top_eigenvalue(ellipsoid(curvatures), origin(5), ones) == pytest.approx(7.0, rel=1e-3)
+
+
+def test_the_preconditioner_stands_on_both_sides():
+    curvatures = torch.tensor([1.0, 7.0, 3.0, 2.0], dtype=torch.float64)
+    diagonal = torch.tensor([4.0, 1.0, 2.0, 0.0], dtype=torch.float64)
+    found = top_eigenvalue(ellipsoid(curvatures), origin(4), diagonal)
+    assert found == pytest.approx(max(16 * 1.0, 1 * 7.0, 4 * 3.0), rel=1e-3)
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+@pytest.mark.parametrize("scheme", ["filter", "gaussian_filter", "sphere"])
+def test_the_top_eigenvalue_is_that_of_the_explicit_matrix(widths, scheme):
+    net, train, center = small_problem(widths)
+    diagonal = Normalization(net.layout, scheme).preconditioner(center)
+    matrix = diagonal[:, None] * hessian(net, train, center) * diagonal
+    found = top_eigenvalue(CleanLoss(net, train), center, diagonal)
+    assert found == pytest.approx(torch.linalg.eigvalsh(matrix)[-1].item(), rel=1e-3)
+
+
+def test_the_start_of_the_iteration_does_not_matter():
+    net, train, center = small_problem((2, 5, 4, 1))
+    diagonal = Normalization(net.layout).preconditioner(center)
+    found = [top_eigenvalue(CleanLoss(net, train), center, diagonal, seed=seed) for seed in range(3)]
+    assert found == pytest.approx([found[0]] * 3, rel=2e-3)
+
+
+def test_an_iteration_that_does_not_converge_gives_nan(monkeypatch):
+    def fails(*_, **__):
+        raise curvature.ArpackNoConvergence("no convergence", [], [])
+
+    monkeypatch.setattr(curvature, "eigsh", fails)
+    assert math.isnan(top_eigenvalue(ellipsoid(torch.ones(3).double()), origin(3), torch.ones(3).double()))

@@ -1,0 +1,102 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from basinscope.landscape.directions import gaussian
+from basinscope.landscape.normalize import Normalization
+from basinscope.landscape.objective import CleanLoss
+from basinscope.probes import sharpness as module
+from basinscope.probes.sharpness import curvature_along, sharpness, standard_error
+from basinscope.results.convert import check
+from tests.quadratics import ellipsoid, origin, sphere, unit_directions
+from tests.reference import hessian, small_problem
+
+CURVATURES = torch.logspace(-1, 1, 6, dtype=torch.float64)
+
+
+def _quadratic(num=500):
+    return sharpness(ellipsoid(CURVATURES), origin(6), sphere(6), seed=0, indices=range(num), num_trace=200)
+
+
+def _net(widths=(2, 5, 4, 1), one_dim="fixed"):
+    net, train, center = small_problem(widths)
+    return CleanLoss(net, train), center, Normalization(net.layout, one_dim=one_dim), hessian(net, train, center)
+
+
+def _within_four_errors(found, name, wanted):
+    assert float(found[f"{name}_stderr"]) > 0
+    return abs(float(found[name]) - wanted) < 4 * float(found[f"{name}_stderr"])
+
+
+def test_curvature_along_the_directions_of_a_quadratic_is_exact():
+    directions = unit_directions(6, seed=0, indices=range(500))
+    np.testing.assert_allclose(_quadratic()["curvature"], directions.square() @ CURVATURES, rtol=1e-10)
+
+
+def test_sharpness_of_a_quadratic_is_its_mean_curvature():
+    found = _quadratic()
+    assert _within_four_errors(found, "sharpness", float(CURVATURES.mean()))
+    assert _within_four_errors(found, "trace_per_entry", float(CURVATURES.mean()) / 6)
+    assert float(found["top_eigenvalue"]) == pytest.approx(float(CURVATURES.max()) / 6, rel=1e-3)
+
+
+def test_sharpness_is_the_mean_of_its_rays_with_its_standard_error():
+    found = _quadratic()
+    rays = found["curvature"].values
+    assert float(found["sharpness"]) == pytest.approx(rays.mean())
+    assert float(found["sharpness_stderr"]) == pytest.approx(rays.std(ddof=1) / math.sqrt(500))
+
+
+@pytest.mark.parametrize("widths", [(2, 5, 4, 1), (2, 5, 3)])
+@pytest.mark.parametrize("one_dim", ["fixed", "tensor"])
+def test_both_traces_are_those_of_the_explicit_hessian(widths, one_dim):
+    landscape, center, normalization, matrix = _net(widths, one_dim)
+    found = sharpness(landscape, center, normalization, seed=0, indices=range(1500), num_trace=1000)
+    squares = normalization.preconditioner(center).square()
+    assert _within_four_errors(found, "sharpness", float((matrix.diag() * squares).sum()))
+    plain = Normalization(normalization.layout, "gaussian_filter", one_dim).preconditioner(center).square()
+    wanted = float((matrix.diag() * plain).sum()) / normalization.num_moved
+    assert _within_four_errors(found, "trace_per_entry", wanted)
+    assert float(found["sharpness_stderr"]) < 0.2 * float(found["sharpness"])
+
+
+def test_each_ray_is_that_of_the_explicit_hessian():
+    landscape, center, normalization, matrix = _net()
+    indices = [5, 0, 9]
+    rows = gaussian(3, indices, normalization.num_moved).double()
+    directions = normalization.directions(rows, center)
+    found = curvature_along(landscape, center, normalization, seed=3, indices=indices)
+    np.testing.assert_allclose(found, ((directions @ matrix) * directions).sum(1), rtol=1e-9)
+
+
+def test_the_top_eigenvalue_is_that_of_the_preconditioned_hessian():
+    landscape, center, normalization, matrix = _net()
+    found = sharpness(landscape, center, normalization, seed=0, indices=range(4))
+    diagonal = normalization.preconditioner(center)
+    wanted = torch.linalg.eigvalsh(diagonal[:, None] * matrix * diagonal)[-1].item()
+    assert float(found["top_eigenvalue"]) == pytest.approx(wanted, rel=1e-3)
+
+
+def test_rays_do_not_depend_on_how_they_are_blocked(monkeypatch):
+    landscape, center, normalization, _ = _net()
+    whole = curvature_along(landscape, center, normalization, seed=0, indices=range(20))
+    monkeypatch.setattr(module, "BLOCK", 7)
+    blocked = curvature_along(landscape, center, normalization, seed=0, indices=range(20))
+    np.testing.assert_allclose(blocked, whole, rtol=1e-10)
+
+
+def test_the_second_trace_uses_the_front_of_the_family():
+    landscape, center, normalization, _ = _net()
+    few, many = (
+        sharpness(landscape, center, normalization, seed=0, indices=range(num), num_trace=10) for num in (10, 30)
+    )
+    assert float(few["trace_per_entry"]) == pytest.approx(float(many["trace_per_entry"]))
+    assert few.attrs["num_trace"] == many.attrs["num_trace"] == 10
+    assert check(many) is many
+
+
+def test_one_value_has_no_standard_error():
+    assert math.isnan(standard_error(np.array([1.0])))
+    assert standard_error(np.array([1.0, 3.0])) == pytest.approx(1.0)

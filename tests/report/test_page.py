@@ -1,0 +1,36 @@
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from basinscope.report.page import number, write_page
+
+
+def test_page_holds_every_figure_and_claim_and_asks_for_nothing(smoke: Path) -> None:
+    page = (smoke / "index.html").read_text(encoding="utf-8")
+    claims = json.loads((smoke / "swissroll" / "claims.json").read_text())
+    assert page.count("<figure>") == 3
+    assert page.count('<td class="words">') == len(claims)
+    assert not re.search(r'(?:src|href)="(?!data:|https://arxiv\.org)', page)
+
+
+def test_text_from_files_is_escaped(smoke: Path, tmp_path: Path) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(smoke, out)
+    file = out / "swissroll" / "claims.json"
+    claims = json.loads(file.read_text())
+    claims[0]["claim"] = claims[0]["data"] = "<script>alert('x')</script>"
+    file.write_text(json.dumps(claims))
+    page = write_page(out).read_text(encoding="utf-8")
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(None, "–"), (0.98, "0.98"), (12345.6, "12,346"), (1.5e-7, "1.50·10^-7"), (0, "0"), (-3.25e8, "-3.25·10^8")],
+)
+def test_numbers_are_written_for_readers(value: float | None, words: str) -> None:
+    assert number(value) == words

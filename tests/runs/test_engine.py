@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from basinscope.errors import InputError
+from basinscope.runs import provenance
+from basinscope.runs.engine import Context, Task, run_tasks
+from basinscope.runs.store import RunFolder
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.shares: list[float] = []
+
+    def update(self, task: str, done: float, total: float) -> None:
+        self.shares.append(done / total)
+
+
+def test_running_again_does_only_what_is_left(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "n", {}, "s")
+    calls: list[str] = []
+
+    def task(name: str, fails: bool = False) -> Task:
+        def work(context: Context) -> dict[str, dict[str, int]]:
+            calls.append(name)
+            if fails:
+                raise KeyboardInterrupt
+            context.progress(0.5)
+            return {name: {"value": 1}}
+
+        return Task(name, 1.0, work)
+
+    cpu = torch.device("cpu")
+    with pytest.raises(KeyboardInterrupt):
+        run_tasks([task("a"), task("b", fails=True), task("c")], folder, Seen(), device=cpu)
+    seen = Seen()
+    assert run_tasks([task("a"), task("b"), task("c")], folder, seen, device=cpu) == 2
+    assert calls == ["a", "b", "b", "c"]
+    assert seen.shares == sorted(seen.shares)
+    assert seen.shares[0] == pytest.approx(1 / 3)
+    assert seen.shares[-1] == 1.0
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "abacus"])
+def test_a_device_that_is_not_there_is_an_input_error(name: str) -> None:
+    with pytest.raises(InputError, match=name):
+        provenance.pick_device(name)
+
+
+def test_environment_is_plain_and_complete() -> None:
+    record = provenance.environment(torch.device("cpu"))
+    assert record["packages"]["torch"] == torch.__version__.split("+")[0] or record["packages"]["torch"]
+    assert record["threads"] >= 1
+    assert provenance.peak_memory_mib() > 10
