@@ -30,7 +30,6 @@ def test_a_number_and_its_digits_name_different_streams():
     assert child_seed(0, 1) != child_seed(0, "1")
 
 
-@pytest.mark.xfail(strict=True, reason="parts of a path are joined by a slash that they may contain")
 def test_nesting_is_not_confused_by_text_that_looks_like_a_path():
     assert child_seed(0, "a/str:b") != child_seed(0, "a", "b")
 

@@ -27,7 +27,7 @@ def child_seed(root: int, *path: str | int) -> int:
         >>> child_seed(0, "start", 1) == child_seed(0, "start", 2)
         False
     """
-    name = "/".join([str(root), *(f"{type(part).__name__}:{part}" for part in path)])
+    name = "/".join([str(root), *(f"{type(part).__name__}:{len(str(part))}:{part}" for part in path)])
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") & MAX_SEED
 

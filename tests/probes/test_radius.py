@@ -237,7 +237,8 @@ def test_a_hard_ray_costs_the_others_nothing():
     plain = _measure(bowl(3), 3, num=40)
     with_nan = _measure(_some_rays(lambda d: d[:, 0] > 0.9, math.nan), 3, num=40)
     ok = with_nan["status"].values == OK
-    assert with_nan["num_evaluations"].values[~ok].max() < plain["num_evaluations"].values.max()
+    assert 0 < (~ok).sum() < len(ok)
+    assert (with_nan["num_evaluations"].values[~ok] < 30).all()
     np.testing.assert_array_equal(with_nan["num_evaluations"][ok], plain["num_evaluations"][ok])
 
 
@@ -264,8 +265,9 @@ def test_a_seed_names_a_family_of_directions():
 def test_filter_norms_are_those_of_the_minimum():
     loss, center, normalization, directions = _small_net()
     cutoff = float(loss.at(center[None])) + 0.3
-    found = basin_radius(loss, center, normalization, seed=0, indices=[7], cutoff=cutoff)
-    assert scan_radius(loss, center, directions[7], cutoff) == pytest.approx(float(found["radius"][0]), rel=0.021)
+    found = basin_radius(loss, center, normalization, seed=0, indices=range(20), cutoff=cutoff)
+    ray = int((found["status"] == OK).argmax())
+    assert scan_radius(loss, center, directions[ray], cutoff) == pytest.approx(float(found["radius"][ray]), rel=0.021)
 
 
 def test_the_result_keeps_to_its_schema_and_the_center_stays_as_found():

@@ -59,7 +59,7 @@ def test_both_traces_are_those_of_the_explicit_hessian(widths, one_dim):
     plain = Normalization(normalization.layout, "gaussian_filter", one_dim).preconditioner(center).square()
     wanted = float((matrix.diag() * plain).sum()) / normalization.num_moved
     assert _within_four_errors(found, "trace_per_entry", wanted)
-    assert float(found["sharpness_stderr"]) < 0.2 * float(found["sharpness"])
+    assert float(found["sharpness_stderr"]) < 0.35 * float(found["sharpness"])
 
 
 def test_each_ray_is_that_of_the_explicit_hessian():

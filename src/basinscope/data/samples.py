@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -30,6 +30,7 @@ class Samples:
         return Samples(self.inputs.to(device, dtype), self.labels.to(device))
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """A distribution from which fresh labelled samples are drawn."""
 

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -30,6 +30,7 @@ CUDA_SHARE = 0.25
 """Share of the free GPU memory that one chunk may fill."""
 
 
+@runtime_checkable
 class Landscape(Protocol):
     """What a probe needs: the loss at points, along directions, and its second derivative there."""
 
@@ -237,7 +238,7 @@ def choose_backend(
         make: Builds the landscape for a backend.
         center: A point to evaluate around.
         planned: Evaluations to come.
-        reproducible: Take `eager`, whose results do not depend on the trial or on the batch.
+        reproducible: Take `eager`, so that results do not depend on the outcome of a trial.
 
     Returns:
         The choice with what was measured.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from basinscope.errors import InputError
@@ -27,12 +27,16 @@ from basinscope.results.schema import RAY_STATUS
 
 INNERMOST, OUTERMOST, STRIDE = 1e-4, 10.0, 1.5
 NUM_PILOT = 32
-BLOCK = 512
+BLOCK = 1024
 MAX_EVALUATIONS = 100
 SCAN_POINTS = 200
 _CODES = {name: code for code, name in RAY_STATUS.items()}
 OK, UNBOUNDED, NONFINITE, MAX_EVALS = (_CODES[n] for n in ("ok", "unbounded", "nonfinite", "max_evals"))
+PATIENCE = 7
+"""Evaluations after which a bracket that does not shrink is cut in half."""
 _RUNNING = -1
+_CLOSING = 0.97
+"""Width of a closing bracket as a share of the tolerance."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class _Rays:
     """Log distances of the latest points."""
     f: Float[np.ndarray, "3 rays"]
     """log(loss / cutoff) at the latest points."""
+    undefined: Bool[np.ndarray, " rays"]
+    """Whether the loss at `high` is NaN."""
     status: Int[np.ndarray, " rays"]
     evaluations: Int[np.ndarray, " rays"]
 
@@ -76,6 +82,7 @@ class _Rays:
             width=np.full(num, np.inf),
             x=np.full((3, num), np.nan),
             f=np.full((3, num), np.nan),
+            undefined=np.zeros(num, dtype=bool),
             status=np.full(num, _RUNNING),
             evaluations=np.zeros(num, dtype=np.int64),
         )
@@ -103,11 +110,15 @@ def _next(rays: _Rays, live: np.ndarray, start: Start, tolerance: float) -> Floa
     # Only one end known: follow the estimate, at most one stride; where it points back, a whole stride.
     outwards = np.where(estimate > low, np.minimum(estimate + nudge, low + stride), low + stride)
     inwards = np.where(estimate < high, np.maximum(estimate - nudge, high - stride), high - stride)
-    # Both ends known: step past the estimate towards the farther end, so that two points close the bracket.
-    inside = estimate + np.where(high - estimate > estimate - low, nudge, -nudge)
-    middle = 0.5 * (low + high)
-    slow = high - low > 0.6 * rays.width[live]
-    inside = np.where(slow | ~((inside > low) & (inside < high)), middle, inside)
+    # Both ends known: close the bracket from its end nearer to the estimate if that is near enough, else step past
+    # the estimate towards the farther end, so that the next point closes it.
+    from_low = estimate - low < high - estimate
+    gap = np.where(from_low, estimate - low, high - estimate)
+    side = np.where(from_low, 1.0, -1.0)
+    closing = np.where(from_low, low, high) + side * _CLOSING * tolerance
+    inside = np.where(gap < _CLOSING * tolerance, closing, estimate + side * nudge)
+    late = (rays.evaluations[live] >= PATIENCE) & (high - low > 0.6 * rays.width[live])
+    inside = np.where(late | ~((inside > low) & (inside < high)), 0.5 * (low + high), inside)
     has_low, has_high = np.isfinite(low), np.isfinite(high)
     beginning = np.full(len(live), math.log(start.distance))
     target = np.select([has_low & has_high, has_low, has_high], [inside, outwards, inwards], beginning)
@@ -115,18 +126,17 @@ def _next(rays: _Rays, live: np.ndarray, start: Start, tolerance: float) -> Floa
 
 
 def _record(rays: _Rays, live: np.ndarray, x: np.ndarray, loss: np.ndarray, cutoff: float) -> None:
-    """Enter the losses found at log distances `x`; NaN is looked for first."""
+    """Enter the losses found at log distances `x`; a NaN bounds the search from beyond, and is remembered."""
     rays.evaluations[live] += 1
-    lost = np.isnan(loss)
-    rays.status[live[lost]] = NONFINITE
     rays.width[live] = rays.high[live] - rays.low[live]
-    for memory, latest in ((rays.x, x), (rays.f, np.log(np.clip(loss, 1e-30, 1e30) / cutoff))):
+    height = np.log(np.clip(np.nan_to_num(loss, nan=1e30), 1e-30, 1e30) / cutoff)
+    for memory, latest in ((rays.x, x), (rays.f, height)):
         memory[1:, live] = memory[:-1, live]
         memory[0, live] = latest
     below = loss <= cutoff
     rays.low[live[below]] = x[below]
-    beyond = ~below & ~lost
-    rays.high[live[beyond]] = x[beyond]
+    rays.high[live[~below]] = x[~below]
+    rays.undefined[live[~below]] = np.isnan(loss[~below])
 
 
 def _settle(rays: _Rays, live: np.ndarray, tolerance: float) -> None:
@@ -136,7 +146,11 @@ def _settle(rays: _Rays, live: np.ndarray, tolerance: float) -> None:
     running = status == _RUNNING
     unbounded = running & (rays.low[live] >= math.log(OUTERMOST))
     status[unbounded] = UNBOUNDED
-    status[running & ~unbounded & (np.expm1(width) <= tolerance)] = OK
+    # A bracket that closes on a NaN is no crossing; nor is a NaN as far in as any search begins.
+    undefined = rays.undefined[live]
+    closed = running & ~unbounded & (np.expm1(width) <= tolerance)
+    status[closed] = np.where(undefined, NONFINITE, OK)[closed]
+    status[running & undefined & (rays.high[live] <= math.log(INNERMOST))] = NONFINITE
     status[(status == _RUNNING) & (rays.evaluations[live] >= MAX_EVALUATIONS)] = MAX_EVALS
     rays.status[live] = status
 
@@ -181,7 +195,7 @@ def _pilot(landscape: Landscape, center: Tensor, normalization: Normalization, s
 
     begin = np.full(NUM_PILOT, first)
     f0 = height(begin)
-    near = done & (np.abs(crossing - first) < math.log(STRIDE)) & (f0 != 0)
+    near = done & (np.abs(crossing - first) < math.log(STRIDE)) & (f0 != 0) & np.isfinite(f0)
     if near.sum() < NUM_PILOT // 4:
         return Start(math.exp(first))
     columns = np.stack([-f0, -(f0**2)], axis=1)
@@ -194,7 +208,13 @@ def _pilot(landscape: Landscape, center: Tensor, normalization: Normalization, s
     f1 = height(second)
     missed = crossing - (second - f1 * (begin - second) / (f0 - f1))
     product = f0 * f1
-    good = near & np.isfinite(missed) & (np.abs(second - crossing) < math.log(STRIDE))
+    good = (
+        near
+        & np.isfinite(missed)
+        & np.isfinite(product)
+        & (product != 0)
+        & (np.abs(second - crossing) < math.log(STRIDE))
+    )
     curvature = float(np.sum(missed[good] * product[good]) / np.sum(product[good] ** 2)) if good.any() else 0.0
     return replace(line, curvature=curvature if math.isfinite(curvature) else 0.0)
 
@@ -226,10 +246,11 @@ def basin_radius(
 
     Returns:
         A `radius` dataset. Each ray has a verified bracket [lower, upper] and a status: `ok`; `unbounded`, no
-        crossing up to 10, counted with radius 10; `nonfinite`, a NaN loss, radius NaN; `max_evals`.
+        crossing up to 10, counted with radius 10; `nonfinite`, the loss turns
+        NaN before it exceeds the cutoff, radius NaN; `max_evals`.
 
     Raises:
-        InputError: The loss at the centre is not finite or already above the cutoff.
+        InputError: The loss at the centre is not finite or already above the cutoff, or `indices` is empty.
 
     References:
         Huang et al. 2019, arXiv 1906.03291, section 5; Li et al. 2018, arXiv 1712.09913.
@@ -240,8 +261,11 @@ def basin_radius(
     center_loss = float(landscape.at(center[None])[0])
     if not math.isfinite(center_loss) or center_loss > cutoff:
         raise InputError(f"the loss at the centre is {center_loss:.4g}, not below the cutoff {cutoff:g}")
-    start = _pilot(landscape, center, normalization, seed, cutoff)
     chosen = list(indices)
+    if not chosen:
+        raise InputError("no directions to measure: indices is empty")
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        start = _pilot(landscape, center, normalization, seed, cutoff)
     parts: list[_Rays] = []
     earlier = 0
     for first in range(0, len(chosen), BLOCK):

@@ -60,8 +60,8 @@ def check(found: xr.Dataset) -> xr.Dataset:
     schema = KINDS.get(str(found.attrs.get("kind")))
     if schema is None:
         raise DamagedResultError(f"unknown kind of result {found.attrs.get('kind')!r}")
-    if int(found.attrs["schema_version"]) != schema.version:
-        version = found.attrs["schema_version"]
+    version = found.attrs.get("schema_version")
+    if version != schema.version:
         raise DamagedResultError(f"{schema.name}: schema version {version}, this release reads {schema.version}")
     for name, variable in schema.variables.items():
         shapes = (variable.dims, ("net", *variable.dims))

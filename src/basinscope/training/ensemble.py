@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -22,7 +22,8 @@ from basinscope.training.optimizers import Adam, clip_gradient
 from basinscope.training.schedules import Schedule
 
 BLOCK = 50
-"""Steps between two looks at the stack: unseen samples are drawn, and members may leave, block by block."""
+"""Steps between two looks at the stack: unseen samples are drawn, and members may leave, block by block. A member
+whose steps are no multiple of this makes its updates up to the end of the block."""
 CHECKPOINT_SECONDS = 20.0
 
 
@@ -58,6 +59,7 @@ class StackResult:
     """Step at which the gradient was no longer finite; −1 where it always was."""
 
 
+@runtime_checkable
 class Checkpoint(Protocol):
     """A place where an unfinished stack is kept; written whole or not at all."""
 
@@ -167,7 +169,7 @@ class StackTrainer:
         dtype: float32, or float64 for checks.
 
     Raises:
-        InputError: A member asks for poison while `num_unseen` is 0, or training sets differ in size.
+        InputError: A member asks for poison while `num_unseen` is 0, or sets of samples differ in size.
 
     References:
         Huang et al. 2019, arXiv 1906.03291, section 4 (poisoned training).
@@ -192,6 +194,9 @@ class StackTrainer:
             raise InputError("members of one stack need equally large training sets")
         if num_unseen and sampler is None and any(m.unseen is None for m in members):
             raise InputError("fresh unseen samples need a sampler")
+        for m in members:
+            if m.unseen is not None and len(m.unseen) != num_unseen:
+                raise InputError(f"{m.name}: {len(m.unseen)} fixed unseen samples, num_unseen = {num_unseen}")
         self.net, self.members, self.sampler = net, tuple(members), sampler
         self.num_unseen, self.clip, self.chunk_size = num_unseen, clip, chunk_size
         self.device, self.dtype = torch.device(device), dtype
