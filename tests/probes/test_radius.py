@@ -266,7 +266,7 @@ def test_filter_norms_are_those_of_the_minimum():
     loss, center, normalization, directions = _small_net()
     cutoff = float(loss.at(center[None])) + 0.3
     found = basin_radius(loss, center, normalization, seed=0, indices=range(20), cutoff=cutoff)
-    ray = int((found["status"] == OK).argmax())
+    ray = int((found["status"].values == OK).argmax())
     assert scan_radius(loss, center, directions[ray], cutoff) == pytest.approx(float(found["radius"][ray]), rel=0.021)
 
 
