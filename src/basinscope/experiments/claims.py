@@ -16,9 +16,11 @@ class Claim:
     """One claim; `holds` is `None` where the number is only reported."""
 
     figure: str
+    """Stem of the figure's files."""
     claim: str
-    published: float | None
-    target: str
+    published: float | None = None
+    """The paper's number, where it gives one."""
+    target: str = ""
     """A comparison such as `>= 0.9`, or empty."""
     measured: float
     unit: str

@@ -41,6 +41,6 @@ def plot_relation(
     band = axes.fill_between(centers[order], low[order], high[order], color=colour, alpha=0.18, linewidth=0)
     (line,) = axes.plot(centers[order], middle[order], "--", color=INK, linewidth=1.1)
     dots = axes.scatter(gap.values, value.values, s=11, c=colour, edgecolors="white", linewidths=0.4, zorder=3)
-    axes.set_xlabel("generalisation gap (train − test accuracy)")
+    axes.set_xlabel("generalisation gap")
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
     return [band, line, dots]

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 GOOD, BAD = "#0072B2", "#D55E00"
 CLASS_POINTS = ("#B35806", "#542788")
 CLASS_FIELDS = ("#FDD9A8", "#D5D1E8")
+AS_TRAINED, SCALED = "#00796B", "#7B5EA7"
 INK, FAINT = "#222222", "#8A8A8A"
 SURFACE = "viridis"
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from basinscope.experiments.claims import Claim, span
 from basinscope.experiments.swissroll.collect import Measurements, Probed, rank_correlation
+from basinscope.experiments.swissroll.figures import STEMS
 from basinscope.experiments.swissroll.tasks import FITTED, PANEL_GAPS
 
 COMPARED_LOSS = 0.01
@@ -18,8 +19,12 @@ ABOVE_SHARE = 0.9
 
 def claims(found: Measurements, preset: str) -> list[Claim]:
     """Hold every claim against what was measured."""
-    claim = partial(Claim, preset=preset, data=found.config.data)
-    return [*_figure3(found, claim), *_figure5(found, claim), *_figure6(found, claim)]
+    figures = zip(STEMS, (_figure3, _figure5, _figure6), strict=True)
+    return [
+        claim
+        for stem, judge in figures
+        for claim in judge(found, partial(Claim, figure=stem, preset=preset, data=found.config.data))
+    ]
 
 
 def _figure3(found: Measurements, claim: partial[Claim]) -> list[Claim]:
@@ -38,7 +43,6 @@ def _figure3(found: Measurements, claim: partial[Claim]) -> list[Claim]:
         for name, words, published, wanted in both:
             rows.append(
                 claim(
-                    figure="3-swissroll",
                     claim=f"{role}: {words}",
                     published=published,
                     target=wanted,
@@ -53,9 +57,7 @@ def _figure3(found: Measurements, claim: partial[Claim]) -> list[Claim]:
     share = float((bad[low_inside] > config.cutoff).mean()) if low_inside.any() else math.nan
     rows.append(
         claim(
-            figure="3-swissroll",
             claim="2-D slice: the bad net exceeds the cutoff where the good net does not",
-            published=None,
             target=f">= {ABOVE_SHARE:g}",
             measured=share,
             unit="1 (share of the grid points below the cutoff for the good net)",
@@ -71,28 +73,27 @@ def _figure5(found: Measurements, claim: partial[Claim]) -> list[Claim]:
     losses = found.nets["clean_loss"].values
     rows = [
         claim(
-            figure="5-swissroll",
             claim="largest clean loss among the compared networks",
-            published=None,
             target=f"<= {COMPARED_LOSS:g}",
             measured=float(losses.max()),
             unit="nat",
             num=num,
             spread=span(losses.tolist()),
         ),
-        _rank_claim(found, claim, losses, "the loss left at the minimum", "as trained", "", None),
+        _rank_claim(found, claim, losses, "the loss left at the minimum, as trained"),
     ]
     for probed, words in (
         (found.natural, "as trained"),
         (found.scaled, f"last layers scaled to clean loss {found.config.scaled_loss:g}"),
     ):
-        sharp = probed.sharpness["sharpness"].values
-        size = probed.volume["mean_n_log_r"].values
+        ranked = (
+            (probed.sharpness["sharpness"], "sharpness", ">= 0.9"),
+            (probed.volume["mean_n_log_r"], "mean n·log r", "<= -0.9"),
+            (probed.volume["log_volume"], "the log-volume bound", ""),
+            (probed.sharpness["top_eigenvalue"], "top eigenvalue", ""),
+        )
         rows += [
-            _rank_claim(found, claim, sharp, "sharpness", words, ">= 0.9", None),
-            _rank_claim(found, claim, size, "mean n·log r", words, "<= -0.9", None),
-            _rank_claim(found, claim, probed.volume["log_volume"].values, "the log-volume bound", words, "", None),
-            _rank_claim(found, claim, probed.sharpness["top_eigenvalue"].values, "top eigenvalue", words, "", None),
+            *(_rank_claim(found, claim, v.values, f"{what}, {words}", target) for v, what, target in ranked),
             *_size_claims(found, claim, probed, words),
         ]
     rays = found.natural.radius
@@ -100,10 +101,7 @@ def _figure5(found: Measurements, claim: partial[Claim]) -> list[Claim]:
     earlier = rays["num_earlier"].values / np.maximum(1, rays["num_scanned"].values)
     rows.append(
         claim(
-            figure="5-swissroll",
             claim="share of finely scanned rays on which an earlier crossing had been stepped over",
-            published=None,
-            target="",
             measured=float(rays["num_earlier"].sum()) / max(1.0, scanned),
             unit="1",
             num=int(scanned),
@@ -113,15 +111,7 @@ def _figure5(found: Measurements, claim: partial[Claim]) -> list[Claim]:
     return rows
 
 
-def _rank_claim(
-    found: Measurements,
-    claim: partial[Claim],
-    values: np.ndarray,
-    what: str,
-    words: str,
-    target: str,
-    published: float | None,
-) -> Claim:
+def _rank_claim(found: Measurements, claim: partial[Claim], values: np.ndarray, what: str, target: str = "") -> Claim:
     """Spearman correlation of the gap with a number; the spread is its 95 % bootstrap interval over networks."""
     gaps = found.nets["gap"].values
     stream = np.random.default_rng(0)
@@ -129,9 +119,7 @@ def _rank_claim(
     again = [rank_correlation(gaps[pick], values[pick]) for pick in drawn]
     low, high = np.nanpercentile(again, [2.5, 97.5])
     return claim(
-        figure="5-swissroll",
-        claim=f"rank correlation of the gap with {what}, {words} (spread: 95 % bootstrap interval)",
-        published=published,
+        claim=f"rank correlation of the gap with {what} (spread: 95 % bootstrap interval)",
         target=target,
         measured=found.rank_with_gap(values),
         unit="1 (Spearman)",
@@ -160,9 +148,7 @@ def _size_claims(found: Measurements, claim: partial[Claim], probed: Probed, wor
     both = len(good_nets) + len(bad_nets)
     return [
         claim(
-            figure="5-swissroll",
             claim=f"good basins are larger than bad ones by thousands of orders of magnitude, mean n·log r, {words}",
-            published=None,
             target=">= 1000",
             measured=steady,
             unit="orders of magnitude",
@@ -170,40 +156,28 @@ def _size_claims(found: Measurements, claim: partial[Claim], probed: Probed, wor
             spread=steady_span,
         ),
         claim(
-            figure="5-swissroll",
             claim=f"the same by the paper's log-volume, a difference of lower bounds, {words}",
-            published=None,
-            target="",
             measured=bound,
             unit="orders of magnitude",
             num=both,
             spread=bound_span,
         ),
         claim(
-            figure="5-swissroll",
             claim=f"effective rays of the log-volume, median over networks, {words}",
-            published=None,
-            target="",
             measured=float(np.median(effective)),
             unit="rays",
             num=config.num_directions,
             spread=span(effective.tolist()),
         ),
         claim(
-            figure="5-swissroll",
             claim=f"median radius, good divided by bad, {words}",
-            published=None,
-            target="",
             measured=float(np.median(good_radius) / np.median(bad_radius)),
             unit="1 (ratio)",
             num=both,
             spread=(float(good_radius.min() / bad_radius.max()), float(good_radius.max() / bad_radius.min())),
         ),
         claim(
-            figure="5-swissroll",
             claim=f"sharpness, bad divided by good, {words}",
-            published=None,
-            target="",
             measured=float(np.median(bad_sharp) / np.median(good_sharp)),
             unit="1 (ratio)",
             num=both,
@@ -218,9 +192,7 @@ def _figure6(found: Measurements, claim: partial[Claim]) -> list[Claim]:
     offs = np.abs(gaps - np.array(PANEL_GAPS[: len(gaps)]))
     return [
         claim(
-            figure="6-swissroll",
             claim="lowest training accuracy among the panels: all fit the training set",
-            published=None,
             target=f">= {FITTED:g}",
             measured=float(train.min()) if len(train) == len(PANEL_GAPS) else math.nan,
             unit="1",
@@ -228,10 +200,7 @@ def _figure6(found: Measurements, claim: partial[Claim]) -> list[Claim]:
             spread=span(train.tolist()),
         ),
         claim(
-            figure="6-swissroll",
             claim="largest distance of a panel's gap from the one it stands for",
-            published=None,
-            target="",
             measured=float(offs.max()),
             unit="1",
             num=len(gaps),

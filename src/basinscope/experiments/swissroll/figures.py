@@ -14,7 +14,7 @@ from mpl_toolkits.mplot3d import Axes3D
 from basinscope.experiments.swissroll.collect import Measurements, Probed
 from basinscope.plots.boundary import plot_boundary
 from basinscope.plots.relation import plot_relation
-from basinscope.plots.style import BAD, GOOD, save, styled
+from basinscope.plots.style import AS_TRAINED, BAD, GOOD, SCALED, save, styled
 from basinscope.plots.surface import ZScale, heights, plot_surface
 from basinscope.runs import atomic
 
@@ -89,8 +89,8 @@ def _figure5(found: Measurements) -> Figure:
         f"Figure 5 · The worse a minimum generalises, the sharper and the smaller its basin ({config.data})",
     )
     variants = (
-        (found.natural, "as trained", GOOD),
-        (found.scaled, f"last layers scaled to clean loss {config.scaled_loss:g}", BAD),
+        (found.natural, "as trained", AS_TRAINED),
+        (found.scaled, f"last layers scaled to clean loss {config.scaled_loss:g}", SCALED),
     )
     for axes_row, (probed, words, colour) in zip(rows, variants, strict=True):
         sharp, size, volume = axes_row
@@ -111,7 +111,8 @@ def _figure5(found: Measurements) -> Figure:
             color="#555555",
         )
         for axes, values in ((sharp, probed.sharpness["sharpness"]), (size, size_values), (volume, bound)):
-            axes.set_title(f"{words}\nSpearman {found.rank_with_gap(values.values):+.2f}", fontsize=8.5)
+            rank = f"{found.rank_with_gap(values.values):+.2f}".replace("-", "−")
+            axes.set_title(f"{words}\nSpearman {rank}", fontsize=8.5)
     for axes in rows[0]:
         axes.set_xlabel("")
     rows[0][0].legend(loc="lower right")
