@@ -152,7 +152,8 @@ class CleanLoss(PointObjective):
         (V, v), ż = W ḣ + V h + v and z̈ = W ḧ + 2 V ḣ, and ReLU passes each on where z > 0. About six times
         faster than forward mode over forward mode, because h is shared by all directions.
         """
-        chunks = directions.split(self.chunk_size)
+        # A ray carries about five times the memory of an evaluation.
+        chunks = directions.split(max(1, self.chunk_size // 5))
         return torch.cat([self._second_derivative(center, chunk).double().cpu() for chunk in chunks])
 
     def _second_derivative(self, center: Tensor, directions: Tensor) -> Tensor:
@@ -216,7 +217,8 @@ class BackendChoice:
     compile_seconds: float | None = None
 
 
-ASSUMED_COMPILE_SECONDS = 30.0
+WORTH_COMPILING_SECONDS = 60.0
+"""Eager work in seconds below which compiling, which takes tens of seconds, is not even tried."""
 CLEARLY_FASTER = 0.75
 """Share of the eager time below which compiling is chosen; a smaller gain could turn with the machine's noise, and
 with it the last digits of a run."""
@@ -231,8 +233,7 @@ def choose_backend(
 ) -> BackendChoice:
     """Try how fast the landscape is evaluated and choose the way that finishes `planned` evaluations first.
 
-    Compiling is not even tried where evaluating everything eagerly is expected to take less time than
-    compiling usually does.
+    Compiling is not even tried where evaluating everything eagerly takes no longer than compiling might.
 
     Args:
         make: Builds the landscape for a backend.
@@ -247,7 +248,7 @@ def choose_backend(
         return BackendChoice(backend="eager", reason="eager was asked for")
     eager = make("eager")
     eager_us = 1e6 * _seconds_per_evaluation(eager, center)
-    if planned * eager_us * 1e-6 < ASSUMED_COMPILE_SECONDS:
+    if planned * eager_us * 1e-6 < WORTH_COMPILING_SECONDS:
         return BackendChoice(backend="eager", reason="the work is shorter than a compilation", eager_us=eager_us)
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     began = time.perf_counter()
