@@ -180,11 +180,10 @@ def _stored(folder: RunFolder) -> tuple[Experiment, Any]:
     record = folder.read_json("config.json") or {}
     experiment = registry.load(record["experiment"])
     config_type = type(next(iter(experiment.presets.values())))
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in record["config"].items()}
-    try:
-        return experiment, config_type(**values)
-    except TypeError as error:
-        raise InputError(f"{folder.path}: was made by another release; run it again") from error
+    # What another release knew and this one does not is left out; what only this one knows keeps its default.
+    known = {field.name for field in dataclasses.fields(config_type)}
+    stored = {key: value for key, value in record["config"].items() if key in known}
+    return experiment, config_type(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
 
 
 def _last_finished(out: Path, name: str) -> RunFolder | None:

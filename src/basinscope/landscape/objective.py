@@ -85,7 +85,7 @@ class PointObjective:
     def at(self, points: Float[Tensor, "points params"]) -> Float[Tensor, " points"]:
         """See `Landscape.at`."""
         self.num_evaluations += len(points)
-        return torch.cat([self._loss(chunk).double().cpu() for chunk in points.split(self.chunk_size)])
+        return torch.cat([self._loss(chunk).cpu().double() for chunk in points.split(self.chunk_size)])
 
     @torch.no_grad()
     def along(
@@ -98,7 +98,7 @@ class PointObjective:
         self.num_evaluations += len(directions)
         steps = distances.to(center.device, center.dtype).unsqueeze(1)
         pairs = zip(directions.split(self.chunk_size), steps.split(self.chunk_size), strict=True)
-        return torch.cat([self._loss(torch.addcmul(center, d, s)).double().cpu() for d, s in pairs])
+        return torch.cat([self._loss(torch.addcmul(center, d, s)).cpu().double() for d, s in pairs])
 
     @torch.no_grad()
     def second_derivative(

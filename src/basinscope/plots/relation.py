@@ -23,9 +23,13 @@ def plot_relation(
         poison: Poison factor of each network, along `net`.
         colour: Of dots and band.
 
+    Networks without a value are left out.
+
     Returns:
         The band, the line and the dots.
     """
+    present = np.isfinite(value.values)
+    gap, value, poison = gap[present], value[present], poison[present]
     levels = np.unique(poison.values)
     groups = [poison.values == level for level in levels]
     centers = np.array([gap.values[group].mean() for group in groups])

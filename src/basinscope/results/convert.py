@@ -43,6 +43,19 @@ def _array(variable: Variable, value: Values) -> xr.Variable:
     return xr.Variable(variable.dims, raw, attributes)
 
 
+def unmeasured(kind: str, **coordinates: np.ndarray) -> xr.Dataset:
+    """Make a result of one kind for a network that could not be measured: numbers are NaN, codes −1."""
+    variables = KINDS[kind].variables
+
+    def blank(variable: Variable) -> np.ndarray:
+        shape = [len(coordinates[dim]) for dim in variable.dims]
+        return np.full(shape, -1, dtype=np.int8) if variable.flags else np.full(shape, np.nan)
+
+    return dataset(
+        kind, {name: coordinates[name] if name in coordinates else blank(v) for name, v in variables.items()}
+    )
+
+
 def stack_nets(names: Sequence[str], parts: Sequence[xr.Dataset]) -> xr.Dataset:
     """Join results of one kind along a new leading axis `net`."""
     joined = xr.concat(list(parts), xr.IndexVariable("net", list(names)), combine_attrs="override")

@@ -6,6 +6,7 @@ import math
 from functools import partial
 
 import numpy as np
+import xarray as xr
 
 from basinscope.experiments.claims import Claim, span
 from basinscope.experiments.swissroll.collect import Measurements, Probed, rank_correlation
@@ -71,7 +72,16 @@ def _figure3(found: Measurements, claim: partial[Claim]) -> list[Claim]:
 def _figure5(found: Measurements, claim: partial[Claim]) -> list[Claim]:
     num = found.nets.sizes["net"]
     losses = found.nets["clean_loss"].values
+    measured = float(found.measured.mean())
     rows = [
+        claim(
+            claim="share of the networks whose basin could be measured: their loss lies below the cutoff",
+            target="== 1",
+            measured=measured,
+            unit="1",
+            num=num,
+            spread=(measured, measured),
+        ),
         claim(
             claim="largest clean loss among the compared networks",
             target=f"<= {COMPARED_LOSS:g}",
@@ -98,7 +108,7 @@ def _figure5(found: Measurements, claim: partial[Claim]) -> list[Claim]:
         ]
     rays = found.natural.radius
     scanned = float(rays["num_scanned"].sum())
-    earlier = rays["num_earlier"].values / np.maximum(1, rays["num_scanned"].values)
+    earlier = rays["num_earlier"].values / np.maximum(1, rays["num_scanned"].values)  # NaN where not measured
     rows.append(
         claim(
             claim="share of finely scanned rays on which an earlier crossing had been stepped over",
@@ -117,7 +127,8 @@ def _rank_claim(found: Measurements, claim: partial[Claim], values: np.ndarray, 
     stream = np.random.default_rng(0)
     drawn = stream.integers(len(gaps), size=(500, len(gaps)))
     again = [rank_correlation(gaps[pick], values[pick]) for pick in drawn]
-    low, high = np.nanpercentile(again, [2.5, 97.5])
+    defined = [value for value in again if not math.isnan(value)]
+    low, high = np.percentile(defined, [2.5, 97.5]) if defined else (math.nan, math.nan)
     return claim(
         claim=f"rank correlation of the gap with {what} (spread: 95 % bootstrap interval)",
         target=target,
@@ -133,18 +144,29 @@ def _size_claims(found: Measurements, claim: partial[Claim], probed: Probed, wor
     config = found.config
     good_nets, bad_nets = (found.level(p)["net"].values for p in (config.poisons[0], config.poisons[-1]))
 
+    def ends(values: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
+        good, bad = (values.sel(net=nets).values for nets in (good_nets, bad_nets))
+        return good[np.isfinite(good)], bad[np.isfinite(bad)]
+
     def orders(name: str) -> tuple[float, tuple[float, float]]:
-        log10 = probed.volume[name] / math.log(10)
-        good, bad = log10.sel(net=good_nets).values, log10.sel(net=bad_nets).values
+        good, bad = ends(probed.volume[name] / math.log(10))
+        if not (len(good) and len(bad)):
+            return math.nan, (math.nan, math.nan)
         return float(good.mean() - bad.mean()), (float(good.min() - bad.max()), float(good.max() - bad.min()))
 
-    effective = probed.volume["effective_rays"].values
-    sharp = probed.sharpness["sharpness"]
-    good_sharp, bad_sharp = (sharp.sel(net=nets).values for nets in (good_nets, bad_nets))
-    radius = probed.median_radius
-    good_radius, bad_radius = (radius.sel(net=nets).values for nets in (good_nets, bad_nets))
+    def ratio(values: xr.DataArray, *, bad_by_good: bool) -> tuple[float, tuple[float, float]]:
+        good, bad = ends(values)
+        if not (len(good) and len(bad)):
+            return math.nan, (math.nan, math.nan)
+        above, below = (bad, good) if bad_by_good else (good, bad)
+        extremes = (float(above.min() / below.max()), float(above.max() / below.min()))
+        return float(np.median(above) / np.median(below)), extremes
+
+    effective = probed.volume["effective_rays"].values[found.measured]
     steady, steady_span = orders("mean_n_log_r")
     bound, bound_span = orders("log_volume")
+    wider, wider_span = ratio(probed.median_radius, bad_by_good=False)
+    sharper, sharper_span = ratio(probed.sharpness["sharpness"], bad_by_good=True)
     both = len(good_nets) + len(bad_nets)
     return [
         claim(
@@ -164,24 +186,24 @@ def _size_claims(found: Measurements, claim: partial[Claim], probed: Probed, wor
         ),
         claim(
             claim=f"effective rays of the log-volume, median over networks, {words}",
-            measured=float(np.median(effective)),
+            measured=found.effective_rays(probed),
             unit="rays",
             num=config.num_directions,
             spread=span(effective.tolist()),
         ),
         claim(
             claim=f"median radius, good divided by bad, {words}",
-            measured=float(np.median(good_radius) / np.median(bad_radius)),
+            measured=wider,
             unit="1 (ratio)",
             num=both,
-            spread=(float(good_radius.min() / bad_radius.max()), float(good_radius.max() / bad_radius.min())),
+            spread=wider_span,
         ),
         claim(
             claim=f"sharpness, bad divided by good, {words}",
-            measured=float(np.median(bad_sharp) / np.median(good_sharp)),
+            measured=sharper,
             unit="1 (ratio)",
             num=both,
-            spread=(float(bad_sharp.min() / good_sharp.max()), float(bad_sharp.max() / good_sharp.min())),
+            spread=sharper_span,
         ),
     ]
 

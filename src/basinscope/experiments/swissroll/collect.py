@@ -15,10 +15,11 @@ from basinscope.runs.store import RunFolder
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's rank correlation; NaN where one of both is constant."""
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
+    """Spearman's rank correlation of the finite pairs; NaN where there are under three, or one side is constant."""
+    both = np.isfinite(one) & np.isfinite(other)
+    if both.sum() < 3 or np.ptp(one[both]) == 0 or np.ptp(other[both]) == 0:
         return float("nan")
-    found: Any = spearmanr(one, other)
+    found: Any = spearmanr(one[both], other[both])
     return float(found.statistic)
 
 
@@ -63,6 +64,17 @@ class Measurements:
     def rank_with_gap(self, values: np.ndarray) -> float:
         """Spearman correlation of the generalisation gap with one value a network."""
         return rank_correlation(self.nets["gap"].values, values)
+
+    @property
+    def measured(self) -> np.ndarray:
+        """Whether each network's basin could be measured, as trained and scaled."""
+        parts = (self.natural.volume, self.scaled.volume)
+        return np.all([np.isfinite(part["mean_n_log_r"].values) for part in parts], axis=0)
+
+    def effective_rays(self, probed: Probed) -> float:
+        """Effective sample size of the log-volume, median over the networks that could be measured."""
+        values = probed.volume["effective_rays"].values[self.measured]
+        return float(np.median(values)) if len(values) else float("nan")
 
     def level(self, poison: float) -> xr.Dataset:
         """The networks of one poison factor."""

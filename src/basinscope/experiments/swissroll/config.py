@@ -146,7 +146,7 @@ PRESETS = {
         worst_steps=800_000,
         unseen_per_step=200,
         decay="tenfold",
-        warmup=0.0,
+        warmup=0.01,
         num_scanned=100,
         bad_target=0.08,
     ),

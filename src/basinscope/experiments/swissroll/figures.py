@@ -101,11 +101,10 @@ def _figure5(found: Measurements) -> Figure:
         bound = probed.volume["log_volume"] / math.log(10)
         plot_relation(volume, found.nets["gap"], bound, found.nets["poison"], colour=colour)
         volume.set_ylabel("log₁₀ volume, lower bound")
-        effective = float(probed.volume["effective_rays"].median())
         volume.text(
             0.03,
             0.04,
-            f"bound only: {effective:.1f} effective\nof {config.num_directions} rays (median)",
+            f"bound only: {found.effective_rays(probed):.1f} effective\nof {config.num_directions} rays (median)",
             transform=volume.transAxes,
             fontsize=7.5,
             color="#555555",

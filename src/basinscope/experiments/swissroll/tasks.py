@@ -12,7 +12,7 @@ from torch import Tensor
 
 from basinscope.data import swissroll
 from basinscope.data.samples import Samples
-from basinscope.errors import TrainingDivergedError
+from basinscope.errors import InputError, TrainingDivergedError
 from basinscope.experiments.swissroll.config import Config, net_name
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.objective import Backend, CleanLoss, choose_backend
@@ -24,7 +24,7 @@ from basinscope.probes.radius import basin_radius
 from basinscope.probes.sharpness import sharpness
 from basinscope.probes.slices import slice2d, symmetric_grid
 from basinscope.probes.volume import log_volume
-from basinscope.results.convert import dataset, stack_nets
+from basinscope.results.convert import dataset, stack_nets, unmeasured
 from basinscope.runs.engine import Context, Task
 from basinscope.runs.store import Artifact, RunFolder
 from basinscope.seeds import child_seed, generator
@@ -199,30 +199,32 @@ def _measure(context: Context, config: Config, poison: float, scaled: bool) -> M
     points = points_of(context.folder, config, names, context.device)
     landscape = _landscape(context, config, points[0])
     seed = child_seed(config.seed, "swissroll", "directions")
-    indices = range(config.num_directions)
-    radii, volumes, sharpnesses = [], [], []
+    parts = []
     for k, minimum in enumerate(points):
-        center = scale_last_layer(landscape, minimum, config.scaled_loss) if scaled else minimum
-        radii.append(
-            basin_radius(
-                landscape,
-                center,
-                NORMALIZATION,
-                seed=seed,
-                indices=indices,
-                cutoff=config.cutoff,
-                num_scanned=config.num_scanned,
-            )
-        )
-        volumes.append(log_volume(radii[-1]))
-        sharpnesses.append(sharpness(landscape, center, NORMALIZATION, seed=seed, indices=indices))
+        parts.append(_probe(landscape, minimum, config, scaled=scaled, seed=seed))
         context.progress((k + 1) / len(points))
     key = measure_name(poison, scaled)
-    return {
-        f"radius-{key}": stack_nets(names, radii),
-        f"volume-{key}": stack_nets(names, volumes),
-        f"sharpness-{key}": stack_nets(names, sharpnesses),
-    }
+    return {f"{part[0].attrs['kind']}-{key}": stack_nets(names, part) for part in zip(*parts, strict=True)}
+
+
+def _probe(landscape: CleanLoss, minimum: Tensor, config: Config, *, scaled: bool, seed: int) -> list[xr.Dataset]:
+    """Radius, volume and sharpness of one network; all NaN where its loss is not below the cutoff."""
+    indices = range(config.num_directions)
+    try:
+        center = scale_last_layer(landscape, minimum, config.scaled_loss) if scaled else minimum
+        radius = basin_radius(
+            landscape,
+            center,
+            NORMALIZATION,
+            seed=seed,
+            indices=indices,
+            cutoff=config.cutoff,
+            num_scanned=config.num_scanned,
+        )
+    except InputError:
+        return [unmeasured(kind, ray=np.arange(config.num_directions)) for kind in ("radius", "volume", "sharpness")]
+    sharp = sharpness(landscape, center, NORMALIZATION, seed=seed, indices=indices)
+    return [radius, log_volume(radius), sharp]
 
 
 def compared_nets(config: Config) -> tuple[str, str]:
