@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,8 +119,6 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_arrays(smoke: Path, t
 
 
 def test_figures_and_claims_come_back_from_stored_results_alone(smoke: Path, tmp_path: Path) -> None:
-    import shutil
-
     out = tmp_path / "copy"
     shutil.copytree(smoke, out)
     shutil.rmtree(the_run(out).path / "weights")
@@ -133,8 +132,6 @@ def test_figures_and_claims_come_back_from_stored_results_alone(smoke: Path, tmp
 
 
 def test_a_result_that_was_altered_is_computed_again(smoke: Path, tmp_path: Path) -> None:
-    import shutil
-
     out = tmp_path / "copy"
     shutil.copytree(smoke, out)
     path = the_run(out).path / "results" / "boundary.nc"
@@ -149,6 +146,31 @@ def test_divergence_names_member_and_step_and_exits_with_1(tmp_path: Path, capsy
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert "beta0-run0 at step" in error
     assert "beta0.3-run0 at step" in error
+
+
+def test_networks_that_did_not_fit_are_marked_and_the_run_goes_on(tmp_path: Path) -> None:
+    few = ["steps=50", "worst_steps=50", "runs=2", "num_directions=5", "slice_resolution=3"]
+    settings = [word for setting in few for word in ("--set", f"swissroll.{setting}")]
+    assert main([*COMMAND[3:], str(tmp_path), *settings]) == 0
+    volume = the_run(tmp_path).dataset("volume-beta0.3")
+    assert np.isnan(volume["log_volume"]).all()
+    assert (volume["status"] == -1).all()
+    claims = json.loads((tmp_path / "swissroll" / "claims.json").read_text())
+    (share,) = (c for c in claims if "could be measured" in c["claim"])
+    assert share["measured"] < 1
+    assert share["holds"] is False
+    assert all(c["holds"] is False for c in claims if c["measured"] is None and c["target"])
+
+
+def test_runs_of_a_release_with_other_settings_can_still_be_drawn(smoke: Path, tmp_path: Path) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(smoke, out)
+    path = the_run(out).path / "config.json"
+    record = json.loads(path.read_text())
+    record["config"]["of_another_release"] = 1
+    del record["config"]["warmup"]
+    path.write_text(json.dumps(record))
+    assert main(["plot", "--out", str(out)]) == 0
 
 
 def test_panels_are_the_nearest_fitted_networks_each_once() -> None:

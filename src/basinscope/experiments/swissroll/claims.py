@@ -223,7 +223,7 @@ def _figure6(found: Measurements, claim: partial[Claim]) -> list[Claim]:
         ),
         claim(
             claim="largest distance of a panel's gap from the one it stands for",
-            measured=float(offs.max()),
+            measured=span(offs.tolist())[1],
             unit="1",
             num=len(gaps),
             spread=span(offs.tolist()),
