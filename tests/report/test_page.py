@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from basinscope.report.page import number, write_page
+from basinscope.report.page import comparison, number, write_page
 
 
 def test_page_holds_every_figure_and_claim_and_asks_for_nothing(smoke: Path) -> None:
@@ -30,7 +30,11 @@ def test_text_from_files_is_escaped(smoke: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(None, "–"), (0.98, "0.98"), (12345.6, "12,346"), (1.5e-7, "1.50·10^-7"), (0, "0"), (-3.25e8, "-3.25·10^8")],
+    [(None, "–"), (0.98, "0.98"), (12345.6, "12,346"), (1.5e-7, "1.50·10⁻⁷"), (0, "0"), (-3.25e8, "−3.25·10⁸")],
 )
 def test_numbers_are_written_for_readers(value: float | None, words: str) -> None:
     assert number(value) == words
+
+
+def test_targets_are_written_with_the_signs_of_a_textbook() -> None:
+    assert [comparison(t) for t in (">= 0.9", "<= -0.9", "== 1", "–")] == ["≥ 0.9", "≤ −0.9", "= 1", "–"]

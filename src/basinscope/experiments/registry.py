@@ -36,7 +36,7 @@ def _swissroll() -> Experiment:
 
     return Experiment(
         name="swissroll",
-        summary="good and bad minima on two spirals: boundaries, slices, basins (figures 3, 5 and 6)",
+        summary="The swiss roll: good and bad minima on two spirals (figures 3, 5 and 6)",
         figures=figures.STEMS,
         presets=config.PRESETS,
         source=("experiments/swissroll/config.py", "experiments/swissroll/tasks.py"),

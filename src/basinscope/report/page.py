@@ -17,6 +17,19 @@ from basinscope.experiments import registry
 from basinscope.runs import atomic
 from basinscope.runs.store import RunFolder
 
+_MINUS = "\u2212"
+_RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure and the claims that it is held against."""
+
+    stem: str
+    image: str
+    """PNG as a data address."""
+    claims: list[dict[str, Any]]
+
 
 @dataclass(frozen=True)
 class Section:
@@ -24,8 +37,7 @@ class Section:
 
     name: str
     summary: str
-    figures: list[tuple[str, str]]
-    """Alternative text and PNG as a data address."""
+    figures: list[Figure]
     claims: list[dict[str, Any]]
     run: str
     config: str
@@ -55,7 +67,7 @@ def write_page(out: Path) -> Path:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["number"] = number
+    environment.filters.update(number=number, comparison=comparison)
     template = environment.from_string((room / "page.html.j2").read_text(encoding="utf-8"))
     style = (room / "page.css").read_text(encoding="utf-8")
     page = out / "index.html"
@@ -69,8 +81,13 @@ def number(value: float | None) -> str:
         return "–"
     if value != 0 and not 1e-3 <= abs(value) < 1e6:
         mantissa, exponent = f"{value:.2e}".split("e")
-        return f"{mantissa}·10^{int(exponent)}"
-    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+        return f"{mantissa}·10{str(int(exponent)).translate(_RAISED)}".replace("-", _MINUS)
+    return (f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}").replace("-", _MINUS)
+
+
+def comparison(target: str) -> str:
+    """Write a target with the signs of a textbook: `>= -0.9` becomes `≥ −0.9`."""
+    return target.translate(str.maketrans({"-": _MINUS})).replace(">=", "≥").replace("<=", "≤").replace("==", "=")
 
 
 def _section(out: Path, name: str) -> Section | None:
@@ -91,7 +108,8 @@ def _section(out: Path, name: str) -> Section | None:
         file = place / f"{stem}.png"
         if file.exists():
             data = base64.b64encode(file.read_bytes()).decode("ascii")
-            figures.append((f"Figure {stem}", f"data:image/png;base64,{data}"))
+            mine = [claim for claim in claims if claim["figure"] == stem]
+            figures.append(Figure(stem, f"data:image/png;base64,{data}", mine))
     folder = RunFolder(out / "runs" / run)
     config = (folder.read_json("config.json") or {}).get("config", {})
     return Section(

@@ -58,10 +58,10 @@ def _figure3(found: Measurements, claim: partial[Claim]) -> list[Claim]:
     share = float((bad[low_inside] > config.cutoff).mean()) if low_inside.any() else math.nan
     rows.append(
         claim(
-            claim="2-D slice: the bad net exceeds the cutoff where the good net does not",
+            claim="2-D slice: share of the points below the cutoff for the good net at which the bad net exceeds it",
             target=f">= {ABOVE_SHARE:g}",
             measured=share,
-            unit="1 (share of the grid points below the cutoff for the good net)",
+            unit="1",
             num=int(low_inside.sum()),
             spread=(share, share),
         )
@@ -133,7 +133,7 @@ def _rank_claim(found: Measurements, claim: partial[Claim], values: np.ndarray, 
         claim=f"rank correlation of the gap with {what} (spread: 95 % bootstrap interval)",
         target=target,
         measured=found.rank_with_gap(values),
-        unit="1 (Spearman)",
+        unit="1",
         num=len(gaps),
         spread=(float(low), float(high)),
     )
@@ -194,14 +194,14 @@ def _size_claims(found: Measurements, claim: partial[Claim], probed: Probed, wor
         claim(
             claim=f"median radius, good divided by bad, {words}",
             measured=wider,
-            unit="1 (ratio)",
+            unit="1",
             num=both,
             spread=wider_span,
         ),
         claim(
             claim=f"sharpness, bad divided by good, {words}",
             measured=sharper,
-            unit="1 (ratio)",
+            unit="1",
             num=both,
             spread=sharper_span,
         ),
