@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.objective import CleanLoss
+from basinscope.landscape.objective import CleanLoss, PointObjective
+from basinscope.parameters import ParameterLayout
 from basinscope.probes import curvature
 from basinscope.probes.curvature import hessian_vector_product, top_eigenvalue
 from tests.quadratics import ellipsoid, origin
@@ -68,3 +69,9 @@ def test_an_iteration_that_does_not_converge_gives_nan(monkeypatch):
 
     monkeypatch.setattr(curvature, "eigsh", fails)
     assert math.isnan(top_eigenvalue(ellipsoid(torch.ones(3).double()), origin(3), torch.ones(3).double()))
+
+
+def test_a_piecewise_linear_loss_has_no_curvature():
+    center = torch.tensor([0.3, -0.2], dtype=torch.float64)
+    loss = PointObjective(lambda p: p.relu().sum(1), ParameterLayout(("w",), (torch.Size([1, 2]),)))
+    assert hessian_vector_product(loss, center, torch.ones_like(center)).tolist() == [0.0, 0.0]

@@ -25,6 +25,8 @@ def hessian_vector_product(
     with torch.enable_grad():
         loss = landscape.loss(leaf[None])[0]
         (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True)
+        if not gradient.requires_grad:  # a piecewise linear loss has no curvature
+            return torch.zeros_like(vector)
         return torch.autograd.grad(gradient, leaf, vector)[0]
 
 

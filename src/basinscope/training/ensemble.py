@@ -300,6 +300,7 @@ class StackTrainer:
         if not (done.any() or (diverged >= 0).any()):
             return
         loss, accuracy = self._score(stack.points, members)
+        loss[diverged >= 0] = torch.nan
         over = torch.tensor([stack.step >= m.schedule.max_steps for m in members])
         settled = done & (loss <= torch.tensor([m.schedule.settle_loss for m in members]))
         leaving = settled | over | (diverged >= 0)
