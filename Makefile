@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 .PHONY: figures test lint wheel benchmarks clean
 
 figures: $(VENV)/.paper
-	$(BIN)/basinscope run all --out $(OUT)
+	$(BIN)/basinscope run all --out "$(OUT)"
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
@@ -33,10 +33,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.paper: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV), about a minute"
 	$(BIN)/pip install $(PIP_ARGS) -q -c constraints.txt -e '.[paper]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV), about a minute"
 	$(BIN)/pip install $(PIP_ARGS) -q -c constraints.txt -e '.[dev]'
 	touch $@ $(VENV)/.paper
 

@@ -33,6 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
         if "--debug" in words:
             traceback.print_exc()
         return _fail(_one_line(error), EXIT_INPUT if isinstance(error, InputError) else EXIT_FAILED)
+    except Exception as error:  # a fault of ours: still one line, and the way to the whole story
+        if "--debug" in words:
+            traceback.print_exc()
+        kind = type(error).__name__
+        return _fail(f"internal error, {kind}: {_one_line(error)}; --debug shows where, please report it", EXIT_FAILED)
 
 
 def _one_line(error: Exception) -> str:

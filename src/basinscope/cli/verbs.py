@@ -68,13 +68,11 @@ def _configure(name: str, options: argparse.Namespace) -> tuple[Experiment, Any,
         raise InputError(nearest(options.preset, experiment.presets, "preset"))
     config = experiment.presets[options.preset]
     config = dataclasses.replace(config, seed=options.seed, data_seed=options.data_seed)
-    changed = []
-    for setting in options.set:
-        target, field, text = _split_setting(setting)
-        if target == name:
-            config = change(config, name, field, text)
-            changed.append(f"{field}={text}")
-    label = options.preset if not changed else f"{options.preset}, changed: {', '.join(changed)}"
+    split = [_split_setting(setting) for setting in options.set]
+    settings = {field: text for target, field, text in split if target == name}
+    config = change(config, name, settings)
+    changed = ", ".join(f"{field}={text}" for field, text in settings.items())
+    label = f"{options.preset}, changed: {changed}" if changed else options.preset
     return experiment, config, label
 
 
@@ -89,12 +87,20 @@ def _split_setting(setting: str) -> tuple[str, str, str]:
 
 def _writable(out: Path) -> Path:
     """Make the output folder, or say why it cannot be."""
+    if out == Path():
+        raise InputError("--out is empty; name a folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
             return out
     except OSError as error:
         raise InputError(f"--out {out}: cannot write there ({error.strerror})") from error
+
+
+def _existing(out: Path) -> None:
+    """Refuse an output folder that is a file; one that is not there yet is told of where it matters."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file; name a folder")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -116,8 +122,11 @@ def _run_one(
 ) -> list[Claim]:
     began = time.perf_counter()
     source = source_digest(*experiment.source)
-    folder = RunFolder.create(options.out, experiment.name, dataclasses.asdict(config), source)
-    record = {"environment": provenance.environment(device), "reproducible": options.reproducible}
+    # Computed in another way, it is another run.
+    request = dataclasses.asdict(config) | ({"reproducible": True} if options.reproducible else {})
+    folder = RunFolder.create(options.out, experiment.name, request, source)
+    seeds = {"seed": options.seed, "data_seed": options.data_seed}
+    record = {"seeds": seeds, "environment": provenance.environment(device), "reproducible": options.reproducible}
     folder.write_json("provenance.json", folder.read_json("provenance.json") or record)
     with shown(experiment.name) as progress:
         tasks = experiment.tasks(config)
@@ -163,6 +172,7 @@ def _print_claims(claims: Sequence[Claim]) -> None:
 
 def status(options: argparse.Namespace) -> int:
     """Show each run below the output folder."""
+    _existing(options.out)
     runs = find_runs(options.out, registry.NAMES)
     if not runs:
         print(f"no runs in {options.out}; basinscope run all starts them")
@@ -177,7 +187,9 @@ def status(options: argparse.Namespace) -> int:
 
 def _stored(folder: RunFolder) -> tuple[Experiment, Any]:
     """Experiment and configuration of a run on disk."""
-    record = folder.read_json("config.json") or {}
+    record = folder.read_json("config.json")
+    if not record or record.get("experiment") not in registry.NAMES or not isinstance(record.get("config"), dict):
+        raise InputError(f"{folder.path / 'config.json'}: is damaged; run the experiment again")
     experiment = registry.load(record["experiment"])
     config_type = type(next(iter(experiment.presets.values())))
     # What another release knew and this one does not is left out; what only this one knows keeps its default.
@@ -200,6 +212,7 @@ def _last_finished(out: Path, name: str) -> RunFolder | None:
 
 def plot(options: argparse.Namespace) -> int:
     """Draw figures and claims again from what is stored."""
+    _existing(options.out)
     drawn = 0
     for name in _chosen(options.names or ["all"]):
         folder = _last_finished(options.out, name)
@@ -221,6 +234,7 @@ def report(options: argparse.Namespace) -> int:
     """Write the page."""
     from basinscope.report.page import write_page
 
+    _existing(options.out)
     print(f"page: {write_page(options.out)}")
     return 0
 

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from basinscope.errors import InputError
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -20,7 +22,10 @@ class Samples:
     """Class indices from 0."""
 
     def __post_init__(self) -> None:
-        assert len(self.inputs) == len(self.labels)
+        if len(self.inputs) != len(self.labels):
+            raise InputError(f"{len(self.inputs)} inputs and {len(self.labels)} labels: give one label for each input")
+        if self.labels.is_floating_point():
+            raise InputError(f"labels of type {self.labels.dtype}: give class indices, for example labels.long()")
 
     def __len__(self) -> int:
         return len(self.labels)

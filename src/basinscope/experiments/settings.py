@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from basinscope.errors import InputError
@@ -22,24 +22,26 @@ def nearest(word: str, known: Iterable[str], what: str) -> str:
     return f"no {what} {word!r}; {hint}"
 
 
-def change(config: C, name: str, field: str, text: str) -> C:
-    """Return a configuration with one field changed.
+def change(config: C, name: str, settings: Mapping[str, str]) -> C:
+    """Return a configuration with some fields changed, all at once.
 
     Args:
         config: A frozen dataclass.
         name: What messages call it.
-        field: The field's name.
-        text: Its new value: a number, a word, `none`, or numbers joined by commas for a tuple.
+        settings: The new value of each field, as text: a number, a word, `none`, or numbers joined by commas for a
+            tuple.
 
     Raises:
-        InputError: There is no such field, the text is not of its type, or the value is out of range.
+        InputError: There is no such field, a text is not of its type, or a value is out of range.
     """
     assert dataclasses.is_dataclass(config)
     assert not isinstance(config, type)
     hints = typing.get_type_hints(type(config))
-    if field not in hints:
-        raise InputError(nearest(field, hints, f"field {name}."))
-    return dataclasses.replace(config, **{field: _parse(text, hints[field], f"{name}.{field}")})
+    for field in settings:
+        if field not in hints:
+            raise InputError(nearest(field, hints, f"{name} field"))
+    values = {field: _parse(text, hints[field], f"{name}.{field}") for field, text in settings.items()}
+    return dataclasses.replace(config, **values)
 
 
 def _parse(text: str, wanted: Any, where: str) -> Any:

@@ -14,12 +14,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from basinscope.errors import choose
 from basinscope.parameters import ParameterLayout
 
 OneDim = Literal["fixed", "tensor"]
@@ -43,6 +44,10 @@ class Normalization:
     layout: ParameterLayout
     scheme: Scheme = "filter"
     one_dim: OneDim = "fixed"
+
+    def __post_init__(self) -> None:
+        choose("scheme", self.scheme, get_args(Scheme))
+        choose("one_dim", self.one_dim, get_args(OneDim))
 
     @cached_property
     def _moved(self) -> tuple[int, ...]:

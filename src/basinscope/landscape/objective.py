@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot, relu
 
 from basinscope.data.samples import Samples
+from basinscope.errors import InputError, choose
 from basinscope.losses import cross_entropy
 from basinscope.models.mlp import MLP
 from basinscope.parameters import ParameterLayout
@@ -75,6 +76,7 @@ class PointObjective:
     def __init__(
         self, loss: PointLoss, layout: ParameterLayout, *, chunk_size: int = 32, backend: Backend = "eager"
     ) -> None:
+        choose("backend", backend, get_args(Backend))
         self.layout, self.chunk_size = layout, chunk_size
         self.num_evaluations = 0
         self._loss = torch.compile(loss, dynamic=True) if backend == "compiled" else loss
@@ -131,6 +133,8 @@ class CleanLoss(PointObjective):
     """
 
     def __init__(self, net: MLP, train: Samples, *, chunk_size: int | None = None, backend: Backend = "eager") -> None:
+        if train.inputs.shape[1:] != (net.widths[0],):
+            raise InputError(f"inputs of shape {tuple(train.inputs.shape)}: the network takes (n, {net.widths[0]})")
         self.net, self.train = net, train
         super().__init__(
             self._mean_loss,

@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, choose
 from basinscope.parameters import ParameterLayout, unflatten
 
 Glorot = Literal["uniform", "normal"]
@@ -35,6 +35,7 @@ class MLP:
     def __post_init__(self) -> None:
         if len(self.widths) < 2 or min(self.widths) < 1:
             raise InputError(f"widths {self.widths}: give at least an input and an output width, each ≥ 1")
+        choose("glorot", self.glorot, get_args(Glorot))
 
     @cached_property
     def layout(self) -> ParameterLayout:

@@ -16,6 +16,9 @@ def plot_relation(
 ) -> list[Any]:
     """Draw one dot a network, a dashed mean and a min–max band over the runs of each poison factor.
 
+    Mean and band stand at the mean gap of a poison factor's runs, the dots at their own gaps. On a log axis the mean is
+    the geometric one.
+
     Args:
         axes: Where to draw; a log scale, if wanted, is set before.
         gap: Generalisation gap of each network, along `net`.
@@ -45,6 +48,6 @@ def plot_relation(
     band = axes.fill_between(centers[order], low[order], high[order], color=colour, alpha=0.18, linewidth=0)
     (line,) = axes.plot(centers[order], middle[order], "--", color=INK, linewidth=1.1)
     dots = axes.scatter(gap.values, value.values, s=11, c=colour, edgecolors="white", linewidths=0.4, zorder=3)
-    axes.set_xlabel("generalisation gap")
+    axes.set_xlabel("generalisation gap (train − test)")
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
     return [band, line, dots]

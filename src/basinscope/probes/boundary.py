@@ -7,6 +7,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from basinscope.errors import InputError
 from basinscope.models.mlp import MLP
 from basinscope.results.convert import dataset
 
@@ -25,7 +26,13 @@ def decision_boundary(net: MLP, point: Float[Tensor, " params"], *, extent: floa
 
     Returns:
         A `boundary` dataset: log-odds of class 1; the boundary is its zero line.
+
+    Raises:
+        InputError: The network has other inputs or outputs.
     """
+    if net.widths[0] != 2 or net.widths[-1] > 2:
+        shape = f"{net.widths[0]} inputs and {net.widths[-1]} outputs"
+        raise InputError(f"a decision boundary needs 2 inputs and 1 or 2 outputs; this network has {shape}")
     axis = torch.linspace(-extent, extent, resolution, device=point.device, dtype=point.dtype)
     rows = []
     for y in axis.split(_ROWS_AT_ONCE):

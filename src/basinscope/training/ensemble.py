@@ -169,7 +169,8 @@ class StackTrainer:
         dtype: float32, or float64 for checks.
 
     Raises:
-        InputError: A member asks for poison while `num_unseen` is 0, or sets of samples differ in size.
+        InputError: There are no members, data do not fit the network, a member asks for poison while
+            `num_unseen` is 0, or sets of samples differ in size.
 
     References:
         Huang et al. 2019, arXiv 1906.03291, section 4 (poisoned training).
@@ -187,6 +188,15 @@ class StackTrainer:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        if not members:
+            raise InputError("no members to train")
+        classes = max(2, net.widths[-1])
+        for m in members:
+            if m.train.inputs.shape[1:] != (net.widths[0],):
+                shape = tuple(m.train.inputs.shape)
+                raise InputError(f"{m.name}: inputs of shape {shape}, the network takes (n, {net.widths[0]})")
+            if not 0 <= int(m.train.labels.min()) <= int(m.train.labels.max()) < classes:
+                raise InputError(f"{m.name}: labels must lie between 0 and {classes - 1}")
         poisoned = [m for m in members if m.schedule.poison > 0]
         if poisoned and not num_unseen:
             raise InputError(f"{poisoned[0].name}: poison > 0 needs unseen samples, set num_unseen ≥ 1")

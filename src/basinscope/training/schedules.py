@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, choose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,7 @@ class Schedule:
     """How much longer than `steps` the settle phase may last, as a fraction."""
 
     def __post_init__(self) -> None:
+        choose("decay", self.decay, ("cosine", "tenfold"))
         bounds = {
             "steps": self.steps >= 1,
             "learning_rate": self.learning_rate > 0,

@@ -16,6 +16,8 @@ from basinscope.experiments.swissroll.tasks import FITTED, PANEL_GAPS
 COMPARED_LOSS = 0.01
 """Largest clean loss in nats of a network that may be compared: ten times below the cutoff."""
 ABOVE_SHARE = 0.9
+ENOUGH_NETS = 10
+"""Networks below which a rank correlation is reported but not judged."""
 
 
 def claims(found: Measurements, preset: str) -> list[Claim]:
@@ -131,7 +133,7 @@ def _rank_claim(found: Measurements, claim: partial[Claim], values: np.ndarray, 
     low, high = np.percentile(defined, [2.5, 97.5]) if defined else (math.nan, math.nan)
     return claim(
         claim=f"rank correlation of the gap with {what} (spread: 95 % bootstrap interval)",
-        target=target,
+        target=target if len(gaps) >= ENOUGH_NETS else "",
         measured=found.rank_with_gap(values),
         unit="1",
         num=len(gaps),

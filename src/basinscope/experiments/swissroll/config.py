@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -62,6 +63,10 @@ class Config:
     """Dense test accuracy that the bad net should not exceed."""
 
     def __post_init__(self) -> None:
+        for field, value in vars(self).items():
+            numbers = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+                raise InputError(f"swissroll.{field} = {value}: must be finite")
         at_least = {
             "runs": 1,
             "steps": 1,
@@ -77,6 +82,22 @@ class Config:
         for field, bound in at_least.items():
             if getattr(self, field) < bound:
                 raise InputError(f"swissroll.{field} = {getattr(self, field)}: must be at least {bound}")
+        at_most = {
+            "runs": 1_000,
+            "num_directions": 1_000_000,
+            "num_dense": 10_000_000,
+            "unseen_per_step": 100_000,
+            "slice_resolution": 1_001,
+            "boundary_resolution": 5_000,
+            "good_target": 1,
+            "bad_target": 1,
+        }
+        for field, bound in at_most.items():
+            if getattr(self, field) > bound:
+                raise InputError(f"swissroll.{field} = {getattr(self, field)}: must be at most {bound}")
+        self._check_relations()
+
+    def _check_relations(self) -> None:
         positive = (
             "learning_rate",
             "settle_loss",
@@ -100,6 +121,8 @@ class Config:
         rising = all(a < b for a, b in zip(self.poisons, self.poisons[1:], strict=False))
         if len(self.poisons) < 2 or self.poisons[0] != 0 or not rising:
             raise InputError(f"swissroll.poisons = {self.poisons}: must rise from 0, with at least two factors")
+        if len({f"{poison:g}" for poison in self.poisons}) < len(self.poisons):
+            raise InputError(f"swissroll.poisons = {self.poisons}: must differ in their first six digits")
 
     @property
     def data(self) -> str:

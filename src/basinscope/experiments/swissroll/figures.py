@@ -86,7 +86,7 @@ def _figure5(found: Measurements) -> Figure:
     figure, rows = plt.subplots(2, 3, figsize=(9.6, 6.0), sharex=True, layout="constrained")
     config = found.config
     figure.suptitle(
-        f"Figure 5 · The worse a minimum generalises, the sharper and the smaller its basin ({config.data})",
+        f"Figure 5 · Generalisation gap against sharpness and size of the basin ({config.data})",
     )
     variants = (
         (found.natural, "as trained", AS_TRAINED),
@@ -124,15 +124,15 @@ def _sharpness_panel(found: Measurements, probed: Probed, axes: Axes, colour: st
         axes, found.nets["gap"], probed.sharpness["sharpness"], found.nets["poison"], colour=colour
     )
     dots.set_label("one network")
-    line.set_label("mean of a poison factor's runs")
-    band.set_label("min–max")
+    line.set_label("geometric mean of a poison factor's runs")
+    band.set_label("their min–max, at their mean gap")
     axes.set_ylabel("sharpness, mean dᵀHd [nat]")
 
 
 def _figure6(found: Measurements) -> Figure:
     count = len(found.panels)
     figure, grid = plt.subplots(2, 3, figsize=(7.2, 5.35), layout="constrained")
-    figure.suptitle(f"Figure 6 · The boundary breaks up as the gap grows ({found.config.data})")
+    figure.suptitle(f"Figure 6 · Decision boundaries by generalisation gap ({found.config.data})")
     for axes, net in zip(grid.flat, found.panels, strict=False):
         plot_boundary(axes, found.boundary.sel(net=net), found.train, size=4.0)
         axes.set_title(f"gap {found.of('gap', net):.3f}\n{_scores(found, net)}", fontsize=8)

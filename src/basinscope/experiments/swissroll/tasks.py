@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from typing import get_args
 
 import numpy as np
 import torch
@@ -185,7 +186,7 @@ def _landscape(context: Context, config: Config, center: Tensor) -> CleanLoss:
         return CleanLoss(NET, train, backend=backend)
 
     stored = context.folder.read_json("backend.json")
-    if stored is None:
+    if stored is None or stored.get("backend") not in get_args(Backend):
         planned = int(EVALUATIONS_PER_RAY * 2 * len(config.net_names()) * config.num_directions)
         stored = asdict(choose_backend(make, center, planned=planned, reproducible=context.reproducible))
         context.folder.write_json("backend.json", stored)
