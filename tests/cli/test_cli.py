@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from basinscope.cli import main
-from basinscope.cli.progress import TimeLeft, spoken
+from basinscope.cli.progress import TimeLeft, shown, spoken
 from basinscope.experiments.swissroll.config import PRESETS
 
 
@@ -121,3 +121,19 @@ def test_time_left_follows_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     assert left(50, 100) == 50
     now[0] = 20.0
     assert left(60, 100) == pytest.approx(80)
+
+
+def test_without_a_terminal_a_line_comes_every_ten_seconds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("basinscope.cli.progress.time.monotonic", lambda: now[0])
+    with shown("swissroll") as progress:
+        for second in range(25):
+            now[0] = float(second)
+            progress.update("train", second, 100)
+    assert capsys.readouterr().err.splitlines() == [
+        "swissroll: train, 0 % done, about 1 min 40 s left",
+        "swissroll: train, 10 % done, about 1 min 30 s left",
+        "swissroll: train, 20 % done, about 1 min 20 s left",
+    ]

@@ -204,3 +204,32 @@ def test_a_claim_holds_when_its_target_is_met(target: str, measured: float, hold
     )
     assert claim.holds is holds
     assert claim.to_json()["measured"] == (None if np.isnan(measured) else measured)
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
+    process = subprocess.Popen([*COMMAND, str(tmp_path)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/*/done/*.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error.splitlines()[-1] == ("basinscope: stopped; finished work is kept, the same command goes on from there")
+    assert "Traceback" not in error
+    assert not list(tmp_path.glob("runs/*/.partial-*"))
+
+
+def test_a_reproducible_run_is_eager_and_a_run_of_its_own(smoke: Path, tmp_path: Path) -> None:
+    few = ["steps=50", "worst_steps=50", "runs=1", "num_directions=5", "slice_resolution=3", "settle_loss=9"]
+    settings = [word for setting in few for word in ("--set", f"swissroll.{setting}")]
+    for more in ([], ["--reproducible"]):
+        assert main([*COMMAND[3:], str(tmp_path), "--data-seed", "7", *settings, *more]) == 0
+    records = {run.name: run.read_json("backend.json") for run in find_runs(tmp_path, ["swissroll"])}
+    assert sorted(record["reason"] for record in records.values() if record) == [
+        "eager was asked for",
+        "the work is shorter than a compilation",
+    ]
+    assert main(["plot", "--out", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "swissroll" / "claims.json").read_text())[0]["data"] == "swiss roll, draw 7"

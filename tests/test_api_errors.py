@@ -1,0 +1,48 @@
+"""A user's mistakes at the library's door get one clear sentence."""
+
+import subprocess
+import sys
+
+SETTING = """
+import torch
+import basinscope as bs
+from basinscope.errors import InputError
+
+net, points = bs.MLP((2, 3, 1)), torch.zeros(4, 2)
+many = bs.MLP((2, 3, 3))
+
+def member(labels, features=2):
+    samples = bs.Samples(torch.zeros(len(labels), features), torch.tensor(labels))
+    return bs.Member(name="mine", seed=0, schedule=bs.Schedule(steps=1, learning_rate=0.1), train=samples)
+
+def told(mistake):
+    try:
+        mistake()
+    except InputError as error:
+        print(error)
+    else:
+        print("nothing was said")
+"""
+
+MISTAKES = {
+    "bs.Samples(points, torch.zeros(3).long())": "4 inputs and 3 labels",
+    "bs.Samples(points, torch.zeros(4))": "give class indices",
+    "bs.StackTrainer(net, [])": "no members",
+    "bs.StackTrainer(net, [member([0, 1, 2])])": "labels must lie between 0 and 1",
+    "bs.StackTrainer(net, [member([0, 1], features=3)])": "the network takes (n, 2)",
+    "bs.CleanLoss(net, bs.Samples(torch.zeros(4, 3), torch.zeros(4).long()))": "the network takes (n, 2)",
+    "bs.decision_boundary(many, torch.zeros(many.layout.num_parameters), extent=1.0, resolution=3)": "3 outputs",
+    "bs.Normalization(net.layout, 'layer')": "scheme = 'layer': choose from filter",
+    "bs.PointObjective(len, net.layout, backend='fast')": "backend = 'fast': choose from eager",
+    "bs.MLP((2, 1), glorot='he')": "glorot = 'he': choose from uniform",
+    "bs.Schedule(steps=1, learning_rate=1.0, decay='line')": "decay = 'line': choose from cosine",
+}
+
+
+def test_every_mistake_is_told_in_one_line() -> None:
+    # In an interpreter of its own: the checked annotations of the other tests would speak first.
+    code = SETTING + "".join(f"told(lambda: {mistake})\n" for mistake in MISTAKES)
+    lines = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(lines) == len(MISTAKES)
+    for line, says in zip(lines, MISTAKES.values(), strict=True):
+        assert says in line
