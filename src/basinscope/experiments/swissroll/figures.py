@@ -114,7 +114,7 @@ def _figure5(found: Measurements) -> Figure:
             axes.set_title(f"{words}\nSpearman {rank}", fontsize=8.5)
     for axes in rows[0]:
         axes.set_xlabel("")
-    rows[0][0].legend(loc="lower right")
+    figure.legend(*rows[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -124,8 +124,8 @@ def _sharpness_panel(found: Measurements, probed: Probed, axes: Axes, colour: st
         axes, found.nets["gap"], probed.sharpness["sharpness"], found.nets["poison"], colour=colour
     )
     dots.set_label("one network")
-    line.set_label("geometric mean of a poison factor's runs")
-    band.set_label("their min–max, at their mean gap")
+    line.set_label("mean of a poison factor's runs (of sharpness: geometric)")
+    band.set_label("their min–max, drawn at their mean gap")
     axes.set_ylabel("sharpness, mean dᵀHd [nat]")
 
 
