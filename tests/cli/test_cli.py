@@ -52,19 +52,6 @@ def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from basinscope.cli import verbs
-
-    def interrupted(*_: object, **__: object) -> int:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(verbs, "run_tasks", interrupted)
-    monkeypatch.setattr(verbs.RunFolder, "create", lambda *_: None, raising=True)
-    monkeypatch.setitem(verbs.VERBS, "run", interrupted)  # pyright: ignore[reportArgumentType]
-    assert main(["run", "swissroll"]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
-
-
 def test_list_tells_presets_and_every_field(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     assert "swissroll" in capsys.readouterr().out

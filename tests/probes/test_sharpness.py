@@ -53,13 +53,13 @@ def test_sharpness_is_the_mean_of_its_rays_with_its_standard_error():
 @pytest.mark.parametrize("one_dim", ["fixed", "tensor"])
 def test_both_traces_are_those_of_the_explicit_hessian(widths, one_dim):
     landscape, center, normalization, matrix = _net(widths, one_dim)
-    found = sharpness(landscape, center, normalization, seed=0, indices=range(1500), num_trace=1000)
+    found = sharpness(landscape, center, normalization, seed=0, indices=range(4000), num_trace=1000)
     squares = normalization.preconditioner(center).square()
     assert _within_four_errors(found, "sharpness", float((matrix.diag() * squares).sum()))
     plain = Normalization(normalization.layout, "gaussian_filter", one_dim).preconditioner(center).square()
     wanted = float((matrix.diag() * plain).sum()) / normalization.num_moved
     assert _within_four_errors(found, "trace_per_entry", wanted)
-    assert float(found["sharpness_stderr"]) < 0.35 * float(found["sharpness"])
+    assert float(found["sharpness_stderr"]) < 0.2 * float(found["sharpness"])
 
 
 def test_each_ray_is_that_of_the_explicit_hessian():
