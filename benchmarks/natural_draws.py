@@ -16,7 +16,8 @@ from basinscope.data import swissroll
 from basinscope.experiments.swissroll.config import PRESETS
 from basinscope.experiments.swissroll.tasks import NET, accuracy, dense_test_set, schedule_of
 from basinscope.seeds import child_seed
-from basinscope.training.ensemble import Member, StackTrainer
+from basinscope.training.ensemble import StackTrainer
+from basinscope.training.members import Member
 
 
 def main() -> None:

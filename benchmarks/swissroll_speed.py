@@ -21,7 +21,8 @@ from basinscope.experiments.swissroll.tasks import NET, NORMALIZATION
 from basinscope.landscape.objective import Backend, CleanLoss
 from basinscope.losses import cross_entropy
 from basinscope.probes.radius import basin_radius
-from basinscope.training.ensemble import Member, StackTrainer
+from basinscope.training.ensemble import StackTrainer
+from basinscope.training.members import Member
 from basinscope.training.schedules import Schedule
 
 CUTOFF = 0.1

@@ -13,7 +13,8 @@ from basinscope.landscape.objective import PointObjective
 from basinscope.models.mlp import MLP
 from basinscope.parameters import ParameterLayout
 from basinscope.seeds import generator
-from basinscope.training.ensemble import BLOCK, Member
+from basinscope.training.ensemble import BLOCK
+from basinscope.training.members import Member
 
 
 def clean_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -31,15 +32,37 @@ def poison(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def train_alone(
-    net: MLP, member: Member, *, steps: int, sampler: Sampler | None, num_unseen: int, clip: float
+    net: MLP,
+    member: Member,
+    *,
+    steps: int,
+    sampler: Sampler | None,
+    num_unseen: int,
+    clip: float,
+    optimizer_name: str = "adam",
+    l2: float = 0.0,
+    batch_size: int | None = None,
 ) -> Tensor:
-    """Train one ordinary module with torch's own Adam; return its flat parameters."""
-    module = net.as_module(net.initialize(generator(member.seed, "start")).double())
+    """Train one ordinary module with torch's own optimizer; return its flat parameters."""
+    start = net.initialize(generator(member.seed, "start")) if member.start is None else member.start
+    module = net.as_module(start.double())
     parameters = list(module.parameters())
-    optimizer = torch.optim.Adam(parameters, lr=1.0)
+    if optimizer_name == "adam":
+        optimizer = torch.optim.Adam(parameters, lr=1.0)
+    else:
+        optimizer = torch.optim.RMSprop(parameters, lr=1.0, alpha=0.9, eps=1e-7)
     train = member.train.to("cpu", torch.float64)
+    order, epoch = torch.arange(len(train)), -1
     for step in range(steps):
-        loss = clean_loss(module(train.inputs), train.labels)
+        rows = torch.arange(len(train))
+        if batch_size:
+            in_epoch = math.ceil(len(train) / batch_size)
+            if step // in_epoch > epoch:
+                epoch += 1
+                order = torch.randperm(len(train), generator=generator(member.seed, "order", epoch))
+            rows = order[step % in_epoch * batch_size :][:batch_size]
+        loss = clean_loss(module(train.inputs[rows]), train.labels[rows])
+        loss = loss + l2 * sum(p.square().sum() for p in parameters if p.ndim == 2)
         if num_unseen:
             inputs, labels = _unseen(member, step, sampler, num_unseen)
             loss = loss + member.schedule.poison_at(step) * poison(module(inputs), labels)

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from basinscope.probes.sharpness import sharpness
     from basinscope.probes.slices import slice1d, slice2d
     from basinscope.probes.volume import log_volume
-    from basinscope.training.ensemble import Member, StackTrainer
+    from basinscope.training.ensemble import StackTrainer
+    from basinscope.training.members import Member
     from basinscope.training.schedules import Schedule
 
 _HOMES = {
     "CleanLoss": "landscape.objective",
     "MLP": "models.mlp",
-    "Member": "training.ensemble",
+    "Member": "training.members",
     "Normalization": "landscape.normalize",
     "ParameterLayout": "parameters",
     "PointObjective": "landscape.objective",

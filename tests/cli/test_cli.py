@@ -124,3 +124,16 @@ def test_without_a_terminal_a_line_comes_every_ten_seconds(
         "swissroll: train, 10 % done, about 1 min 30 s left",
         "swissroll: train, 20 % done, about 1 min 20 s left",
     ]
+
+
+def test_a_run_taken_up_elsewhere_notes_where(tmp_path: Path) -> None:
+    from basinscope.cli.verbs import _note_start
+    from basinscope.runs.store import RunFolder
+
+    folder = RunFolder(tmp_path)
+    for device in ("cpu", "cpu", "H200", "cpu"):
+        _note_start(folder, {"seeds": {"seed": 0}}, {"device": device})
+    record = folder.read_json("provenance.json")
+    assert record is not None
+    assert record["environment"] == {"device": "cpu"}
+    assert [e["device"] for e in record["resumed_in"]] == ["H200", "cpu"]

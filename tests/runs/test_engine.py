@@ -53,3 +53,12 @@ def test_environment_is_plain_and_complete() -> None:
     assert record["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert record["threads"] >= 1
     assert provenance.peak_memory_mib() > 10
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux can forget")
+def test_a_stage_tells_its_own_peak_of_memory() -> None:
+    torch.ones(64 * 2**18)  # 64 MiB, gone at once
+    provenance.forget_peak_memory()
+    before = provenance.peak_memory_mib()
+    torch.ones(32 * 2**18)
+    assert 16 < provenance.peak_memory_mib() - before < 60

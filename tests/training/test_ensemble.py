@@ -10,7 +10,8 @@ from basinscope.losses import cross_entropy, is_correct
 from basinscope.models.mlp import MLP
 from basinscope.seeds import generator
 from basinscope.training import ensemble
-from basinscope.training.ensemble import Member, StackTrainer, poisoned_loss
+from basinscope.training.ensemble import StackTrainer, poisoned_loss
+from basinscope.training.members import Member, StopRule
 from basinscope.training.schedules import Schedule
 from tests import reference
 from tests.reference import mix_of_blobs, train_alone
@@ -103,6 +104,70 @@ def test_natural_training_needs_no_unseen_samples():
     result = _train([member], num_unseen=0, sampler=None)
     alone = train_alone(NET, member, steps=100, sampler=None, num_unseen=0, clip=0.5)
     torch.testing.assert_close(result.points[0], alone, **FLOAT64)
+
+
+@pytest.mark.parametrize("poison", [0.0, 0.4])
+@pytest.mark.parametrize("batch_size", [5, 16, None])
+def test_batches_weight_decay_starts_and_rmsprop_are_as_alone(batch_size, poison):
+    start = NET.initialize(generator(77, "elsewhere")).double()
+    members = [
+        replace(_member(7, 100, decay="constant", poison=poison), start=start),
+        _member(8, 100, decay="constant", poison=poison),
+    ]
+    result = _train(members, optimizer="rmsprop", l2=0.01, batch_size=batch_size)
+    for member, point in zip(members, result.points, strict=True):
+        settings = {"optimizer_name": "rmsprop", "l2": 0.01, "batch_size": batch_size}
+        alone = train_alone(NET, member, steps=100, sampler=mix_of_blobs, num_unseen=8, clip=0.5, **settings)
+        torch.testing.assert_close(point, alone, **FLOAT64)
+
+
+def test_weight_decay_pulls_weights_and_leaves_biases():
+    member = replace(_member(9, 50, learning_rate=1e-3), start=torch.ones(NET.layout.num_parameters).double())
+    plain, decayed = (_train([member], l2=l2, clip=1e9).points[0] for l2 in (0.0, 100.0))
+    for shape, a, b in zip(NET.layout.shapes, NET.layout.views(plain), NET.layout.views(decayed), strict=True):
+        if len(shape) > 1:
+            assert (b < a).all()
+    assert (decayed[-1] - plain[-1]).abs() < 0.05
+
+
+def test_parameters_are_recorded_on_the_way():
+    members = [_member(1, 100), _member(2, 50)]
+    result = _train(members, record_at=(0, 50, 7, 100), chunk_size=1)
+    assert result.recorded.shape == (2, 4, NET.layout.num_parameters)
+    starts = torch.stack([NET.initialize(generator(m.seed, "start")).double() for m in members])
+    assert torch.equal(result.recorded[:, 0], starts)
+    for place, steps in ((1, 50), (2, 7)):
+        alone = train_alone(NET, members[0], steps=steps, sampler=mix_of_blobs, num_unseen=8, clip=0.5)
+        torch.testing.assert_close(result.recorded[0, place], alone, **FLOAT64)
+    assert torch.equal(result.recorded[0, 3], result.points[0])
+    assert result.recorded[1, 3].isnan().all(), "this member had left"
+
+
+def test_a_recorded_run_that_was_interrupted_records_the_same(monkeypatch):
+    monkeypatch.setattr(ensemble, "CHECKPOINT_SECONDS", -1.0)
+    members, settings = [_member(1, 200), _member(2, 200)], {"record_at": (0, 30, 120), "optimizer": "rmsprop"}
+    memory = Memory(stop_after=2)
+    with pytest.raises(KeyboardInterrupt):
+        _train(members, checkpoint=memory, **settings)
+    memory.stop_after = math.inf
+    assert torch.equal(_train(members, checkpoint=memory, **settings).recorded, _train(members, **settings).recorded)
+
+
+def test_a_member_leaves_as_soon_as_its_rule_holds():
+    easy = _member(3, 1000)
+    held_out = mix_of_blobs(40, generator(5, "held out"))
+    free = _train([easy], num_unseen=0).steps[0]
+    fitted = _train([replace(easy, stop=StopRule(clean_loss=0.3))], num_unseen=0)
+    assert free == 1000
+    assert fitted.steps[0] < 1000
+    assert fitted.steps[0] % ensemble.BLOCK == 0
+    assert fitted.clean_loss[0] <= 0.3
+    assert fitted.train_accuracy[0] == 1
+    # A natural net is right on held-out samples, so a rule that wants it wrong never lets it go.
+    never = StopRule(clean_loss=0.3, held_out=held_out, held_out_accuracy=0.2)
+    assert _train([replace(easy, stop=never)], num_unseen=0).steps[0] == 1000
+    always = StopRule(clean_loss=0.3, held_out=held_out, held_out_accuracy=1.0)
+    assert _train([replace(easy, stop=always)], num_unseen=0).steps[0] == fitted.steps[0]
 
 
 def test_a_poison_factor_of_zero_is_natural_training_whatever_is_drawn():
@@ -241,6 +306,16 @@ def test_the_poisoned_loss_is_its_formula(classes):
     torch.testing.assert_close(poisoned_loss(logits, labels, 4, factor), torch.stack(wanted))
     clean = torch.stack([reference.clean_loss(z, y) for z, y in zip(logits, labels, strict=True)])
     torch.testing.assert_close(poisoned_loss(logits, labels, 7, factor), clean)
+
+
+def test_a_start_of_another_size_is_refused_by_name():
+    with pytest.raises(InputError, match="net 1: a start of shape"):
+        StackTrainer(NET, [replace(_member(1), start=torch.zeros(3))])
+
+
+def test_an_empty_batch_is_refused():
+    with pytest.raises(InputError, match="batch_size"):
+        StackTrainer(NET, [_member(1)], batch_size=0)
 
 
 def test_poison_without_unseen_samples_is_refused_by_name():

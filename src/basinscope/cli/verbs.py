@@ -126,8 +126,7 @@ def _run_one(
     request = dataclasses.asdict(config) | ({"reproducible": True} if options.reproducible else {})
     folder = RunFolder.create(options.out, experiment.name, request, source)
     seeds = {"seed": options.seed, "data_seed": options.data_seed}
-    record = {"seeds": seeds, "environment": provenance.environment(device), "reproducible": options.reproducible}
-    folder.write_json("provenance.json", folder.read_json("provenance.json") or record)
+    _note_start(folder, {"seeds": seeds, "reproducible": options.reproducible}, provenance.environment(device))
     with shown(experiment.name) as progress:
         tasks = experiment.tasks(config)
         num_done = run_tasks(tasks, folder, progress, device=device, reproducible=options.reproducible)
@@ -137,6 +136,14 @@ def _run_one(
     print(f"{experiment.name}: {num_done} of {len(tasks)} tasks done now, in {spoken(seconds)}; run {folder.name}")
     _print_claims(claims)
     return claims
+
+
+def _note_start(folder: RunFolder, facts: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
+    """Note under what circumstances a run began, and each change of circumstances when it is taken up again."""
+    record = folder.read_json("provenance.json") or {**facts, "environment": environment, "resumed_in": []}
+    if environment != (record["resumed_in"] or [record["environment"]])[-1]:
+        record["resumed_in"] = [*record["resumed_in"], environment]
+    folder.write_json("provenance.json", record)
 
 
 def _finish(folder: RunFolder, label: str, num_done: int) -> None:

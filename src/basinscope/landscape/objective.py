@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot, relu
 
 from basinscope.data.samples import Samples
 from basinscope.errors import InputError, choose
+from basinscope.landscape.kernel import MLPKernel
 from basinscope.losses import cross_entropy
 from basinscope.models.mlp import MLP
 from basinscope.parameters import ParameterLayout
@@ -26,6 +27,9 @@ PointLoss = Callable[[Float[Tensor, "points params"]], Float[Tensor, " points"]]
 CACHE_BYTES_PER_CORE = 4 * 2**20
 """What a chunk may fill for each thread: more than the second-level cache, so that starting a batched product
 costs little beside it, and well within the third."""
+
+KERNEL_CHUNK = 1024
+"""Points whose logits the compiled kernel hands over together."""
 
 CUDA_SHARE = 0.25
 """Share of the free GPU memory that one chunk may fill."""
@@ -46,9 +50,13 @@ class Landscape(Protocol):
         self,
         center: Float[Tensor, " params"],
         directions: Float[Tensor, "rays params"],
-        distances: Float[Tensor, " rays"],
-    ) -> Float[Tensor, " rays"]:
-        """Loss in nats at `center + distance · direction`, float64 on the CPU."""
+        distances: Float[Tensor, " points"],
+        rows: Int[Tensor, " points"] | None = None,
+    ) -> Float[Tensor, " points"]:
+        """Loss in nats at `center + distance · directions[row]`, float64 on the CPU.
+
+        Without `rows`, each distance goes along the direction of its own place.
+        """
         ...
 
     def second_derivative(
@@ -67,11 +75,16 @@ class PointObjective:
         chunk_size: Rows that are evaluated together.
         backend: `compiled` runs `loss` through `torch.compile`.
 
+    Attributes:
+        compiling_seconds: What compiling may be expected to take.
+
     Example:
         >>> bowl = PointObjective(lambda p: p.square().sum(1), layout, chunk_size=32)
         >>> bowl.at(torch.ones(1, layout.num_parameters)) == layout.num_parameters
         tensor([True])
     """
+
+    compiling_seconds = 30.0
 
     def __init__(
         self, loss: PointLoss, layout: ParameterLayout, *, chunk_size: int = 32, backend: Backend = "eager"
@@ -94,13 +107,19 @@ class PointObjective:
         self,
         center: Float[Tensor, " params"],
         directions: Float[Tensor, "rays params"],
-        distances: Float[Tensor, " rays"],
-    ) -> Float[Tensor, " rays"]:
+        distances: Float[Tensor, " points"],
+        rows: Int[Tensor, " points"] | None = None,
+    ) -> Float[Tensor, " points"]:
         """See `Landscape.along`; points are made chunk by chunk, so that they are still in the cache."""
-        self.num_evaluations += len(directions)
-        steps = distances.to(center.device, center.dtype).unsqueeze(1)
-        pairs = zip(directions.split(self.chunk_size), steps.split(self.chunk_size), strict=True)
-        return torch.cat([self._loss(torch.addcmul(center, d, s)).cpu().double() for d, s in pairs])
+        self.num_evaluations += len(distances)
+        steps = distances.to(center.device, center.dtype).unsqueeze(1).split(self.chunk_size)
+        if rows is None:
+            chunks: Iterable[Tensor] = directions.split(self.chunk_size)
+        else:
+            chunks = (directions[some] for some in rows.to(center.device).split(self.chunk_size))
+        return torch.cat(
+            [self._loss(torch.addcmul(center, d, s)).cpu().double() for d, s in zip(chunks, steps, strict=True)]
+        )
 
     @torch.no_grad()
     def second_derivative(
@@ -129,22 +148,54 @@ class CleanLoss(PointObjective):
         net: The architecture.
         train: Training samples on the device and in the dtype of the points to come.
         chunk_size: Rows evaluated together; by default what fits the cache or a share of the GPU's memory.
-        backend: See `choose_backend`.
+        backend: `compiled` runs on the CPU in C made for the processor (see `kernel`), elsewhere through
+            `torch.compile`; see `choose_backend`.
+
+    Raises:
+        InputError: The inputs are not of the network's width.
+        KernelError: `compiled` was asked for, and no compiler works here.
     """
 
     def __init__(self, net: MLP, train: Samples, *, chunk_size: int | None = None, backend: Backend = "eager") -> None:
         if train.inputs.shape[1:] != (net.widths[0],):
             raise InputError(f"inputs of shape {tuple(train.inputs.shape)}: the network takes (n, {net.widths[0]})")
         self.net, self.train = net, train
+        in_c = backend == "compiled" and train.inputs.device.type == "cpu"
+        self._kernel = MLPKernel(net.widths, train.inputs) if in_c else None
+        self.compiling_seconds = 2.0 if train.inputs.device.type == "cpu" else PointObjective.compiling_seconds
         super().__init__(
             self._mean_loss,
             net.layout,
             chunk_size=chunk_size or fitting_chunk(net, len(train), train.inputs.device),
-            backend=backend,
+            backend="eager" if in_c else backend,
         )
 
     def _mean_loss(self, points: Tensor) -> Tensor:
         return cross_entropy(self.net.logits(points, self.train.inputs[None]), self.train.labels).mean(1)
+
+    @torch.no_grad()
+    def at(self, points: Float[Tensor, "points params"]) -> Float[Tensor, " points"]:
+        """See `Landscape.at`."""
+        if self._kernel is None or not len(points):
+            return super().at(points)
+        return self.along(torch.zeros_like(points[0]), points, torch.ones(len(points)))
+
+    @torch.no_grad()
+    def along(
+        self,
+        center: Float[Tensor, " params"],
+        directions: Float[Tensor, "rays params"],
+        distances: Float[Tensor, " points"],
+        rows: Int[Tensor, " points"] | None = None,
+    ) -> Float[Tensor, " points"]:
+        """See `Landscape.along`."""
+        if self._kernel is None:
+            return super().along(center, directions, distances, rows)
+        self.num_evaluations += len(distances)
+        rows = torch.arange(len(directions)) if rows is None else rows
+        pairs = zip(rows.split(KERNEL_CHUNK), distances.split(KERNEL_CHUNK), strict=True)
+        logits = (self._kernel.logits(center, directions, some, steps) for some, steps in pairs)
+        return torch.cat([cross_entropy(z, self.train.labels).mean(1).double() for z in logits])
 
     @torch.no_grad()
     def second_derivative(
@@ -221,8 +272,10 @@ class BackendChoice:
     compile_seconds: float | None = None
 
 
-WORTH_COMPILING_SECONDS = 60.0
-"""Eager work in seconds below which compiling, which takes tens of seconds, is not even tried."""
+WORTH_COMPILING = 2.0
+"""Eager work, as a multiple of what compiling may take, below which it is not even tried."""
+AGREEING = 1e-3
+"""Largest relative difference between eager and compiled losses."""
 CLEARLY_FASTER = 0.75
 """Share of the eager time below which compiling is chosen; a smaller gain could turn with the machine's noise, and
 with it the last digits of a run."""
@@ -252,18 +305,20 @@ def choose_backend(
         return BackendChoice(backend="eager", reason="eager was asked for")
     eager = make("eager")
     eager_us = 1e6 * _seconds_per_evaluation(eager, center)
-    if planned * eager_us * 1e-6 < WORTH_COMPILING_SECONDS:
+    if planned * eager_us * 1e-6 < WORTH_COMPILING * eager.compiling_seconds:
         return BackendChoice(backend="eager", reason="the work is shorter than a compilation", eager_us=eager_us)
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     began = time.perf_counter()
     try:
         compiled = make("compiled")
-        _evaluate(compiled, center)
+        found = _evaluate(compiled, center)
         compile_seconds = time.perf_counter() - began
         compiled_us = 1e6 * _seconds_per_evaluation(compiled, center)
     except Exception as error:  # every way in which a compiler can be missing or fail
-        reason = f"torch.compile does not work here ({type(error).__name__})"
+        reason = f"compiling does not work here ({type(error).__name__})"
         return BackendChoice(backend="eager", reason=reason, eager_us=eager_us)
+    if not torch.allclose(found, _evaluate(eager, center), rtol=AGREEING, equal_nan=True):
+        return BackendChoice(backend="eager", reason="compiled losses differ from eager ones", eager_us=eager_us)
     faster: Backend = "compiled" if compiled_us < CLEARLY_FASTER * eager_us else "eager"
     return BackendChoice(
         backend=faster,
@@ -274,10 +329,11 @@ def choose_backend(
     )
 
 
-def _evaluate(objective: PointObjective, center: Tensor) -> None:
+def _evaluate(objective: PointObjective, center: Tensor) -> Tensor:
     # Two sizes, so that a compiled loss has met a changing one.
-    for rows in (objective.chunk_size, max(2, objective.chunk_size // 2)):
-        objective.at(center.expand(rows, -1).contiguous())
+    sizes = (objective.chunk_size, max(2, objective.chunk_size // 2))
+    scales = [torch.linspace(0.5, 1.5, size).to(center) for size in sizes]
+    return torch.cat([objective.at(scale.unsqueeze(1) * center) for scale in scales])
 
 
 def _seconds_per_evaluation(objective: PointObjective, center: Tensor) -> float:

@@ -170,8 +170,7 @@ def _search(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         while len(live):
             x = _next(rays, live, start, tolerance)
-            rows = directions if len(live) == len(directions) else directions[torch.from_numpy(live)]
-            loss = landscape.along(center, rows, torch.from_numpy(np.exp(x))).numpy()
+            loss = landscape.along(center, directions, torch.from_numpy(np.exp(x)), torch.from_numpy(live)).numpy()
             _record(rays, live, x, loss, cutoff)
             _settle(rays, live, tolerance)
             live = live[rays.status[live] == _RUNNING]
@@ -312,6 +311,6 @@ def _count_earlier(landscape: Landscape, center: Tensor, directions: Tensor, ray
         if status not in (OK, UNBOUNDED):
             continue
         distances = torch.linspace(0, math.exp(low), SCAN_POINTS, dtype=torch.float64)[1:-1]
-        losses = landscape.along(center, direction.expand(len(distances), -1), distances)
+        losses = landscape.along(center, direction[None], distances, torch.zeros(len(distances), dtype=torch.int64))
         count += bool((losses > cutoff).any())
     return count

@@ -45,7 +45,7 @@ def slice1d(
     """
     rows = gaussian(seed, indices, normalization.num_moved).to(center.device, center.dtype)
     lines = normalization.directions(rows, center)
-    losses = [landscape.along(center, line.expand(len(distances), -1), distances) for line in lines]
+    losses = [landscape.along(center, lines, distances, torch.full((len(distances),), k)) for k in range(len(lines))]
     values = {"ray": torch.tensor(list(indices)), "distance": distances, "loss": torch.stack(losses)}
     return dataset("slice1d", values, seed=str(seed), scheme=normalization.scheme)
 
@@ -105,7 +105,8 @@ def slice2d(
     """
     first, second = plane(center, normalization, seed=seed, indices=indices)
     steps = distances.to(center.device, center.dtype)
-    rows = [landscape.along(center + step * first, second.expand(len(steps), -1), distances) for step in steps]
+    along_second = torch.zeros(len(steps), dtype=torch.int64)
+    rows = [landscape.along(center + step * first, second[None], distances, along_second) for step in steps]
     cosine = float(first @ second / (first.norm() * second.norm()))
     values = {"first": distances, "second": distances, "loss": torch.stack(rows), "cosine": cosine}
     return dataset("slice2d", values, seed=str(seed), scheme=normalization.scheme)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import torch
 
-from basinscope.runs.provenance import peak_memory_mib
+from basinscope.runs.provenance import forget_peak_memory, peak_memory_mib
 from basinscope.runs.store import Artifact, RunFolder
 
 
@@ -26,6 +26,8 @@ class Context:
     """What a task may use."""
 
     folder: RunFolder
+    task: str
+    """Name of the task at work."""
     device: torch.device
     reproducible: bool
     """Take the way of computing that does not depend on timings."""
@@ -68,12 +70,13 @@ def run_tasks(
     done = total - sum(task.cost for task in left)
     for task in left:
         began = time.perf_counter()
+        forget_peak_memory()
 
         def share(part: float, task: Task = task, done: float = done) -> None:
             progress.update(task.name, done + part * task.cost, total)
 
         share(0.0)
-        artifacts = task.work(Context(folder, device, reproducible, share))
+        artifacts = task.work(Context(folder, task.name, device, reproducible, share))
         seconds = time.perf_counter() - began
         folder.finish(task.name, artifacts, seconds=round(seconds, 3), peak_memory_mib=round(peak_memory_mib()))
         done += task.cost

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import math
 import platform
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,8 +31,20 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
+def forget_peak_memory() -> None:
+    """Let `peak_memory_mib` begin anew, where the system (Linux) can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
 def peak_memory_mib() -> float:
-    """Largest resident memory of this process so far, in MiB; NaN where the system does not tell."""
+    """Largest resident memory of this process since `forget_peak_memory`, in MiB; NaN where the system does not tell.
+
+    Systems other than Linux cannot forget: there it is the peak since the process began.
+    """
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024
     try:
         import resource
     except ImportError:

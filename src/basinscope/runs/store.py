@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -54,7 +55,7 @@ def source_digest(*more: str) -> str:
     root = Path(str(resources.files("basinscope")))
     for place in (*COMPUTING, *more):
         path = root / place
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+        for file in sorted([*path.rglob("*.py"), *path.rglob("*.c")]) if path.is_dir() else [path]:
             digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -67,7 +68,7 @@ def run_hash(config: Mapping[str, Any], source: str) -> str:
 
 @dataclass(frozen=True)
 class TensorFile:
-    """A safetensors file that holds unfinished work; satisfies `training.ensemble.Checkpoint`."""
+    """A safetensors file that holds unfinished work; satisfies `training.stack.Checkpoint`."""
 
     path: Path
 
@@ -121,20 +122,29 @@ class RunFolder:
         """The place where a task keeps unfinished work."""
         return TensorFile(self.path / "checkpoints" / f"{_file_name(task)}.safetensors")
 
+    def parts(self, task: str) -> RunFolder:
+        """The place where a task keeps those of its results that are complete."""
+        return RunFolder(self.path / "checkpoints" / f"{_file_name(task)}-parts")
+
     def is_done(self, task: str) -> bool:
         """Tell whether a task is finished and all its files are as they were written."""
-        marker = self.read_json(self._marker(task))
+        marker = self.marker(task)
         if marker is None:
             return False
         files: dict[str, str] = marker["files"]
         return all((self.path / f).is_file() and atomic.sha256(self.path / f) == s for f, s in files.items())
 
+    def marker(self, task: str) -> dict[str, Any] | None:
+        """What was noted when a task was finished."""
+        return self.read_json(self._marker(task))
+
     def finish(self, task: str, artifacts: Mapping[str, Artifact], **facts: Any) -> None:
-        """Write what a task made, then its marker; drop its checkpoint."""
+        """Write what a task made, then its marker; drop what it kept while unfinished."""
         files = [self._write(name, artifact) for name, artifact in artifacts.items()]
         sums = {file.relative_to(self.path).as_posix(): atomic.sha256(file) for file in files}
         self.write_json(self._marker(task), {"task": task, "files": sums, **facts})
         self.checkpoint(task).path.unlink(missing_ok=True)
+        shutil.rmtree(self.parts(task).path, ignore_errors=True)
 
     def _write(self, name: str, artifact: Artifact) -> Path:
         if isinstance(artifact, xr.Dataset):

@@ -2,132 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
-import json
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from basinscope.data.samples import Sampler, Samples
-from basinscope.errors import InputError
+from basinscope.data.samples import Sampler
+from basinscope.errors import InputError, choose
 from basinscope.losses import cross_entropy, is_correct, poison
 from basinscope.models.mlp import MLP
-from basinscope.seeds import generator
-from basinscope.training.optimizers import Adam, clip_gradient
-from basinscope.training.schedules import Schedule
+from basinscope.training.batches import Batches
+from basinscope.training.members import Member, StackResult, StopRule
+from basinscope.training.optimizers import OPTIMIZERS, clip_gradient
+from basinscope.training.stack import Checkpoint, Stack
 
 BLOCK = 50
 """Steps between two looks at the stack: unseen samples are drawn, and members may leave, block by block. A member
 whose steps are no multiple of this makes its updates up to the end of the block."""
 CHECKPOINT_SECONDS = 20.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """One network of the stack."""
-
-    name: str
-    """What messages and results call it."""
-    seed: int
-    """Root of its own random streams: starting weights and unseen samples."""
-    schedule: Schedule
-    """Its steps, rates, poison and stopping rule."""
-    train: Samples
-    """Its training set; all members of a stack have equally many samples."""
-    unseen: Samples | None = None
-    """Its fixed unseen samples; `None` draws fresh ones at every step."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StackResult:
-    """What training a stack gave, members in the order in which they were asked for."""
-
-    points: Float[Tensor, "members params"]
-    """Final parameters, on the CPU."""
-    steps: Int[Tensor, " members"]
-    """Updates each member made."""
-    clean_loss: Float[Tensor, " members"]
-    """Mean cross-entropy on the member's training set, in nats; NaN for a member that diverged."""
-    train_accuracy: Float[Tensor, " members"]
-    """Share of the training set that is right."""
-    diverged_at: Int[Tensor, " members"]
-    """Step at which the gradient was no longer finite; −1 where it always was."""
-
-
-@runtime_checkable
-class Checkpoint(Protocol):
-    """A place where an unfinished stack is kept; written whole or not at all."""
-
-    def load(self) -> tuple[dict[str, Tensor], str] | None:
-        """Return the tensors and the note that were saved last, or nothing."""
-        ...
-
-    def save(self, tensors: dict[str, Tensor], note: str) -> None:
-        """Keep `tensors` and `note` in place of what was saved before."""
-        ...
-
-
-@dataclass
-class _Stack:
-    """The members still in training, row by row, and what the others ended with."""
-
-    step: int
-    active: Tensor
-    points: Tensor
-    optimizer: Adam
-    final: dict[str, Tensor]
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        live = {"active": self.active, "points": self.points}
-        moments = {"mean": self.optimizer.mean, "square": self.optimizer.square}
-        final = {f"final.{name}": tensor for name, tensor in self.final.items()}
-        checkpoint.save(live | moments | final, json.dumps({"step": self.step}))
-
-    @classmethod
-    def load(cls, checkpoint: Checkpoint, device: torch.device) -> _Stack | None:
-        stored = checkpoint.load()
-        if stored is None:
-            return None
-        tensors, note = stored
-        live = {name: tensors[name].to(device) for name in ("points", "mean", "square")}
-        return cls(
-            step=json.loads(note)["step"],
-            active=tensors["active"],
-            points=live["points"],
-            optimizer=Adam(live["mean"], live["square"]),
-            final={name.removeprefix("final."): t for name, t in tensors.items() if name.startswith("final.")},
-        )
-
-    @classmethod
-    def start(cls, net: MLP, members: Sequence[Member], device: torch.device, dtype: torch.dtype) -> _Stack:
-        starts = [net.initialize(generator(member.seed, "start")) for member in members]
-        points = torch.stack(starts).to(device, dtype)
-        count = len(members)
-        final = {
-            "points": torch.zeros(points.shape, dtype=dtype),
-            "steps": torch.zeros(count, dtype=torch.long),
-            "clean_loss": torch.full((count,), torch.nan, dtype=torch.float64),
-            "train_accuracy": torch.full((count,), torch.nan, dtype=torch.float64),
-            "diverged_at": torch.full((count,), -1),
-        }
-        return cls(0, torch.arange(count), points, Adam.start(points), final)
-
-    def retire(self, leaving: Tensor, values: dict[str, Tensor]) -> None:
-        """Move the rows where `leaving` is true to the results and close ranks."""
-        members = self.active[leaving]
-        self.final["points"][members] = self.points[leaving.to(self.points.device)].cpu()
-        self.final["steps"][members] = self.step
-        for name, value in values.items():
-            self.final[name][members] = value[leaving].to(self.final[name].dtype)
-        stay = (~leaving).nonzero().squeeze(1)
-        self.active = self.active[stay]
-        self.points = self.points[stay.to(self.points.device)]
-        self.optimizer.keep(stay.to(self.points.device))
 
 
 def poisoned_loss(
@@ -163,6 +59,10 @@ class StackTrainer:
         members: The networks to train.
         sampler: Draws fresh unseen samples for members without fixed ones.
         num_unseen: Unseen samples in each step; 0 trains without poison.
+        optimizer: `adam` or `rmsprop`.
+        l2: The loss grows by this times the sum of squares of all weight matrices; biases are left out.
+        batch_size: Training samples in each step, in an order shuffled anew in each epoch; `None` takes all.
+        record_at: Numbers of updates after which every member's parameters are recorded.
         clip: Largest norm of one member's gradient.
         chunk_size: Members that go through the network together; changes results by rounding only.
         device: Where to train.
@@ -183,34 +83,36 @@ class StackTrainer:
         *,
         sampler: Sampler | None = None,
         num_unseen: int = 0,
+        optimizer: Literal["adam", "rmsprop"] = "adam",
+        l2: float = 0.0,
+        batch_size: int | None = None,
+        record_at: Sequence[int] = (),
         clip: float = 8.0,
         chunk_size: int = 10,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        choose("optimizer", optimizer, tuple(OPTIMIZERS))
         if not members:
             raise InputError("no members to train")
-        classes = max(2, net.widths[-1])
-        for m in members:
-            if m.train.inputs.shape[1:] != (net.widths[0],):
-                shape = tuple(m.train.inputs.shape)
-                raise InputError(f"{m.name}: inputs of shape {shape}, the network takes (n, {net.widths[0]})")
-            if not 0 <= int(m.train.labels.min()) <= int(m.train.labels.max()) < classes:
-                raise InputError(f"{m.name}: labels must lie between 0 and {classes - 1}")
-        poisoned = [m for m in members if m.schedule.poison > 0]
-        if poisoned and not num_unseen:
-            raise InputError(f"{poisoned[0].name}: poison > 0 needs unseen samples, set num_unseen ≥ 1")
+        for member in members:
+            _check_member(net, member, num_unseen)
         if len({len(m.train) for m in members}) > 1:
             raise InputError("members of one stack need equally large training sets")
         if num_unseen and sampler is None and any(m.unseen is None for m in members):
             raise InputError("fresh unseen samples need a sampler")
-        for m in members:
-            if m.unseen is not None and len(m.unseen) != num_unseen:
-                raise InputError(f"{m.name}: {len(m.unseen)} fixed unseen samples, num_unseen = {num_unseen}")
-        self.net, self.members, self.sampler = net, tuple(members), sampler
+        if batch_size is not None and batch_size < 1:
+            raise InputError(f"batch_size = {batch_size}: must be at least 1")
+        self.net, self.members = net, tuple(members)
         self.num_unseen, self.clip, self.chunk_size = num_unseen, clip, chunk_size
+        self.optimizer = OPTIMIZERS[optimizer]
+        self.record_at = {step: place for place, step in enumerate(record_at)}
         self.device, self.dtype = torch.device(device), dtype
-        self.num_train = len(members[0].train)
+        self.batches = Batches(
+            sampler, num_unseen=num_unseen, batch_size=batch_size, device=self.device, dtype=self.dtype
+        )
+        weights = torch.cat([torch.full((math.prod(s),), float(len(s) > 1)) for s in net.layout.shapes])
+        self._decay = 2 * l2 * weights.to(self.device, self.dtype) if l2 else None
 
     def train(
         self, *, checkpoint: Checkpoint | None = None, progress: Callable[[float], None] | None = None
@@ -225,8 +127,13 @@ class StackTrainer:
         Returns:
             The members' minima and how they ended.
         """
-        saved = _Stack.load(checkpoint, self.device) if checkpoint else None
-        stack = saved or _Stack.start(self.net, self.members, self.device, self.dtype)
+        stack = Stack.load(checkpoint, self.optimizer, self.device) if checkpoint else None
+        if stack is None:
+            num_records = len(self.record_at)
+            stack = Stack.start(
+                self.net, self.members, self.optimizer, num_records=num_records, device=self.device, dtype=self.dtype
+            )
+            self._record(stack, slice(None), 0)
         planned, last_save = sum(m.schedule.steps for m in self.members), time.monotonic()
         while len(stack.active):
             diverged = self._run_block(stack)
@@ -239,7 +146,7 @@ class StackTrainer:
                 progress(1 - left / planned)
         return StackResult(**stack.final)
 
-    def _run_block(self, stack: _Stack) -> Tensor:
+    def _run_block(self, stack: Stack) -> Tensor:
         """Make `BLOCK` updates; return for each row the first step with a non-finite gradient, or −1."""
         members = [self.members[i] for i in stack.active.tolist()]
         steps = range(stack.step, stack.step + BLOCK)
@@ -250,80 +157,92 @@ class StackTrainer:
         for start in range(0, len(members), self.chunk_size):
             rows = slice(start, min(start + self.chunk_size, len(members)))
             points = stack.points[rows]
-            batches = self._batches(members[rows], stack.step)
+            batches = self.batches.block(members[rows], steps)
             for k, (step, (inputs, labels)) in enumerate(zip(steps, batches, strict=True)):
                 gradient = self._gradient(points, inputs, labels, factors[k, rows])
                 norms[k, rows] = clip_gradient(gradient, self.clip)
                 stack.optimizer.update(rows, points, gradient, rates[k, rows], step)
+                self._record(stack, rows, step + 1)
         stack.step += BLOCK
         broken = ~norms.isfinite().cpu()
         first = broken.int().argmax(0) + steps.start
         return torch.where(broken.any(0), first, -1)
 
-    def _batches(self, members: Sequence[Member], step: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield inputs and labels of each step of a block: the training samples, then the unseen ones.
-
-        The same two tensors are yielded each time, with other unseen samples in them.
-        """
-        num_samples = self.num_train + self.num_unseen
-        train = [m.train.to(self.device, self.dtype) for m in members]
-        # Features first in memory, samples along the contiguous axis: the order in which the net works.
-        shape = (len(members), self.net.widths[0], num_samples)
-        inputs = torch.empty(shape, device=self.device, dtype=self.dtype).transpose(1, 2)
-        labels = torch.empty(len(members), num_samples, device=self.device, dtype=torch.long)
-        inputs[:, : self.num_train] = torch.stack([t.inputs for t in train])
-        labels[:, : self.num_train] = torch.stack([t.labels for t in train])
-        if not self.num_unseen:
-            yield from itertools.repeat((inputs, labels), BLOCK)
-            return
-        unseen_inputs, unseen_labels = map(torch.stack, zip(*(self._unseen(m, step) for m in members), strict=True))
-        for k in range(BLOCK):
-            inputs[:, self.num_train :] = unseen_inputs[:, k]
-            labels[:, self.num_train :] = unseen_labels[:, k]
-            yield inputs, labels
+    def _record(self, stack: Stack, rows: slice, updates: int) -> None:
+        """Write some rows' parameters down if this number of updates is one to be recorded."""
+        place = self.record_at.get(updates)
+        if place is not None:
+            stack.final["recorded"][stack.active[rows], place] = stack.points[rows].cpu()
 
     def _gradient(self, points: Tensor, inputs: Tensor, labels: Tensor, factor: Tensor) -> Tensor:
         """Gradient of each member's poisoned loss with respect to its own parameters."""
         leaf = points.detach().requires_grad_()
         with torch.enable_grad():
-            loss = poisoned_loss(self.net.logits(leaf, inputs), labels, self.num_train, factor)
-            return torch.autograd.grad(loss.sum(), leaf)[0]
+            loss = poisoned_loss(self.net.logits(leaf, inputs), labels, labels.shape[1] - self.num_unseen, factor)
+            gradient = torch.autograd.grad(loss.sum(), leaf)[0]
+        return gradient if self._decay is None else gradient.addcmul_(points, self._decay)
 
     def _table(self, rows: list[list[float]]) -> Tensor:
         return torch.tensor(rows, dtype=self.dtype, device=self.device)
 
-    def _unseen(self, member: Member, step: int) -> tuple[Tensor, Tensor]:
-        """Unseen samples of one block: inputs (BLOCK, unseen, features), labels (BLOCK, unseen)."""
-        if member.unseen is not None:
-            fixed = member.unseen.to(self.device, self.dtype)
-            return fixed.inputs.expand(BLOCK, -1, -1), fixed.labels.expand(BLOCK, -1)
-        assert self.sampler is not None
-        stream = generator(member.seed, "unseen", step)
-        drawn = self.sampler(BLOCK * self.num_unseen, stream).to(self.device, self.dtype)
-        shape = (BLOCK, self.num_unseen)
-        return drawn.inputs.unflatten(0, shape), drawn.labels.unflatten(0, shape)
-
-    def _retire_finished(self, stack: _Stack, diverged: Tensor) -> None:
-        """Let members leave that have settled, run out of steps, or diverged."""
+    def _retire_finished(self, stack: Stack, diverged: Tensor) -> None:
+        """Let members leave that have settled, met their rule, run out of steps, or diverged."""
         members = [self.members[i] for i in stack.active.tolist()]
         done = torch.tensor([stack.step >= m.schedule.steps for m in members])
-        if not (done.any() or (diverged >= 0).any()):
+        if not (done.any() or (diverged >= 0).any() or any(m.stop for m in members)):
             return
         loss, accuracy = self._score(stack.points, members)
         loss[diverged >= 0] = torch.nan
         over = torch.tensor([stack.step >= m.schedule.max_steps for m in members])
         settled = done & (loss <= torch.tensor([m.schedule.settle_loss for m in members]))
-        leaving = settled | over | (diverged >= 0)
+        early = [
+            m.stop is not None and self._may_stop(m.stop, point, float(own_loss), float(own_accuracy))
+            for m, point, own_loss, own_accuracy in zip(members, stack.points, loss, accuracy, strict=True)
+        ]
+        leaving = settled | over | torch.tensor(early) | (diverged >= 0)
         if leaving.any():
             stack.retire(leaving, {"clean_loss": loss, "train_accuracy": accuracy, "diverged_at": diverged})
+
+    @torch.no_grad()
+    def _may_stop(self, rule: StopRule, point: Tensor, loss: float, accuracy: float) -> bool:
+        """Tell whether one member's rule lets it leave."""
+        if not (accuracy >= rule.train_accuracy and loss <= rule.clean_loss):
+            return False
+        if rule.held_out is None:
+            return True
+        held_out = rule.held_out.to(self.device, self.dtype)
+        right = is_correct(self.net.logits(point[None], held_out.inputs[None]), held_out.labels)
+        return float(right.double().mean()) <= rule.held_out_accuracy
 
     @torch.no_grad()
     def _score(self, points: Tensor, members: Sequence[Member]) -> tuple[Tensor, Tensor]:
         """Clean loss and training accuracy of each row, on the CPU in float64."""
         losses, hits = [], []
-        for point, member in zip(points, members, strict=True):
-            train = member.train.to(self.device, self.dtype)
-            logits = self.net.logits(point[None], train.inputs[None])
-            losses.append(cross_entropy(logits, train.labels).mean())
-            hits.append(is_correct(logits, train.labels).double().mean())
-        return torch.stack(losses).double().cpu(), torch.stack(hits).cpu()
+        for first in range(0, len(members), self.chunk_size):
+            train = [m.train.to(self.device, self.dtype) for m in members[first : first + self.chunk_size]]
+            labels = torch.stack([t.labels for t in train])
+            logits = self.net.logits(points[first : first + len(train)], torch.stack([t.inputs for t in train]))
+            losses.append(cross_entropy(logits, labels).mean(1))
+            hits.append(is_correct(logits, labels).double().mean(1))
+        return torch.cat(losses).double().cpu(), torch.cat(hits).cpu()
+
+
+def _check_member(net: MLP, member: Member, num_unseen: int) -> None:
+    """Refuse a member whose data, start or schedule cannot be trained with this network.
+
+    Raises:
+        InputError: The message names the member.
+    """
+    classes = max(2, net.widths[-1])
+    if member.train.inputs.shape[1:] != (net.widths[0],):
+        shape = tuple(member.train.inputs.shape)
+        raise InputError(f"{member.name}: inputs of shape {shape}, the network takes (n, {net.widths[0]})")
+    if not 0 <= int(member.train.labels.min()) <= int(member.train.labels.max()) < classes:
+        raise InputError(f"{member.name}: labels must lie between 0 and {classes - 1}")
+    if member.start is not None and member.start.shape != (net.layout.num_parameters,):
+        shape, size = tuple(member.start.shape), net.layout.num_parameters
+        raise InputError(f"{member.name}: a start of shape {shape}, the network has {size} parameters")
+    if member.schedule.poison > 0 and not num_unseen:
+        raise InputError(f"{member.name}: poison > 0 needs unseen samples, set num_unseen ≥ 1")
+    if member.unseen is not None and len(member.unseen) != num_unseen:
+        raise InputError(f"{member.name}: {len(member.unseen)} fixed unseen samples, num_unseen = {num_unseen}")

@@ -23,7 +23,7 @@ class Schedule:
     """Highest learning rate."""
     poison: float = 0.0
     """Poison factor β before settling; 0 is natural training."""
-    decay: Literal["cosine", "tenfold"] = "cosine"
+    decay: Literal["cosine", "tenfold", "constant"] = "cosine"
     """`cosine` falls smoothly to the floor; `tenfold` divides by ten at each third of the course."""
     rate_floor: float = 0.005
     """Lowest learning rate as a fraction of the highest."""
@@ -39,7 +39,7 @@ class Schedule:
     """How much longer than `steps` the settle phase may last, as a fraction."""
 
     def __post_init__(self) -> None:
-        choose("decay", self.decay, ("cosine", "tenfold"))
+        choose("decay", self.decay, ("cosine", "tenfold", "constant"))
         bounds = {
             "steps": self.steps >= 1,
             "learning_rate": self.learning_rate > 0,
@@ -61,6 +61,8 @@ class Schedule:
         """Learning rate of the update that follows `step` finished updates."""
         course = min(1.0, step / self.steps)
         rise = min(1.0, (step + 1) / (self.warmup * self.steps)) if self.warmup else 1.0
+        if self.decay == "constant":
+            return rise * self.learning_rate
         if self.decay == "cosine":
             fall = 0.5 * (1 + math.cos(math.pi * course))
             return rise * self.learning_rate * (self.rate_floor + (1 - self.rate_floor) * fall)

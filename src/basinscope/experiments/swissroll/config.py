@@ -84,7 +84,7 @@ class Config:
                 raise InputError(f"swissroll.{field} = {getattr(self, field)}: must be at least {bound}")
         at_most = {
             "runs": 1_000,
-            "num_directions": 1_000_000,
+            "num_directions": 100_000,
             "num_dense": 10_000_000,
             "unseen_per_step": 100_000,
             "slice_resolution": 1_001,

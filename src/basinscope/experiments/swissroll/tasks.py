@@ -27,9 +27,11 @@ from basinscope.probes.slices import slice2d, symmetric_grid
 from basinscope.probes.volume import log_volume
 from basinscope.results.convert import dataset, stack_nets, unmeasured
 from basinscope.runs.engine import Context, Task
+from basinscope.runs.parts import in_parts
 from basinscope.runs.store import Artifact, RunFolder
 from basinscope.seeds import child_seed, generator
-from basinscope.training.ensemble import Member, StackResult, StackTrainer
+from basinscope.training.ensemble import StackTrainer
+from basinscope.training.members import Member, StackResult
 from basinscope.training.schedules import Schedule
 
 NET = MLP((2, 23, 16, 26, 32, 28, 31, 1))
@@ -101,7 +103,7 @@ def _train(context: Context, config: Config, group: str, poisons: tuple[float, .
         clip=config.clip,
         device=context.device,
     )
-    result = trainer.train(checkpoint=context.folder.checkpoint(f"train-{group}"), progress=context.progress)
+    result = trainer.train(checkpoint=context.folder.checkpoint(context.task), progress=context.progress)
     names = [m.name for m in members]
     return {
         f"weights-{group}": dict(zip(names, result.points, strict=True)),
@@ -200,10 +202,8 @@ def _measure(context: Context, config: Config, poison: float, scaled: bool) -> M
     points = points_of(context.folder, config, names, context.device)
     landscape = _landscape(context, config, points[0])
     seed = child_seed(config.seed, "swissroll", "directions")
-    parts = []
-    for k, minimum in enumerate(points):
-        parts.append(_probe(landscape, minimum, config, scaled=scaled, seed=seed))
-        context.progress((k + 1) / len(points))
+    minima = dict(zip(names, points, strict=True))
+    parts = in_parts(context, names, lambda net: _probe(landscape, minima[net], config, scaled=scaled, seed=seed))
     key = measure_name(poison, scaled)
     return {f"{part[0].attrs['kind']}-{key}": stack_nets(names, part) for part in zip(*parts, strict=True)}
 

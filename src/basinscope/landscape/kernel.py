@@ -1,0 +1,189 @@
+"""A fully connected network at many parameter vectors on the CPU, in C compiled for the processor at hand.
+
+The batched products of small matrices that torch offers reach about half of what the processor can do, and write
+every layer's outputs to memory in between. Here a point stays in the first-level cache from its making to its logits.
+The compiled library is kept in the user's cache folder; building it takes about a second.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from importlib import resources
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+_TYPES = {torch.float32: "float", torch.float64: "double"}
+_FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-std=gnu11", "-shared", "-fPIC")
+_WIDEST_REGISTER = 64
+"""Bytes of the widest vector register; what blocks of samples are aligned to."""
+_POINTS_PER_THREAD = 4
+"""Points below which another thread is not worth waking."""
+
+
+class KernelError(RuntimeError):
+    """The kernel cannot be built or loaded here."""
+
+
+def cache_folder() -> Path:
+    """Where compiled libraries are kept: `basinscope` in the user's cache folder."""
+    home = Path.home()
+    default = home / "Library" / "Caches" if sys.platform == "darwin" else home / ".cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or default) / "basinscope"
+
+
+def _compiler() -> list[str]:
+    wanted = [shlex.split(os.environ["CC"])] if os.environ.get("CC") else [["cc"], ["gcc"], ["clang"]]
+    for command in wanted:
+        if command and shutil.which(command[0]):
+            return command
+    raise KernelError(f"no C compiler found ({', '.join(' '.join(command) for command in wanted)})")
+
+
+def _processor() -> str:
+    """What `-march=native` depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise KernelError(f"{command[0]} does not run ({type(error).__name__})") from error
+
+
+def _build(source: Path, real: str, folder: Path) -> Path:
+    """Compile, unless the same source was compiled for the same processor before."""
+    compiler = _compiler()
+    version = _run([*compiler, "--version"]).stdout
+    facts = "\0".join([source.read_text(encoding="utf-8"), real, *_FLAGS, *compiler, version, _processor()])
+    library = folder / f"kernel-{real}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.so"
+    if library.exists():
+        return library
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, partial = tempfile.mkstemp(prefix=".partial-", suffix=".so", dir=folder)
+    os.close(handle)
+    try:
+        # Some compilers lack OpenMP: the kernel then runs on one thread.
+        for openmp in (["-fopenmp"], []):
+            done = _run([*compiler, *_FLAGS, *openmp, f"-DREAL={real}", str(source), "-o", partial])
+            if done.returncode == 0:
+                Path(partial).replace(library)
+                return library
+    finally:
+        Path(partial).unlink(missing_ok=True)
+    raise KernelError(f"{compiler[0]} does not compile the kernel: {done.stderr.strip()[:200]}")
+
+
+@cache
+def _library(real: str, folder: Path) -> ctypes.CDLL:
+    with resources.as_file(resources.files("basinscope.landscape") / "kernel.c") as source:
+        try:
+            path = _build(source, real, folder)
+        except OSError:  # the cache folder cannot be written
+            path = _build(source, real, Path(tempfile.mkdtemp(prefix="basinscope-")))
+        try:
+            library = ctypes.CDLL(str(path))
+        except OSError:  # cut short, or from another machine
+            path.unlink(missing_ok=True)
+            try:
+                library = ctypes.CDLL(str(_build(source, real, folder)))
+            except OSError as error:
+                raise KernelError(f"the compiled kernel does not load: {error}") from error
+    library.lanes.restype = ctypes.c_int64
+    library.mlp_logits.restype = None
+    return library
+
+
+def _aligned(*shape: int, dtype: torch.dtype) -> Tensor:
+    """Room that starts on the boundary of the widest register."""
+    size, item = torch.Size(shape).numel(), dtype.itemsize
+    room = torch.empty(size + _WIDEST_REGISTER // item, dtype=dtype)
+    skipped = -room.data_ptr() % _WIDEST_REGISTER // item
+    return room[skipped : skipped + size].view(shape)
+
+
+class MLPKernel:
+    """The logits of a ReLU network on fixed inputs, at many parameter vectors.
+
+    Args:
+        widths: Units of each layer, from inputs to logits.
+        inputs: Samples, float32 or float64 on the CPU.
+
+    Raises:
+        KernelError: No compiler works here, or the inputs' type or device is not served.
+    """
+
+    def __init__(self, widths: tuple[int, ...], inputs: Float[Tensor, "samples features"]) -> None:
+        if inputs.device.type != "cpu" or inputs.dtype not in _TYPES:
+            raise KernelError(f"the kernel serves float32 and float64 on the CPU, not {inputs.dtype}, {inputs.device}")
+        self._library = _library(_TYPES[inputs.dtype], cache_folder())
+        lanes = int(self._library.lanes())
+        self.widths = widths
+        self._num_samples, self._num_classes, self._widest = len(inputs), widths[-1], max(widths)
+        self._registers = -(-len(inputs) // lanes)
+        self._padded = self._registers * lanes
+        self._num_parameters = sum((a + 1) * b for a, b in pairwise(widths))
+        self._widths = torch.tensor(widths)
+        self._inputs = _aligned(widths[0], self._padded, dtype=inputs.dtype)
+        self._inputs.zero_()
+        self._inputs[:, : len(inputs)] = inputs.T
+        self._scratch_registers = 2 * self._widest * self._registers - (-self._num_parameters // lanes)
+        self._scratch_size = self._scratch_registers * lanes
+
+    def logits(
+        self,
+        center: Float[Tensor, " params"],
+        directions: Float[Tensor, "rays params"],
+        rows: Int[Tensor, " points"],
+        distances: Float[Tensor, " points"],
+    ) -> Float[Tensor, "points samples classes"]:
+        """Evaluate the network at `center + distance · directions[row]` for each row and distance."""
+        dtype = self._inputs.dtype
+        threads = max(1, min(torch.get_num_threads(), len(rows) // _POINTS_PER_THREAD))
+        center, directions = center.to(dtype).contiguous(), directions.to(dtype).contiguous()
+        steps, rows = distances.to(dtype).contiguous(), rows.to(torch.int64).contiguous()
+        assert len(center) == directions.shape[1] == self._num_parameters
+        assert len(rows) == len(steps)
+        assert not len(rows) or (int(rows.min()) >= 0 and int(rows.max()) < len(directions))
+        scratch = _aligned(threads, self._scratch_size, dtype=dtype)
+        logits = _aligned(len(rows), self._num_classes, self._padded, dtype=dtype)
+
+        def pointer(tensor: Tensor) -> ctypes.c_void_p:
+            return ctypes.c_void_p(tensor.data_ptr())
+
+        number = ctypes.c_int64
+        self._library.mlp_logits(
+            pointer(center),
+            pointer(directions),
+            pointer(rows),
+            pointer(steps),
+            number(len(rows)),
+            number(self._num_parameters),
+            pointer(self._widths),
+            number(len(self.widths) - 1),
+            number(self._widest),
+            pointer(self._inputs),
+            number(self._registers),
+            pointer(scratch),
+            number(self._scratch_registers),
+            number(threads),
+            pointer(logits),
+        )
+        return logits[:, :, : self._num_samples].transpose(1, 2)
