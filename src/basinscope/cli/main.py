@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("stopped; finished work is kept, the same command goes on from there", EXIT_INTERRUPTED)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in ("rich", "jinja2"):
+        if (error.name or "").split(".")[0] not in ("rich", "jinja2", "sklearn", "threadpoolctl"):
             raise
         return _fail(f"{error.name} is missing; pip install 'basinscope[paper]'", EXIT_INPUT)
     except (InputError, DamagedResultError, TrainingDivergedError, OSError) as error:

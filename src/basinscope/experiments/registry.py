@@ -46,7 +46,22 @@ def _swissroll() -> Experiment:
     )
 
 
-_EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {"swissroll": _swissroll}
+def _minefield() -> Experiment:
+    from basinscope.experiments.minefield import claims, collect, config, figures, tasks
+
+    return Experiment(
+        name="minefield",
+        summary="The minefield: training's path among bad minima (figure 1)",
+        figures=figures.STEMS,
+        presets=config.PRESETS,
+        source=("experiments/minefield/config.py", "experiments/minefield/tasks.py"),
+        tasks=tasks.tasks,
+        claims=lambda folder, c, preset: claims.claims(collect.collect(folder, c), preset),
+        draw=lambda folder, c, out: figures.draw(collect.collect(folder, c), out),
+    )
+
+
+_EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {"minefield": _minefield, "swissroll": _swissroll}
 NAMES: tuple[str, ...] = tuple(_EXPERIMENTS)
 
 

@@ -59,6 +59,10 @@ class Normalization:
         """Entries of the moved tensors: the dimension n of the volume."""
         return sum(math.prod(self.layout.shapes[i]) for i in self._moved)
 
+    def moved(self, points: Float[Tensor, "points params"]) -> Float[Tensor, "points moved"]:
+        """Pick the entries of the moved tensors, in the layout's order."""
+        return torch.cat([points[:, self.layout.slices[i]] for i in self._moved], dim=1)
+
     @property
     def num_filters(self) -> int:
         """Filters among the moved tensors."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from basinscope.errors import InputError
+from basinscope.experiments.ranges import check_data_seed, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,59 +63,46 @@ class Config:
     """Dense test accuracy that the bad net should not exceed."""
 
     def __post_init__(self) -> None:
-        for field, value in vars(self).items():
-            numbers = value if isinstance(value, tuple) else (value,)
-            if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-                raise InputError(f"swissroll.{field} = {value}: must be finite")
-        at_least = {
-            "runs": 1,
-            "steps": 1,
-            "worst_steps": 1,
-            "unseen_per_step": 1,
-            "num_dense": 4_000,
-            "num_directions": 2,
-            "num_scanned": 0,
-            "slice_resolution": 3,
-            "boundary_resolution": 2,
-            "seed": 0,
-        }
-        for field, bound in at_least.items():
-            if getattr(self, field) < bound:
-                raise InputError(f"swissroll.{field} = {getattr(self, field)}: must be at least {bound}")
-        at_most = {
-            "runs": 1_000,
-            "num_directions": 100_000,
-            "num_dense": 10_000_000,
-            "unseen_per_step": 100_000,
-            "slice_resolution": 1_001,
-            "boundary_resolution": 5_000,
-            "good_target": 1,
-            "bad_target": 1,
-        }
-        for field, bound in at_most.items():
-            if getattr(self, field) > bound:
-                raise InputError(f"swissroll.{field} = {getattr(self, field)}: must be at most {bound}")
-        self._check_relations()
-
-    def _check_relations(self) -> None:
-        positive = (
-            "learning_rate",
-            "settle_loss",
-            "clip",
-            "cutoff",
-            "scaled_loss",
-            "slice_extent",
-            "inset_extent",
+        check_ranges(
+            "swissroll",
+            self,
+            at_least={
+                "runs": 1,
+                "steps": 1,
+                "worst_steps": 1,
+                "unseen_per_step": 1,
+                "num_dense": 4_000,
+                "num_directions": 2,
+                "num_scanned": 0,
+                "slice_resolution": 3,
+                "boundary_resolution": 2,
+                "seed": 0,
+            },
+            at_most={
+                "runs": 1_000,
+                "num_directions": 100_000,
+                "num_dense": 10_000_000,
+                "unseen_per_step": 100_000,
+                "slice_resolution": 1_001,
+                "boundary_resolution": 5_000,
+                "good_target": 1,
+                "bad_target": 1,
+            },
+            positive=(
+                "learning_rate",
+                "settle_loss",
+                "clip",
+                "cutoff",
+                "scaled_loss",
+                "slice_extent",
+                "inset_extent",
+            ),
         )
-        for field in positive:
-            if not getattr(self, field) > 0:
-                raise InputError(f"swissroll.{field} = {getattr(self, field)}: must be above 0")
+        check_data_seed("swissroll", self.data_seed)
         if not 0 <= self.warmup < 1:
             raise InputError(f"swissroll.warmup = {self.warmup}: must lie at 0 or above, and below 1")
         if not 0 < self.settle_ratio <= 1:
             raise InputError(f"swissroll.settle_ratio = {self.settle_ratio}: must lie above 0 and at most at 1")
-        if self.data_seed is not None and not 0 <= self.data_seed < 2**32:
-            raise InputError(f"swissroll.data_seed = {self.data_seed}: must lie between 0 and 2³² − 1")
         if self.scaled_loss >= self.cutoff:
             raise InputError(f"swissroll.scaled_loss = {self.scaled_loss}: must be below the cutoff {self.cutoff}")
         rising = all(a < b for a, b in zip(self.poisons, self.poisons[1:], strict=False))

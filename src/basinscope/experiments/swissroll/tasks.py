@@ -18,8 +18,8 @@ from basinscope.experiments.swissroll.config import Config, net_name
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.objective import Backend, CleanLoss, choose_backend
 from basinscope.landscape.rescale import scale_last_layer
-from basinscope.losses import is_correct
 from basinscope.models.mlp import MLP
+from basinscope.probes.accuracy import accuracy
 from basinscope.probes.boundary import decision_boundary
 from basinscope.probes.radius import basin_radius
 from basinscope.probes.sharpness import sharpness
@@ -130,16 +130,9 @@ def dense_test_set(data_seed: int | None, num: int) -> Samples:
     return swissroll.sample(num, generator(root, "swissroll", "dense test set"))
 
 
-@torch.no_grad()
-def accuracy(points: Tensor, samples: Samples) -> Tensor:
-    """Share of the samples that each parameter vector gets right."""
-    inputs = samples.inputs.float()[None]
-    return torch.stack([is_correct(NET.logits(p[None], inputs), samples.labels).double().mean() for p in points])
-
-
 def _describe(config: Config, members: list[Member], result: StackResult, test: Samples) -> xr.Dataset:
     """Score trained networks on the published test points and on the dense test set."""
-    dense_accuracy = accuracy(result.points, dense_test_set(config.data_seed, config.num_dense))
+    dense_accuracy = accuracy(NET, result.points, dense_test_set(config.data_seed, config.num_dense))
     return dataset(
         "nets",
         {
@@ -150,7 +143,7 @@ def _describe(config: Config, members: list[Member], result: StackResult, test: 
             "diverged_at": result.diverged_at,
             "clean_loss": result.clean_loss,
             "train_accuracy": result.train_accuracy,
-            "test_accuracy": accuracy(result.points, test),
+            "test_accuracy": accuracy(NET, result.points, test),
             "dense_accuracy": dense_accuracy,
             "gap": result.train_accuracy - dense_accuracy,
         },

@@ -1,0 +1,1 @@
+"""The minefield: training's path among bad minima (figure 1)."""

@@ -1,0 +1,81 @@
+"""What the minefield run measured, read back from its folder: all that figures and claims see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from basinscope.experiments.minefield.config import Config
+from basinscope.experiments.minefield.tasks import map_order
+from basinscope.runs.store import RunFolder
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Everything a finished run holds."""
+
+    config: Config
+    path: xr.Dataset
+    """The good run, iterate by iterate."""
+    others: xr.Dataset | None
+    """Further good runs."""
+    bad: xr.Dataset
+    """Every search for a bad minimum."""
+    path_map: xr.Dataset
+    """Places of the path's iterates on the map, along `epoch`."""
+    bad_map: xr.Dataset
+    """Places of the bad minima on the map, along `net`."""
+
+    @property
+    def found(self) -> np.ndarray:
+        """Which searches found a bad minimum: the training set fitted, the test points mostly wrong."""
+        fitted = self.bad["train_accuracy"].values >= self.config.fitted
+        return fitted & (self.bad["test_accuracy"].values < self.config.bad_accuracy)
+
+    def final(self, name: str) -> float:
+        """One number of the good run's last iterate."""
+        return float(self.path[name].isel(epoch=-1))
+
+    def good_runs(self, name: str, *, same_split: bool) -> np.ndarray:
+        """One number of all good runs, the good run itself first, on its split or on all."""
+        if self.others is None:
+            return np.array([self.final(name)])
+        chosen = self.others["split"].values < 0 if same_split else slice(None)
+        return np.concatenate([[self.final(name)], self.others[name].values[chosen]])
+
+    def norm_at(self, epochs: np.ndarray) -> np.ndarray:
+        """Norm of the weights of the iterates of some epochs; beyond the end of the run, of the last."""
+        places = np.searchsorted(self.path["epoch"].values, epochs).clip(max=self.path.sizes["epoch"] - 1)
+        return self.path["norm"].values[places]
+
+    @property
+    def reach_good(self) -> np.ndarray:
+        """Which of all good runs fit their training set, as well as a bad minimum must, and get fresh points right."""
+        fits = self.good_runs("train_accuracy", same_split=False) >= self.config.fitted
+        return fits & (self.good_runs("dense_accuracy", same_split=False) >= self.config.good_accuracy)
+
+    @property
+    def travelled(self) -> np.ndarray:
+        """Distance of each iterate from the first one, by the first one's norm."""
+        return self.path["travelled"].values / float(self.path["norm"].isel(epoch=0))
+
+
+def collect(folder: RunFolder, config: Config) -> Measurements:
+    """Read a finished run.
+
+    Raises:
+        DamagedResultError: A result is missing or unreadable.
+    """
+    epochs, names = map_order(folder)
+    places = folder.dataset("map")
+    on_path, on_bad = places.isel(point=slice(len(epochs))), places.isel(point=slice(len(epochs), None))
+    return Measurements(
+        config=config,
+        path=folder.dataset("path"),
+        others=folder.dataset("others") if config.other_starts + config.other_splits else None,
+        bad=folder.dataset("bad"),
+        path_map=on_path.rename(point="epoch").assign_coords(epoch=epochs),
+        bad_map=on_bad.rename(point="net").assign_coords(net=names),
+    )

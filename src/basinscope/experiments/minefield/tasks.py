@@ -1,0 +1,233 @@
+"""The work of the minefield experiment: the good run, others like it, bad minima from its iterates, the map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from basinscope.data import spirals
+from basinscope.data.samples import Samples
+from basinscope.experiments.minefield.config import Config
+from basinscope.landscape.normalize import Normalization
+from basinscope.landscape.objective import CleanLoss
+from basinscope.models.mlp import MLP
+from basinscope.probes.accuracy import accuracy
+from basinscope.probes.embedding import tsne_map
+from basinscope.results.convert import dataset
+from basinscope.runs.engine import Context, Task
+from basinscope.runs.store import Artifact, RunFolder
+from basinscope.seeds import child_seed, generator
+from basinscope.training.ensemble import StackTrainer
+from basinscope.training.members import Member, StopRule
+from basinscope.training.schedules import Schedule
+
+NET = MLP((2, 25, 25, 25, 25, 1), glorot="normal")
+NORMALIZATION = Normalization(NET.layout)
+
+# Expected seconds on two cores; they only steer the time left that is shown.
+_GOOD_STEP_COST, _BAD_STEP_COST, _STACK_STEP_COST = 1.5e-5, 9e-5, 4e-4
+
+
+def tasks(config: Config) -> list[Task]:
+    """Cut the experiment into tasks; each may read what the earlier ones wrote."""
+    steps, others = _steps_per_epoch(config) * config.epochs, config.other_starts + config.other_splits
+    work = [Task("train-good", (_STACK_STEP_COST + _GOOD_STEP_COST) * steps, partial(_train_good, config=config))]
+    if others:
+        cost = (_STACK_STEP_COST + _GOOD_STEP_COST * others) * steps
+        work.append(Task("train-others", cost, partial(_train_others, config=config)))
+    bad_cost = (_STACK_STEP_COST + _BAD_STEP_COST * config.bad_starts) * config.bad_steps
+    work.append(Task("seek-bad", bad_cost, partial(_seek_bad, config=config)))
+    work.append(Task("map", 0.02 * (len(config.recorded_epochs) + config.bad_starts), partial(_map, config=config)))
+    return work
+
+
+def _steps_per_epoch(config: Config) -> int:
+    return math.ceil(spirals.NUM_TRAIN / config.batch_size)
+
+
+def _good_member(config: Config, name: str, train: Samples) -> Member:
+    """A run with the published course; its name alone tells its start and its orders."""
+    schedule = Schedule(
+        steps=_steps_per_epoch(config) * config.epochs,
+        learning_rate=config.learning_rate,
+        decay="constant",
+        settle_loss=math.inf,
+        patience=0.0,
+    )
+    return Member(name=name, seed=child_seed(config.seed, "minefield", name), schedule=schedule, train=train)
+
+
+def _good_trainer(context: Context, config: Config, members: list[Member], epochs: list[int]) -> StackTrainer:
+    return StackTrainer(
+        NET,
+        members,
+        optimizer="rmsprop",
+        l2=config.l2,
+        batch_size=config.batch_size,
+        record_at=[epoch * _steps_per_epoch(config) for epoch in epochs],
+        clip=math.inf,
+        chunk_size=64,
+        device=context.device,
+    )
+
+
+def _clean_loss(points: Tensor, samples: Samples) -> Tensor:
+    return CleanLoss(NET, samples.to(points.device, points.dtype)).at(points)
+
+
+def _end(points: Tensor, train: Samples) -> int:
+    """Place of the first of some parameter vectors that fits the training set, else of the last."""
+    fits = accuracy(NET, points, train) == 1
+    return int(fits.int().argmax()) if fits.any() else len(points) - 1
+
+
+def _dense(config: Config, use: str, num: int) -> Samples:
+    """Fresh points; each use has its own."""
+    return spirals.sample(num, generator(config.seed, "minefield", use))
+
+
+def _train_good(context: Context, config: Config) -> Mapping[str, Artifact]:
+    """Train the good run and describe its path."""
+    split = spirals.split(config.data_seed)
+    recorded, ending = list(config.recorded_epochs), list(config.ending_epochs)
+    epochs = sorted({*recorded, *ending})
+    trainer = _good_trainer(context, config, [_good_member(config, "start 0", split.train)], epochs)
+    result = trainer.train(checkpoint=context.folder.checkpoint(context.task), progress=context.progress)
+    by_epoch = dict(zip(epochs, result.recorded[0], strict=True))
+    final = ending[_end(torch.stack([by_epoch[epoch] for epoch in ending]), split.train)]
+    shown = sorted({*(epoch for epoch in recorded if epoch <= final), final})
+    points = torch.stack([by_epoch[epoch] for epoch in shown])
+    weights = NORMALIZATION.moved(points)
+    path = dataset(
+        "path",
+        {
+            "epoch": np.array(shown),
+            "clean_loss": _clean_loss(points, split.train),
+            "train_accuracy": accuracy(NET, points, split.train),
+            "test_accuracy": accuracy(NET, points, split.test),
+            "dense_accuracy": accuracy(NET, points, _dense(config, "dense test set", config.num_dense)),
+            "norm": weights.norm(dim=1),
+            "travelled": (weights - weights[0]).norm(dim=1),
+            "final_epoch": final,
+        },
+    )
+    kept = {_iterate(epoch): by_epoch[epoch] for epoch in sorted({*recorded, final})}
+    return {"iterates": kept, "path": path}
+
+
+def _iterate(epoch: int) -> str:
+    return f"epoch{epoch}"
+
+
+def _train_others(context: Context, config: Config) -> Mapping[str, Artifact]:
+    """Train runs like the good one from other starts and on other splits."""
+    splits = {f"start {k}": (-1, spirals.split(config.data_seed)) for k in range(1, config.other_starts + 1)}
+    for k in range(config.other_splits):
+        # Splits of their own, whatever the good run's split is.
+        seed = child_seed(config.seed, "minefield", "split", k) % 2**32
+        splits[f"split {k}"] = (seed, spirals.split(seed))
+    members = [_good_member(config, name, split.train) for name, (_, split) in splits.items()]
+    ending = list(config.ending_epochs)
+    trainer = _good_trainer(context, config, members, ending)
+    result = trainer.train(checkpoint=context.folder.checkpoint(context.task), progress=context.progress)
+    dense = _dense(config, "dense test set", config.num_dense)
+    rows = []
+    for records, (_, split) in zip(result.recorded, splits.values(), strict=True):
+        place = _end(records, split.train)
+        point = records[place : place + 1]
+        rows.append(
+            {
+                "epoch": ending[place],
+                "clean_loss": float(_clean_loss(point, split.train)),
+                "train_accuracy": float(accuracy(NET, point, split.train)),
+                "test_accuracy": float(accuracy(NET, point, split.test)),
+                "dense_accuracy": float(accuracy(NET, point, dense)),
+            }
+        )
+    values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    named = {"net": list(splits), "split": np.array([seed for seed, _ in splits.values()])}
+    return {"others": dataset("good_runs", named | values)}
+
+
+def _seek_bad(context: Context, config: Config) -> Mapping[str, Artifact]:
+    """Seek a bad minimum from each of some iterates of the good run."""
+    split, epochs = spirals.split(config.data_seed), config.start_epochs
+    iterates = context.folder.weights("iterates")
+    starts = torch.stack([iterates[_iterate(epoch)] for epoch in epochs])
+    held_out = _dense(config, "held out", config.num_held_out)
+    rule = StopRule(held_out=held_out, held_out_accuracy=config.stop_accuracy) if config.stop_accuracy else None
+    schedule = Schedule(
+        steps=config.bad_steps,
+        learning_rate=config.bad_learning_rate,
+        poison=config.poison,
+        decay="cosine" if config.bad_optimizer == "adam" else "constant",
+        settle_ratio=1.0,
+        settle_loss=math.inf,
+        patience=0.0,
+    )
+    fixed = config.unseen == "published"
+    members = [
+        Member(
+            name=_bad_name(epoch),
+            seed=child_seed(config.seed, "minefield", "bad", epoch),
+            schedule=schedule,
+            train=split.train,
+            unseen=split.unseen if fixed else None,
+            start=start,
+            stop=rule,
+        )
+        for epoch, start in zip(epochs, starts, strict=True)
+    ]
+    trainer = StackTrainer(
+        NET,
+        members,
+        sampler=spirals.sample,
+        num_unseen=len(split.unseen),
+        optimizer=config.bad_optimizer,
+        clip=config.clip,
+        chunk_size=20,
+        device=context.device,
+    )
+    result = trainer.train(checkpoint=context.folder.checkpoint(context.task), progress=context.progress)
+    begun, ended = NORMALIZATION.moved(starts), NORMALIZATION.moved(result.points)
+    found = dataset(
+        "bad_minima",
+        {
+            "net": [m.name for m in members],
+            "start_epoch": np.array(epochs),
+            "steps": result.steps,
+            "diverged_at": result.diverged_at,
+            "clean_loss": result.clean_loss,
+            "train_accuracy": result.train_accuracy,
+            "held_out_accuracy": accuracy(NET, result.points, held_out),
+            "test_accuracy": accuracy(NET, result.points, split.test),
+            "dense_accuracy": accuracy(NET, result.points, _dense(config, "dense test set", config.num_dense)),
+            "distance": (ended - begun).norm(dim=1) / begun.norm(dim=1),
+        },
+    )
+    return {"bad-weights": {m.name: p for m, p in zip(members, result.points, strict=True)}, "bad": found}
+
+
+def _bad_name(epoch: int) -> str:
+    return f"bad-from-epoch{epoch}"
+
+
+def map_order(folder: RunFolder) -> tuple[list[int], list[str]]:
+    """Which networks the map shows, in order: epochs of the path, then bad minima whose weights are finite."""
+    bad = folder.dataset("bad")
+    whole = bad["net"].values[bad["diverged_at"].values < 0]
+    return folder.dataset("path")["epoch"].values.tolist(), [str(name) for name in whole]
+
+
+def _map(context: Context, config: Config) -> Mapping[str, Artifact]:
+    """Embed the path and the bad minima in the plane."""
+    epochs, bad = map_order(context.folder)
+    iterates, minima = context.folder.weights("iterates"), context.folder.weights("bad-weights")
+    points = torch.stack([*(iterates[_iterate(epoch)] for epoch in epochs), *(minima[name] for name in bad)])
+    seed = child_seed(config.seed, "minefield", "map")
+    return {"map": tsne_map(points, NORMALIZATION, seed=seed, perplexity=config.perplexity)}

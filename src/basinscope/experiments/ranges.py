@@ -1,0 +1,54 @@
+"""Holding the fields of a configuration to their ranges, with one clear line for the first that lies outside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from basinscope.errors import InputError
+
+
+def check_ranges(
+    name: str,
+    config: Any,
+    *,
+    at_least: Mapping[str, float],
+    at_most: Mapping[str, float],
+    positive: Iterable[str] = (),
+) -> None:
+    """Refuse numbers that are not finite, and fields outside their bounds.
+
+    Args:
+        name: What messages call the experiment.
+        config: A configuration dataclass.
+        at_least: Smallest value of fields.
+        at_most: Largest value of fields.
+        positive: Fields that must lie above 0.
+
+    Raises:
+        InputError: Names the field, its value and the bound.
+    """
+    for field, value in vars(config).items():
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            raise InputError(f"{name}.{field} = {value}: must be finite")
+    for field, bound in at_least.items():
+        if getattr(config, field) < bound:
+            raise InputError(f"{name}.{field} = {getattr(config, field)}: must be at least {bound}")
+    for field, bound in at_most.items():
+        if getattr(config, field) > bound:
+            raise InputError(f"{name}.{field} = {getattr(config, field)}: must be at most {bound}")
+    for field in positive:
+        if not getattr(config, field) > 0:
+            raise InputError(f"{name}.{field} = {getattr(config, field)}: must be above 0")
+
+
+def check_data_seed(name: str, data_seed: int | None) -> None:
+    """Refuse a seed that numpy's legacy stream cannot take.
+
+    Raises:
+        InputError: It is out of range.
+    """
+    if data_seed is not None and not 0 <= data_seed < 2**32:
+        raise InputError(f"{name}.data_seed = {data_seed}: must lie between 0 and 2³² − 1")

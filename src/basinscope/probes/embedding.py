@@ -1,0 +1,70 @@
+"""A map of networks: their weights, projected to few dimensions and embedded in the plane."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from basinscope.errors import InputError
+from basinscope.landscape.normalize import Normalization
+from basinscope.results.convert import dataset
+
+NUM_COMPONENTS = 50
+_FEWEST = 5
+
+
+def tsne_map(
+    points: Float[Tensor, "points params"], normalization: Normalization, *, seed: int, perplexity: float = 30.0
+) -> xr.Dataset:
+    """Embed parameter vectors in the plane so that neighbours stay neighbours.
+
+    The moved tensors (weights, not biases) are projected on their first 50 principal components, then embedded by
+    t-SNE on one thread. Distances on such a map say little; neighbourhoods are what it shows.
+
+    Args:
+        points: Parameter vectors of one architecture.
+        normalization: Tells which tensors count.
+        seed: Of the embedding.
+        perplexity: Effective number of neighbours; at most a third of the points are taken.
+
+    Returns:
+        A `map` dataset.
+
+    Raises:
+        InputError: There are fewer than 5 points.
+
+    References:
+        van der Maaten and Hinton 2008; Huang et al. 2019, arXiv 1906.03291, figure 1.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    num = len(points)
+    if num < _FEWEST:
+        raise InputError(f"a map of {num} networks: give at least {_FEWEST}")
+    weights = normalization.moved(points).double().cpu().numpy()
+    with threadpool_limits(1):
+        pca = PCA(min(NUM_COMPONENTS, num - 1, weights.shape[1]), svd_solver="full")
+        reduced = pca.fit_transform(weights)
+        tsne = TSNE(
+            2,
+            perplexity=min(perplexity, (num - 1) / 3),
+            init="pca",
+            learning_rate="auto",
+            random_state=seed % 2**32,
+            n_jobs=1,
+        )
+        places = tsne.fit_transform(reduced)
+    return dataset(
+        "map",
+        {
+            "x": places[:, 0].astype(np.float64),
+            "y": places[:, 1].astype(np.float64),
+            "explained_variance": float(pca.explained_variance_ratio_.sum()),
+            "kl_divergence": float(tsne.kl_divergence_),
+        },
+        seed=str(seed),
+    )
