@@ -1,4 +1,4 @@
-"""One undisturbed run of the smoke preset, shared by the tests that look at a finished run."""
+"""One undisturbed run of every smoke preset, shared by the tests that look at finished runs."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ import pytest
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An output folder in which the swiss roll's smoke preset has run undisturbed."""
+    """An output folder in which the smoke preset of every experiment has run undisturbed."""
     from basinscope.cli import main
 
     out = tmp_path_factory.mktemp("smoke") / "out with spaces é"
-    assert main(["run", "swissroll", "--preset", "smoke", "--out", str(out)]) == 0
+    assert main(["run", "all", "--preset", "smoke", "--out", str(out)]) == 0
     return out

@@ -11,60 +11,16 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from matplotlib.image import imread
 
 from basinscope.cli import main
 from basinscope.experiments.claims import Claim
-from basinscope.experiments.registry import load
 from basinscope.experiments.swissroll.config import PRESETS
 from basinscope.experiments.swissroll.tasks import NET, panel_nets, tasks
 from basinscope.losses import is_correct
-from basinscope.runs.store import RunFolder, find_runs
+from basinscope.runs.store import find_runs
+from tests.stored import assert_same_arrays, the_run
 
 COMMAND = [sys.executable, "-m", "basinscope", "run", "swissroll", "--preset", "smoke", "--out"]
-
-
-def the_run(out: Path) -> RunFolder:
-    (run,) = find_runs(out, ["swissroll"])
-    return run
-
-
-def arrays(out: Path) -> dict[str, xr.Dataset | dict[str, torch.Tensor]]:
-    run = the_run(out)
-    results = {p.stem: run.dataset(p.stem) for p in (run.path / "results").glob("*.nc")}
-    return results | {p.stem: run.weights(p.stem) for p in (run.path / "weights").glob("*")}
-
-
-def assert_same_arrays(first: Path, second: Path) -> None:
-    one, two = arrays(first), arrays(second)
-    assert set(one) == set(two)
-    for name, value in one.items():
-        other = two[name]
-        if isinstance(value, xr.Dataset):
-            assert isinstance(other, xr.Dataset)
-            xr.testing.assert_identical(value, other)
-        else:
-            assert all(torch.equal(value[net], other[net]) for net in value)
-
-
-def test_figures_are_drawn_and_small(smoke: Path) -> None:
-    for stem in load("swissroll").figures:
-        pixels = imread(smoke / "swissroll" / f"{stem}.png")
-        assert min(pixels.shape[:2]) > 900
-        assert np.ptp(pixels[..., :3]) > 0.9
-        assert (smoke / "swissroll" / f"{stem}.svg").stat().st_size <= 2 * 2**20
-
-
-def test_claims_have_the_published_format(smoke: Path) -> None:
-    claims = json.loads((smoke / "swissroll" / "claims.json").read_text())
-    keys = ["figure", "claim", "published", "target", "measured", "unit", "num", "spread", "holds", "preset", "data"]
-    assert {c["figure"] for c in claims} == set(load("swissroll").figures)
-    for claim in claims:
-        assert list(claim) == keys
-        assert claim["preset"] == "smoke"
-        assert claim["holds"] in (True, False, None)
-        assert (claim["holds"] is None) == (claim["target"] is None)
-        assert len(claim["spread"]) == 2
 
 
 def test_claimed_accuracy_is_that_of_the_stored_weights(smoke: Path) -> None:
@@ -93,14 +49,6 @@ def test_scaled_networks_share_one_clean_loss(smoke: Path) -> None:
     np.testing.assert_allclose(found["center_loss"], PRESETS["smoke"].scaled_loss, rtol=1e-3)
 
 
-def test_the_same_seed_gives_the_same_arrays_and_a_finished_run_is_not_repeated(smoke: Path, tmp_path: Path) -> None:
-    assert main([*COMMAND[3:], str(tmp_path)]) == 0
-    assert_same_arrays(smoke, tmp_path)
-    stamps = {p: p.stat().st_mtime_ns for p in (the_run(tmp_path).path / "results").iterdir()}
-    assert main([*COMMAND[3:], str(tmp_path)]) == 0
-    assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
-
-
 def test_killed_in_the_middle_and_run_again_gives_the_same_arrays(smoke: Path, tmp_path: Path) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     process = subprocess.Popen([*COMMAND, str(tmp_path)], env=environment, stderr=subprocess.PIPE, text=True)
@@ -116,19 +64,6 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_arrays(smoke: Path, t
     subprocess.run([*COMMAND, str(tmp_path)], env=environment, check=True, capture_output=True)
     assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
     assert_same_arrays(smoke, tmp_path)
-
-
-def test_figures_and_claims_come_back_from_stored_results_alone(smoke: Path, tmp_path: Path) -> None:
-    out = tmp_path / "copy"
-    shutil.copytree(smoke, out)
-    shutil.rmtree(the_run(out).path / "weights")
-    shutil.rmtree(out / "swissroll")
-    assert main(["plot", "--out", str(out)]) == 0
-    before, after = (json.loads((p / "swissroll" / "claims.json").read_text()) for p in (smoke, out))
-    assert before == after
-    assert (out / "swissroll" / "3-swissroll.png").read_bytes() == (
-        smoke / "swissroll" / "3-swissroll.png"
-    ).read_bytes()
 
 
 def test_a_result_that_was_altered_is_computed_again(smoke: Path, tmp_path: Path) -> None:

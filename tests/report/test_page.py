@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from basinscope.experiments.registry import NAMES, load
 from basinscope.report.page import comparison, number, write_page
 
 
 def test_page_holds_every_figure_and_claim_and_asks_for_nothing(smoke: Path) -> None:
     page = (smoke / "index.html").read_text(encoding="utf-8")
-    claims = json.loads((smoke / "swissroll" / "claims.json").read_text())
-    assert page.count("<figure>") == 3
-    assert page.count('<td class="words">') == len(claims)
+    claims = [json.loads((smoke / name / "claims.json").read_text()) for name in NAMES]
+    assert page.count("<figure>") == sum(len(load(name).figures) for name in NAMES) == 6
+    assert page.count('<td class="words">') == sum(map(len, claims))
     assert not re.search(r'(?:src|href)="(?!data:|https://arxiv\.org)', page)
 
 

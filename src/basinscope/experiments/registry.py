@@ -39,7 +39,7 @@ def _swissroll() -> Experiment:
         summary="The swiss roll: good and bad minima on two spirals (figures 3, 5 and 6)",
         figures=figures.STEMS,
         presets=config.PRESETS,
-        source=("experiments/swissroll/config.py", "experiments/swissroll/tasks.py"),
+        source=("experiments/probing.py", "experiments/swissroll/config.py", "experiments/swissroll/tasks.py"),
         tasks=tasks.tasks,
         claims=lambda folder, c, preset: claims.claims(collect.collect(folder, c), preset),
         draw=lambda folder, c, out: figures.draw(collect.collect(folder, c), out),
@@ -61,7 +61,26 @@ def _minefield() -> Experiment:
     )
 
 
-_EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {"minefield": _minefield, "swissroll": _swissroll}
+def _rings() -> Experiment:
+    from basinscope.experiments.rings import claims, collect, config, figures, tasks
+
+    return Experiment(
+        name="rings",
+        summary="The rings: why a circle between two tight rings is hard to find (figure 8)",
+        figures=figures.STEMS,
+        presets=config.PRESETS,
+        source=("experiments/probing.py", "experiments/rings/config.py", "experiments/rings/tasks.py"),
+        tasks=tasks.tasks,
+        claims=lambda folder, c, preset: claims.claims(collect.collect(folder, c), preset),
+        draw=lambda folder, c, out: figures.draw(collect.collect(folder, c), out),
+    )
+
+
+_EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {
+    "minefield": _minefield,
+    "swissroll": _swissroll,
+    "rings": _rings,
+}
 NAMES: tuple[str, ...] = tuple(_EXPERIMENTS)
 
 

@@ -18,6 +18,15 @@ _WORTH_A_THREAD = 32
 """Directions below which starting a thread costs more than it saves."""
 
 
+RAYS_BYTES = 64 * 2**20
+"""What the directions that are walked together may fill."""
+
+
+def rays_at_once(size: int, most: int) -> int:
+    """How many directions of `size` float32 entries are walked together: at most `most`, fewer where they are long."""
+    return max(32, min(most, RAYS_BYTES // (4 * size)))
+
+
 def _mix(base: int, index: int) -> int:
     """Spread (base, index) over 64 bits: the finalizer of SplitMix64 (Steele, Lea and Flood 2014)."""
     z = (base + (index + 1) * 0x9E3779B97F4A7C15) & _MASK

@@ -63,7 +63,7 @@ def plot_minefield(
         x[-1:], y[-1:], marker="*", s=240, c=STAR, edgecolors=INK, linewidths=0.8, zorder=5, label="finish"
     )
     for word, place in (("start", 0), ("finish", -1)):
-        artists[f"{word} word"] = _name(axes, (x[place], y[place]), word, above=y[place] > np.median(y))
+        artists[f"{word} word"] = _name(axes, (x[place], y[place]), word, above=bool(y[place] > np.median(y)))
     axes.set(xticks=[], yticks=[])
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.1)

@@ -15,14 +15,22 @@ _ROWS_AT_ONCE = 32
 
 
 @torch.no_grad()
-def decision_boundary(net: MLP, point: Float[Tensor, " params"], *, extent: float, resolution: int) -> xr.Dataset:
-    """Evaluate a two-class network on a square grid around the origin.
+def decision_boundary(
+    net: MLP,
+    point: Float[Tensor, " params"],
+    *,
+    extent: float,
+    resolution: int,
+    middle: tuple[float, float] = (0.0, 0.0),
+) -> xr.Dataset:
+    """Evaluate a two-class network on a square grid.
 
     Args:
         net: A network with two inputs and one or two outputs.
         point: Its parameters.
         extent: Half the side of the square, in the data's units.
         resolution: Grid points along each side.
+        middle: Centre of the square.
 
     Returns:
         A `boundary` dataset: log-odds of class 1; the boundary is its zero line.
@@ -35,9 +43,10 @@ def decision_boundary(net: MLP, point: Float[Tensor, " params"], *, extent: floa
         raise InputError(f"a decision boundary needs 2 inputs and 1 or 2 outputs; this network has {shape}")
     axis = torch.linspace(-extent, extent, resolution, device=point.device, dtype=point.dtype)
     rows = []
-    for y in axis.split(_ROWS_AT_ONCE):
-        grid = torch.cartesian_prod(y, axis).flip(1)
+    x, y = axis + middle[0], axis + middle[1]
+    for some in y.split(_ROWS_AT_ONCE):
+        grid = torch.cartesian_prod(some, x).flip(1)
         logits = net.logits(point[None], grid[None])[0]
         odds = logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
-        rows.append(odds.view(len(y), resolution))
-    return dataset("boundary", {"x": axis, "y": axis, "logit": torch.cat(rows)})
+        rows.append(odds.view(len(some), resolution))
+    return dataset("boundary", {"x": x, "y": y, "logit": torch.cat(rows)})

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from basinscope.errors import InputError
-from basinscope.landscape.directions import gaussian
+from basinscope.landscape.directions import gaussian, rays_at_once
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.objective import Landscape
 from basinscope.results.convert import dataset
@@ -267,8 +267,9 @@ def basin_radius(
         start = _pilot(landscape, center, normalization, seed, cutoff)
     parts: list[_Rays] = []
     earlier = 0
-    for first in range(0, len(chosen), BLOCK):
-        block = chosen[first : first + BLOCK]
+    at_once = rays_at_once(len(center), BLOCK)
+    for first in range(0, len(chosen), at_once):
+        block = chosen[first : first + at_once]
         rows = gaussian(seed, block, normalization.num_moved).to(center.device, center.dtype)
         directions = normalization.directions(rows, center)
         rays = _search(landscape, center, directions, cutoff, start, tolerance)

@@ -10,7 +10,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from basinscope.landscape.directions import gaussian
+from basinscope.landscape.directions import gaussian, rays_at_once
 from basinscope.landscape.normalize import Normalization, Scheme
 from basinscope.landscape.objective import Landscape, PointObjective
 from basinscope.probes.curvature import top_eigenvalue
@@ -30,8 +30,9 @@ def curvature_along(
     """Compute dᵀHd for members of a family of directions, in nats."""
     chosen = list(indices)
     parts = []
-    for first in range(0, len(chosen), BLOCK):
-        rows = gaussian(seed, chosen[first : first + BLOCK], normalization.num_moved)
+    at_once = rays_at_once(len(center), BLOCK)
+    for first in range(0, len(chosen), at_once):
+        rows = gaussian(seed, chosen[first : first + at_once], normalization.num_moved)
         directions = normalization.directions(rows.to(center.device, center.dtype), center)
         parts.append(landscape.second_derivative(center, directions))
     return torch.cat(parts).numpy()

@@ -163,6 +163,29 @@ _KINDS = (
         },
     ),
     Kind(
+        "ring_nets",
+        1,
+        {
+            "net": Variable(("net",), "", "name of the network"),
+            "gap": Variable(("net",), "", "gap between the inner ring and the middle one"),
+            "steps": Variable(("net",), "updates", "updates made"),
+            "diverged_at": Variable(("net",), "updates", "update whose gradient was not finite, −1 for none"),
+            "clean_loss": Variable(("net",), "nat", "mean cross-entropy on the 130 training points"),
+            "train_accuracy": Variable(("net",), "1", "share of the 130 training points that is right"),
+            "blue_share": Variable(("net",), "1", "share of the inner ring's length that is blue"),
+            "red_share": Variable(("net",), "1", "share of the middle ring's length that is red"),
+        },
+    ),
+    Kind(
+        "margin",
+        1,
+        {
+            "margin": Variable(("sample",), "", "distance to the nearest place that is classified otherwise"),
+            "labels": Variable(("sample",), "", "class"),
+            "reach": Variable((), "", "distance up to which it was sought"),
+        },
+    ),
+    Kind(
         "map",
         1,
         {

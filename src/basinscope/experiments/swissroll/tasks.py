@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
-from typing import get_args
 
 import numpy as np
 import torch
@@ -13,19 +11,16 @@ from torch import Tensor
 
 from basinscope.data import swissroll
 from basinscope.data.samples import Samples
-from basinscope.errors import InputError, TrainingDivergedError
+from basinscope.errors import TrainingDivergedError
+from basinscope.experiments.probing import Probing, open_landscape, probe
 from basinscope.experiments.swissroll.config import Config, net_name
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.objective import Backend, CleanLoss, choose_backend
-from basinscope.landscape.rescale import scale_last_layer
+from basinscope.landscape.objective import CleanLoss
 from basinscope.models.mlp import MLP
 from basinscope.probes.accuracy import accuracy
 from basinscope.probes.boundary import decision_boundary
-from basinscope.probes.radius import basin_radius
-from basinscope.probes.sharpness import sharpness
 from basinscope.probes.slices import slice2d, symmetric_grid
-from basinscope.probes.volume import log_volume
-from basinscope.results.convert import dataset, stack_nets, unmeasured
+from basinscope.results.convert import dataset, stack_nets
 from basinscope.runs.engine import Context, Task
 from basinscope.runs.parts import in_parts
 from basinscope.runs.store import Artifact, RunFolder
@@ -41,7 +36,6 @@ PANEL_GAPS = (0.0, 0.15, 0.3, 0.45, 0.6, 0.75)
 """Generalisation gaps that the panels of figure 6 show, as far as networks near them exist."""
 FITTED = 0.995
 """Training accuracy that a network of figure 6 needs."""
-EVALUATIONS_PER_RAY = 5.5
 
 # Expected seconds on two cores; they only steer the time left that is shown.
 _STEP_COST, _UNPOISONED_COST, _RAY_COST = 1.8e-4, 0.9e-4, 1.9e-4
@@ -174,18 +168,9 @@ def points_of(folder: RunFolder, config: Config, nets: list[str], device: torch.
 
 
 def _landscape(context: Context, config: Config, center: Tensor) -> CleanLoss:
-    """Open the clean loss, eager or compiled as the run's first trial found."""
     train = swissroll.training_draw(config.data_seed)[0].to(context.device, torch.float32)
-
-    def make(backend: Backend) -> CleanLoss:
-        return CleanLoss(NET, train, backend=backend)
-
-    stored = context.folder.read_json("backend.json")
-    if stored is None or stored.get("backend") not in get_args(Backend):
-        planned = int(EVALUATIONS_PER_RAY * 2 * len(config.net_names()) * config.num_directions)
-        stored = asdict(choose_backend(make, center, planned=planned, reproducible=context.reproducible))
-        context.folder.write_json("backend.json", stored)
-    return make(stored["backend"])
+    num_rays = 2 * len(config.net_names()) * config.num_directions
+    return open_landscape(context, lambda backend: CleanLoss(NET, train, backend=backend), center, num_rays=num_rays)
 
 
 def _measure(context: Context, config: Config, poison: float, scaled: bool) -> Mapping[str, Artifact]:
@@ -194,31 +179,17 @@ def _measure(context: Context, config: Config, poison: float, scaled: bool) -> M
     names = [net_name(poison, run) for run in range(config.runs)]
     points = points_of(context.folder, config, names, context.device)
     landscape = _landscape(context, config, points[0])
-    seed = child_seed(config.seed, "swissroll", "directions")
+    settings = Probing(
+        seed=child_seed(config.seed, "swissroll", "directions"),
+        num_directions=config.num_directions,
+        cutoff=config.cutoff,
+        num_scanned=config.num_scanned,
+        scaled_loss=config.scaled_loss if scaled else None,
+    )
     minima = dict(zip(names, points, strict=True))
-    parts = in_parts(context, names, lambda net: _probe(landscape, minima[net], config, scaled=scaled, seed=seed))
+    parts = in_parts(context, names, lambda net: probe(landscape, minima[net], NORMALIZATION, settings))
     key = measure_name(poison, scaled)
     return {f"{part[0].attrs['kind']}-{key}": stack_nets(names, part) for part in zip(*parts, strict=True)}
-
-
-def _probe(landscape: CleanLoss, minimum: Tensor, config: Config, *, scaled: bool, seed: int) -> list[xr.Dataset]:
-    """Radius, volume and sharpness of one network; all NaN where its loss is not below the cutoff."""
-    indices = range(config.num_directions)
-    try:
-        center = scale_last_layer(landscape, minimum, config.scaled_loss) if scaled else minimum
-        radius = basin_radius(
-            landscape,
-            center,
-            NORMALIZATION,
-            seed=seed,
-            indices=indices,
-            cutoff=config.cutoff,
-            num_scanned=config.num_scanned,
-        )
-    except InputError:
-        return [unmeasured(kind, ray=np.arange(config.num_directions)) for kind in ("radius", "volume", "sharpness")]
-    sharp = sharpness(landscape, center, NORMALIZATION, seed=seed, indices=indices)
-    return [radius, log_volume(radius), sharp]
 
 
 def compared_nets(config: Config) -> tuple[str, str]:

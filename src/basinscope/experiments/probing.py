@@ -1,0 +1,83 @@
+"""What experiments measure around a minimum, all in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import get_args
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from basinscope.errors import InputError
+from basinscope.landscape.normalize import Normalization
+from basinscope.landscape.objective import Backend, CleanLoss, choose_backend
+from basinscope.landscape.rescale import scale_last_layer
+from basinscope.probes.radius import basin_radius
+from basinscope.probes.sharpness import sharpness
+from basinscope.probes.volume import log_volume
+from basinscope.results.convert import unmeasured
+from basinscope.runs.engine import Context
+
+KINDS = ("radius", "volume", "sharpness")
+EVALUATIONS_PER_RAY = 5.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probing:
+    """Settings of the probes."""
+
+    seed: int
+    """Family of directions."""
+    num_directions: int
+    cutoff: float
+    """Clean loss in nats that bounds a basin."""
+    num_scanned: int
+    """Directions that are scanned finely for an earlier crossing."""
+    scaled_loss: float | None = None
+    """Clean loss in nats to which the last layer is scaled first; `None` measures the minimum as it is."""
+
+
+def open_landscape(
+    context: Context, make: Callable[[Backend], CleanLoss], center: Float[Tensor, " params"], *, num_rays: int
+) -> CleanLoss:
+    """Open the clean loss, eager or compiled as the run's first trial found.
+
+    Args:
+        context: Of the task at work; the outcome of the trial is kept in its run.
+        make: Builds the landscape.
+        center: A point to try it at.
+        num_rays: Radii that the whole run measures.
+    """
+    stored = context.folder.read_json("backend.json")
+    if stored is None or stored.get("backend") not in get_args(Backend):
+        planned = int(EVALUATIONS_PER_RAY * num_rays)
+        stored = asdict(choose_backend(make, center, planned=planned, reproducible=context.reproducible))
+        context.folder.write_json("backend.json", stored)
+    return make(stored["backend"])
+
+
+def probe(
+    landscape: CleanLoss, minimum: Float[Tensor, " params"], normalization: Normalization, settings: Probing
+) -> list[xr.Dataset]:
+    """Measure radius, volume and sharpness of one network; all NaN where its loss is not below the cutoff."""
+    indices = range(settings.num_directions)
+    try:
+        center = minimum
+        if settings.scaled_loss is not None:
+            center = scale_last_layer(landscape, minimum, settings.scaled_loss)
+        radius = basin_radius(
+            landscape,
+            center,
+            normalization,
+            seed=settings.seed,
+            indices=indices,
+            cutoff=settings.cutoff,
+            num_scanned=settings.num_scanned,
+        )
+    except InputError:
+        return [unmeasured(kind, ray=np.arange(settings.num_directions)) for kind in KINDS]
+    sharp = sharpness(landscape, center, normalization, seed=settings.seed, indices=indices)
+    return [radius, log_volume(radius), sharp]

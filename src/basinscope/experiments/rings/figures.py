@@ -1,0 +1,110 @@
+"""The two figures that the rings experiment draws from stored results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from basinscope.experiments.rings.collect import PANELS, Measurements
+from basinscope.plots.boundary import plot_boundary
+from basinscope.plots.groups import plot_groups
+from basinscope.plots.style import BAD, GOOD, save, styled
+from basinscope.runs import atomic
+
+STEMS = ("8-rings", "8-rings-circle")
+LOOK: Any = {
+    "points": ("#1F77B4", "#C62828"),
+    "fields": ("#D6E6F4", "#F8D5D3"),
+    "names": ("blue", "red"),
+}
+"""Blue and red, as the paper's text calls the classes."""
+
+
+def draw(found: Measurements, out: Path) -> list[Path]:
+    """Draw both figures into a folder and return the files."""
+    files: list[Path] = []
+    with styled():
+        for stem, figure in zip(STEMS, (_boundaries(found), _comparison(found)), strict=True):
+            files += save(figure, out / stem, atomic.write)
+            plt.close(figure)
+    return files
+
+
+def _boundaries(found: Measurements) -> Figure:
+    """Decision boundaries, whole and enlarged."""
+    config = found.config
+    titles = {
+        "wide": f"(a) gap {config.gaps[0]:g}\nrandom start",
+        "pinched": f"(b) gap {config.gaps[-1]:g}\nrandom start",
+        "circle": f"(c) gap {found.compared_gap:.3g}\ncircle, led there by closing the gap",
+    }
+    figure, grid = plt.subplots(2, 3, figsize=(8.4, 6.2), layout="constrained")
+    figure.suptitle("Figure 8 · A circle between two rings, and what training finds when they are pinched")
+    for column, key in zip(grid.T, PANELS, strict=True):
+        whole, enlarged = column
+        for axes, boundary, size in ((whole, found.boundaries[key], 7.0), (enlarged, found.zooms[key], 16.0)):
+            plot_boundary(axes, boundary, found.train[key], size=size, **LOOK)
+        x, y = (found.zooms[key][axis].values for axis in ("x", "y"))
+        frame = Rectangle((x[0], y[0]), x[-1] - x[0], y[-1] - y[0], fill=False, linewidth=0.8, zorder=4)
+        whole.add_patch(frame)
+        whole.set_title(titles[key])
+        enlarged.set_title(f"the framed part, ±{0.5 * (x[-1] - x[0]):.2g}", fontsize=8)
+    grid[0, 0].legend(loc="center", fontsize=7, handletextpad=0.1)
+    return figure
+
+
+def _comparison(found: Measurements) -> Figure:
+    """How often random starts find the circle, and circles beside found nets."""
+    figure, (share, margin, size, sharp) = plt.subplots(1, 4, figsize=(11.6, 3.5), layout="constrained")
+    figure.suptitle("Figure 8 · How often the circle is found, and what it is like where it is not")
+    _shares(found, share)
+    figure.legend(*share.get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=7.5)
+    circles, others = found.circles, found.beside
+    if circles is None or others is None:
+        for axes in (margin, size, sharp):
+            axes.set_axis_off()
+        margin.text(0, 0.5, "no circle to compare", transform=margin.transAxes)
+        return figure
+    names, colours = ("circle", "random start"), (GOOD, BAD)
+    margin.set_yscale("log")
+    plot_groups(margin, dict(zip(names, (circles.margin, others.margin), strict=True)), colours)
+    margin.set_ylabel("mean margin around inner points")
+    margin.set_title(f"gap {found.compared_gap:.3g}")
+    for axes, values, label in (
+        (size, "size", "mean n·log₁₀ r [orders of magnitude]"),
+        (sharp, "sharpness", "sharpness, mean dᵀHd [nat]"),
+    ):
+        if values == "sharpness":
+            axes.set_yscale("log")
+        groups = {
+            f"{name}\n{words}": getattr(group, values)[words]
+            for words in ("as trained", "scaled")
+            for name, group in zip(names, (circles, others), strict=True)
+        }
+        plot_groups(axes, groups, colours * 2)
+        axes.tick_params(axis="x", labelsize=6.5)
+        axes.set_ylabel(label)
+        axes.set_title(f"gap {found.compared_gap:.3g}")
+    size.yaxis.set_major_formatter("{x:,.0f}")
+    return figure
+
+
+def _shares(found: Measurements, axes: Axes) -> None:
+    """Share of circles against the gap, and the red ring's share."""
+    config = found.config
+    axes.set_xscale("log")
+    starts = [found.circle_share(nets) for nets in found.found]
+    axes.plot(config.gaps, starts, "o-", color=BAD, markersize=4, label="circles among random starts")
+    red = np.array([nets["red_share"].values for nets in found.found])
+    axes.fill_between(config.gaps, red.min(1), red.max(1), color=BAD, alpha=0.15, linewidth=0)
+    axes.plot(config.gaps, red.mean(1), "--", color=BAD, linewidth=1, label="red's share of its ring: mean, range")
+    led = [found.circle_share(nets) for nets in found.stages]
+    axes.plot(config.stages, led, "s-", color=GOOD, markersize=3, label="circles among nets led there")
+    axes.set(xlabel="gap between the inner rings", ylabel="share", ylim=(-0.04, 1.04))
+    axes.set_title("how often")

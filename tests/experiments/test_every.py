@@ -1,0 +1,69 @@
+"""What holds for every experiment, on its smoke preset."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from basinscope.cli import main
+from basinscope.experiments.registry import NAMES, load
+from tests.stored import assert_same_arrays, the_run
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_are_drawn_and_small(smoke: Path, name: str) -> None:
+    for stem in load(name).figures:
+        pixels = imread(smoke / name / f"{stem}.png")
+        assert min(pixels.shape[:2]) > 500
+        assert np.ptp(pixels[..., :3]) > 0.9
+        assert (smoke / name / f"{stem}.svg").stat().st_size <= 2 * 2**20
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_claims_have_the_published_format(smoke: Path, name: str) -> None:
+    claims = json.loads((smoke / name / "claims.json").read_text())
+    keys = ["figure", "claim", "published", "target", "measured", "unit", "num", "spread", "holds", "preset", "data"]
+    assert {c["figure"] for c in claims} == set(load(name).figures)
+    assert len({c["claim"] for c in claims}) == len(claims), "every claim says something of its own"
+    for claim in claims:
+        assert list(claim) == keys
+        assert claim["preset"] == "smoke"
+        assert claim["holds"] in (True, False, None)
+        assert (claim["holds"] is None) == (claim["target"] is None)
+        assert len(claim["spread"]) == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_gives_the_same_arrays_and_a_finished_run_is_not_repeated(
+    smoke: Path, tmp_path: Path, name: str
+) -> None:
+    words = ["run", name, "--preset", "smoke", "--out", str(tmp_path)]
+    assert main(words) == 0
+    assert_same_arrays(smoke, tmp_path, name)
+    stamps = {p: p.stat().st_mtime_ns for p in (the_run(tmp_path, name).path / "results").iterdir()}
+    assert main(words) == 0
+    assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_and_claims_come_back_from_stored_results_alone(smoke: Path, tmp_path: Path, name: str) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(smoke, out)
+    shutil.rmtree(the_run(out, name).path / "weights")
+    shutil.rmtree(out / name)
+    assert main(["plot", name, "--out", str(out)]) == 0
+    for file in (smoke / name).glob("*.[jp]*"):
+        assert (out / name / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_preset_is_a_valid_configuration_with_tasks(name: str) -> None:
+    experiment = load(name)
+    assert set(experiment.presets) == {"smoke", "quick", "paper"}
+    for config in experiment.presets.values():
+        tasks = experiment.tasks(config)
+        assert len({task.name for task in tasks}) == len(tasks)
+        assert all(task.cost > 0 for task in tasks)
