@@ -1,5 +1,6 @@
 """Set-up shared by all tests: checked annotations, one thread, and two depths of property tests."""
 
+import pytest
 import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
@@ -12,3 +13,9 @@ settings.register_profile("thorough", max_examples=500, deadline=None)
 settings.load_profile("fast")
 install_import_hook("basinscope", "tests.typecheck.checked")
 pytest_plugins = ["tests.smoke"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the fault tests."""
+    parser.addoption("--kills", type=int, default=3, help="how often a run of everything is killed at random")
+    parser.addoption("--write-faults", default="", help="file into which the table of faults and outcomes is written")

@@ -65,7 +65,7 @@ def test_an_unreadable_result_is_named(folder: RunFolder) -> None:
 
 
 def test_checkpoint_returns_tensors_and_note(tmp_path: Path) -> None:
-    file = TensorFile(tmp_path / "c" / "stack.safetensors")
+    file = TensorFile(tmp_path / "c" / "stack.safetensors", tmp_path / "aside")
     assert file.load() is None
     file.save({"a": torch.arange(3)}, "step 7")
     loaded = file.load()

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+import errno
+import signal
 import sys
+import threading
 import traceback
 
 from basinscope.cli.arguments import parse
 from basinscope.errors import DamagedResultError, InputError, TrainingDivergedError
 
-EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class _Terminated(KeyboardInterrupt):
+    """The system asked the process to end."""
+
+
+def _turn_terminate_into_interrupt() -> None:
+    """Let SIGTERM end a run as cleanly as Ctrl-C does."""
+
+    def stop(number: int, frame: object) -> None:  # noqa: ARG001
+        raise _Terminated
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     0: done. 1: the run failed. 2: the request cannot be met. 3: a claim does not hold and `--strict` was given.
-    130: interrupted.
+    130: interrupted. 143: terminated.
     """
     words = sys.argv[1:] if arguments is None else arguments
     try:
+        _turn_terminate_into_interrupt()
         options = parse(words)
         from basinscope.cli import verbs
 
         return verbs.VERBS[options.verb](options)
-    except KeyboardInterrupt:
-        return _fail("stopped; finished work is kept, the same command goes on from there", EXIT_INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        code = EXIT_TERMINATED if isinstance(stop, _Terminated) else EXIT_INTERRUPTED
+        return _fail("stopped; finished work is kept, the same command goes on from there", code)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in ("rich", "jinja2", "sklearn", "threadpoolctl"):
             raise
@@ -42,7 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
+        advice = "; free some space and run again" if error.errno in _FULL else ""
+        return f"{error.filename}: {error.strerror}{advice}"
     return " ".join(str(error).split())
 
 

@@ -5,27 +5,31 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
-import inspect
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from inspect import getsource
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from basinscope.cli.progress import shown, spoken
-from basinscope.errors import InputError
+from basinscope.errors import DamagedResultError, InputError
 from basinscope.experiments import registry
 from basinscope.experiments.claims import Claim
 from basinscope.experiments.registry import Experiment
 from basinscope.experiments.settings import change, nearest
-from basinscope.runs import atomic, provenance
+from basinscope.runs import atomic, provenance, records
 from basinscope.runs.engine import run_tasks
+from basinscope.runs.inspect import checksums, inspect
+from basinscope.runs.lock import exclusive
 from basinscope.runs.store import RunFolder, find_runs, source_digest
 
 EXIT_CLAIM = 3
+EXIT_DAMAGED = 1
 
 
 def _chosen(names: Sequence[str]) -> list[str]:
@@ -54,7 +58,7 @@ def _print_fields(experiment: Experiment) -> None:
     presets = experiment.presets
     config_type = type(next(iter(presets.values())))
     # Field docstrings stand in the source, below each field.
-    told = dict(re.findall(r'^    (\w+):[^\n]*\n    """(.*?)"""', inspect.getsource(config_type), re.M | re.S))
+    told = dict(re.findall(r'^    (\w+):[^\n]*\n    """(.*?)"""', getsource(config_type), re.M | re.S))
     for field in dataclasses.fields(config_type):
         values = [f"{name} {getattr(config, field.name)}" for name, config in presets.items()]
         default = values[0].split(" ", 1)[1] if len({v.split(" ", 1)[1] for v in values}) == 1 else ", ".join(values)
@@ -124,23 +128,30 @@ def _run_one(
     source = source_digest(*experiment.source)
     # Computed in another way, it is another run.
     request = dataclasses.asdict(config) | ({"reproducible": True} if options.reproducible else {})
-    folder = RunFolder.create(options.out, experiment.name, request, source)
-    seeds = {"seed": options.seed, "data_seed": options.data_seed}
-    _note_start(folder, {"seeds": seeds, "reproducible": options.reproducible}, provenance.environment(device))
-    with shown(experiment.name) as progress:
-        tasks = experiment.tasks(config)
-        num_done = run_tasks(tasks, folder, progress, device=device, reproducible=options.reproducible)
-    _finish(folder, label, num_done)
-    claims = _publish(experiment, folder, config, label, options.out)
+    path = RunFolder.path_of(options.out, experiment.name, request, source)
+    with exclusive(path, lambda: _say_waiting(f"run {path.name}")):
+        atomic.sweep(path)
+        folder = RunFolder.create(options.out, experiment.name, request, source)
+        seeds = {"seed": options.seed, "data_seed": options.data_seed}
+        _note_start(folder, {"seeds": seeds, "reproducible": options.reproducible}, provenance.environment(device))
+        with shown(experiment.name) as progress:
+            tasks = experiment.tasks(config)
+            num_done = run_tasks(tasks, folder, progress, device=device, reproducible=options.reproducible)
+        _finish(folder, label, num_done)
+        claims = _publish(experiment, folder, config, label, options.out)
     seconds = time.perf_counter() - began
     print(f"{experiment.name}: {num_done} of {len(tasks)} tasks done now, in {spoken(seconds)}; run {folder.name}")
     _print_claims(claims)
     return claims
 
 
+def _say_waiting(what: str) -> None:
+    print(f"basinscope: another process works on {what}; waiting for it", file=sys.stderr, flush=True)
+
+
 def _note_start(folder: RunFolder, facts: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
     """Note under what circumstances a run began, and each change of circumstances when it is taken up again."""
-    record = folder.read_json("provenance.json") or {**facts, "environment": environment, "resumed_in": []}
+    record = folder.take_json("provenance.json") or {**facts, "environment": environment, "resumed_in": []}
     if environment != (record["resumed_in"] or [record["environment"]])[-1]:
         record["resumed_in"] = [*record["resumed_in"], environment]
     folder.write_json("provenance.json", record)
@@ -149,12 +160,12 @@ def _note_start(folder: RunFolder, facts: Mapping[str, Any], environment: Mappin
 def _finish(folder: RunFolder, label: str, num_done: int) -> None:
     """Note times of all stages, and that the run is complete."""
     stages = {m["task"]: {"seconds": m["seconds"], "peak_memory_mib": m["peak_memory_mib"]} for m in folder.markers()}
-    record = (folder.read_json("provenance.json") or {}) | {
+    record = (folder.take_json("provenance.json") or {}) | {
         "stages": stages,
-        "backend": folder.read_json("backend.json"),
+        "backend": folder.take_json("backend.json"),
     }
     folder.write_json("provenance.json", record)
-    if num_done or folder.read_json("finished.json") is None:
+    if num_done or folder.take_json("finished.json") is None:
         moment = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         folder.write_json("finished.json", {"finished": moment, "preset": label})
 
@@ -162,11 +173,14 @@ def _finish(folder: RunFolder, label: str, num_done: int) -> None:
 def _publish(experiment: Experiment, folder: RunFolder, config: Any, label: str, out: Path) -> list[Claim]:
     """Draw figures and write claims of a finished run into OUT/NAME."""
     place = out / experiment.name
-    experiment.draw(folder, config, place)
-    claims = list(experiment.claims(folder, config, label))
-    atomic.write_json(place / "claims.json", [claim.to_json() for claim in claims])
-    # Last, so that the pointer never names a run whose figures are not there.
-    atomic.write_json(place / "run.json", {"run": folder.name})
+    with exclusive(place, lambda: _say_waiting(str(place))):
+        atomic.sweep(place)
+        files = list(experiment.draw(folder, config, place))
+        claims = list(experiment.claims(folder, config, label))
+        atomic.write_json(place / "claims.json", [claim.to_json() for claim in claims])
+        # Last, so that the pointer never names a run whose figures are not there.
+        sums = checksums([*files, place / "claims.json"], place)
+        records.write(place / "run.json", {"run": folder.name, "files": sums})
     return claims
 
 
@@ -185,11 +199,36 @@ def status(options: argparse.Namespace) -> int:
         print(f"no runs in {options.out}; basinscope run all starts them")
     for folder in runs:
         experiment, config = _stored(folder)
-        done = sum(folder.is_done(task.name) for task in experiment.tasks(config))
-        finished = folder.read_json("finished.json")
-        state = f"finished {finished['finished']}, preset {finished['preset']}" if finished else "unfinished"
-        print(f"{folder.name}: {done} of {len(experiment.tasks(config))} tasks, {state}")
+        tasks = experiment.tasks(config)
+        done = sum(folder.is_done(task.name) for task in tasks)
+        print(f"{folder.name}: {done} of {len(tasks)} tasks, {_state(folder, complete=done == len(tasks))}")
     return 0
+
+
+def _state(folder: RunFolder, *, complete: bool) -> str:
+    try:
+        finished = folder.read_json("finished.json")
+    except DamagedResultError:
+        finished = None
+    if finished and not complete:
+        return f"finished {finished['finished']}, but files are damaged since; run again, basinscope verify names them"
+    return f"finished {finished['finished']}, preset {finished['preset']}" if finished else "unfinished"
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Hold every file below the output folder to its checksum."""
+    _existing(options.out)
+    found = inspect(options.out)
+    for line in found.damage:
+        print(line)
+    if not found.num_files and not found.damage:
+        raise InputError(f"no runs in {options.out}; basinscope run all starts them")
+    whole = f"{found.num_files} files are as they were written"
+    if not found.damage:
+        print(whole)
+        return 0
+    print(f"{whole}, {len(found.damage)} are not; run again: what is damaged is set aside and made anew")
+    return EXIT_DAMAGED
 
 
 def _stored(folder: RunFolder) -> tuple[Experiment, Any]:
@@ -207,12 +246,12 @@ def _stored(folder: RunFolder) -> tuple[Experiment, Any]:
 
 def _last_finished(out: Path, name: str) -> RunFolder | None:
     """The run whose figures stand in OUT/NAME, or else the one that finished last."""
-    pointer = RunFolder(out / name).read_json("run.json")
+    pointer = RunFolder(out / name).take_json("run.json")
     if pointer:
         folder = RunFolder(out / "runs" / str(pointer["run"]))
-        if folder.read_json("finished.json"):
+        if folder.take_json("finished.json"):
             return folder
-    finished = [(f.read_json("finished.json"), f) for f in find_runs(out, [name])]
+    finished = [(f.take_json("finished.json"), f) for f in find_runs(out, [name])]
     complete = [(record["finished"], folder.name, folder) for record, folder in finished if record]
     return max(complete)[2] if complete else None
 
@@ -250,6 +289,7 @@ VERBS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "list": list_,
     "run": run,
     "status": status,
+    "verify": verify,
     "plot": plot,
     "report": report,
 }

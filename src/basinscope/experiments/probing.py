@@ -51,7 +51,7 @@ def open_landscape(
         center: A point to try it at.
         num_rays: Radii that the whole run measures.
     """
-    stored = context.folder.read_json("backend.json")
+    stored = context.folder.take_json("backend.json")
     if stored is None or stored.get("backend") not in get_args(Backend):
         planned = int(EVALUATIONS_PER_RAY * num_rays)
         stored = asdict(choose_backend(make, center, planned=planned, reproducible=context.reproducible))

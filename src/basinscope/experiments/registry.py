@@ -19,7 +19,7 @@ class Experiment:
     name: str
     summary: str
     figures: tuple[str, ...]
-    """Stems of the figures it draws."""
+    """Stems of the figures and animations it draws, in the order of the page."""
     presets: Mapping[str, Any]
     """Frozen configurations by name."""
     source: tuple[str, ...]
@@ -37,7 +37,7 @@ def _swissroll() -> Experiment:
     return Experiment(
         name="swissroll",
         summary="The swiss roll: good and bad minima on two spirals (figures 3, 5 and 6)",
-        figures=figures.STEMS,
+        figures=(*figures.STEMS[:1], figures.MOVING, *figures.STEMS[1:]),
         presets=config.PRESETS,
         source=("experiments/probing.py", "experiments/swissroll/config.py", "experiments/swissroll/tasks.py"),
         tasks=tasks.tasks,

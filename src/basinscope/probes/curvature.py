@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from basinscope.landscape.objective import PointObjective
@@ -62,14 +63,16 @@ def top_eigenvalue(
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)  # pyright: ignore[reportCallIssue]
     begin = np.random.default_rng(seed).standard_normal(size)
     try:
-        found = eigsh(
-            operator,
-            k=1,
-            which="LA",
-            tol=tolerance,  # pyright: ignore[reportArgumentType]
-            v0=begin,
-            return_eigenvectors=False,
-        )
+        # One thread, so that the last digits of long vectors' products do not depend on how many there are.
+        with threadpool_limits({"blas": 1}):
+            found = eigsh(
+                operator,
+                k=1,
+                which="LA",
+                tol=tolerance,  # pyright: ignore[reportArgumentType]
+                v0=begin,
+                return_eigenvectors=False,
+            )
     except ArpackNoConvergence:
         return math.nan
     return float(found[0])

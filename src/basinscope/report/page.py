@@ -12,11 +12,13 @@ from typing import Any
 import jinja2
 
 from basinscope._version import __version__
-from basinscope.errors import InputError
+from basinscope.errors import DamagedResultError, InputError
 from basinscope.experiments import registry
-from basinscope.runs import atomic
+from basinscope.runs import atomic, records
+from basinscope.runs.inspect import checksums
 from basinscope.runs.store import RunFolder
 
+_KINDS = {".png": "image/png", ".gif": "image/gif"}
 _MINUS = "\u2212"
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
@@ -27,7 +29,7 @@ class Figure:
 
     stem: str
     image: str
-    """PNG as a data address."""
+    """Picture or animation as a data address."""
     claims: list[dict[str, Any]]
 
 
@@ -72,6 +74,7 @@ def write_page(out: Path) -> Path:
     style = (room / "page.css").read_text(encoding="utf-8")
     page = out / "index.html"
     atomic.write_text(page, template.render(sections=sections, style=style, version=__version__))
+    records.write(out / "page.json", {"files": checksums([page], out)})
     return page
 
 
@@ -90,34 +93,42 @@ def comparison(target: str) -> str:
     return target.translate(str.maketrans({"-": _MINUS})).replace(">=", "≥").replace("<=", "≤").replace("==", "=")
 
 
+def _image(file: Path) -> str | None:
+    """A picture as a data address."""
+    if not file.exists():
+        return None
+    data = base64.b64encode(file.read_bytes()).decode("ascii")
+    return f"data:{_KINDS[file.suffix]};base64,{data}"
+
+
 def _section(out: Path, name: str) -> Section | None:
     """Read one experiment's figures and claims, if it has any."""
     place = out / name
+    advice = f"basinscope plot {name} makes it anew"
     try:
+        pointer = records.read(place / "run.json")
+        if pointer is None:
+            return None
+        damaged = RunFolder(place).damage(pointer)
+        if damaged:
+            raise InputError(f"{next(iter(damaged.values()))}; {advice}")
         claims = json.loads((place / "claims.json").read_text(encoding="utf-8"))
-        run = json.loads((place / "run.json").read_text(encoding="utf-8"))["run"]
-    except FileNotFoundError:
-        return None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{place}: claims.json or run.json is damaged; basinscope plot {name} writes them anew"
-        ) from error
+    except DamagedResultError as error:
+        raise InputError(f"{error}; {advice}") from error
     experiment = registry.load(name)
     figures = []
     for stem in experiment.figures:
-        file = place / f"{stem}.png"
-        if file.exists():
-            data = base64.b64encode(file.read_bytes()).decode("ascii")
-            mine = [claim for claim in claims if claim["figure"] == stem]
-            figures.append(Figure(stem, f"data:image/png;base64,{data}", mine))
-    folder = RunFolder(out / "runs" / run)
-    config = (folder.read_json("config.json") or {}).get("config", {})
+        image = next((i for suffix in _KINDS if (i := _image(place / f"{stem}{suffix}"))), None)
+        if image:
+            figures.append(Figure(stem, image, [claim for claim in claims if claim["figure"] == stem]))
+    folder = RunFolder(out / "runs" / pointer["run"])
+    config = (folder.take_json("config.json") or {}).get("config", {})
     return Section(
         name=name,
         summary=experiment.summary,
         figures=figures,
         claims=claims,
-        run=run,
+        run=folder.name,
         config=json.dumps(config, indent=1, ensure_ascii=False),
-        provenance=folder.read_json("provenance.json") or {},
+        provenance=folder.take_json("provenance.json") or {},
     )

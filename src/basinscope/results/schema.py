@@ -196,6 +196,18 @@ _KINDS = (
         },
     ),
     Kind(
+        "frames",
+        1,
+        {
+            "distance": Variable(("distance",), "filter norms", "distance from the minimum"),
+            "x": Variable(("x",), "", "first coordinate"),
+            "y": Variable(("y",), "", "second coordinate"),
+            "logit": Variable(("distance", "y", "x"), "nat", "log-odds of class 1"),
+            "loss": Variable(("distance",), "nat", "clean loss"),
+            "right": Variable(("distance", "sample"), "", "whether each training sample is right"),
+        },
+    ),
+    Kind(
         "samples",
         1,
         {

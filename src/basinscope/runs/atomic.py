@@ -10,23 +10,53 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+_PREFIX = ".partial-"
+_ROOM = 2**16
+"""Bytes that a disk that is not full takes."""
+
 
 def write(path: Path, produce: Callable[[Path], object]) -> None:
     """Let `produce` write a temporary file beside `path`, flush it to disk, then rename it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept, because writers choose their format by it.
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     partial = Path(name)
     partial.unlink()  # only the name is wanted: some writers open an existing file to add to it
     try:
-        produce(partial)
+        try:
+            produce(partial)
+        except Exception as error:
+            # Writers tell of a full disk each in its own way; here it is told in the system's.
+            _try_room(path)
+            raise error
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         # Temporary files are born private; results are as readable as the umask lets new files be.
         partial.chmod(0o666 & ~_umask())
         partial.replace(path)
     finally:
+        partial.unlink(missing_ok=True)
+
+
+def _try_room(path: Path) -> None:
+    """Write a little beside `path`, to see whether the disk takes it.
+
+    Raises:
+        OSError: It does not.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as file:
+            file.write(b"\0" * _ROOM)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left half-written; only for whoever holds the folder."""
+    for partial in folder.rglob(f"{_PREFIX}*"):
         partial.unlink(missing_ok=True)
 
 

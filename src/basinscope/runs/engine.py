@@ -65,7 +65,7 @@ def run_tasks(
     Returns:
         How many tasks were done now.
     """
-    left = [task for task in tasks if not folder.is_done(task.name)]
+    left = [task for task in tasks if not folder.repair(task.name)]
     total = sum(task.cost for task in tasks)
     done = total - sum(task.cost for task in left)
     for task in left:

@@ -34,7 +34,7 @@ def in_parts(
     waiting: list[str] = []
     last = time.monotonic()
     for key in keys:
-        if kept.is_done(key):
+        if kept.repair(key):
             found[key] = _take(kept, key)
         else:
             found[key] = list(measure(key))

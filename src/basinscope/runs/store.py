@@ -7,6 +7,7 @@
         results/          netCDF
         checkpoints/      unfinished work
         done/             one marker a task, written last, with the checksums of its files
+        damaged/          files that did not match their checksums
         finished.json     written when every task is done
 
 The hash covers the configuration, the seeds and the source of the code that computes, so the same request finds
@@ -16,7 +17,9 @@ the same folder, and running again resumes.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import logging
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -25,6 +28,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import torch
 import xarray as xr
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -32,7 +36,9 @@ from torch import Tensor
 
 from basinscope.errors import DamagedResultError
 from basinscope.results import convert
-from basinscope.runs import atomic
+from basinscope.runs import atomic, records
+
+_log = logging.getLogger(__name__)
 
 Artifact = xr.Dataset | Mapping[str, Tensor] | Mapping[str, Any]
 
@@ -72,19 +78,58 @@ class TensorFile:
 
     path: Path
 
+    aside: Path
+    """Where a damaged one is put."""
+
     def load(self) -> tuple[dict[str, Tensor], str] | None:
-        """Return tensors and note; a file that cannot be read counts as absent."""
+        """Return tensors and note; a damaged file is named, set aside, and counts as absent."""
+        if not self.path.exists():
+            return None
+        try:
+            return self.read()
+        except DamagedResultError as error:
+            set_aside(self.path, self.aside, str(error))
+            return None
+
+    def read(self) -> tuple[dict[str, Tensor], str]:
+        """Return tensors and note.
+
+        Raises:
+            DamagedResultError: The file cannot be read or does not match its checksum.
+        """
         try:
             with safe_open(self.path, "pt") as file:
-                note = (file.metadata() or {})["note"]
-            return load_file(self.path), note
-        except (FileNotFoundError, SafetensorError, KeyError):
-            return None
+                facts = file.metadata() or {}
+            tensors = load_file(self.path)
+            note, checksum = facts["note"], facts["checksum"]
+        except (OSError, SafetensorError, KeyError) as error:
+            raise DamagedResultError(f"{self.path}: cannot be read ({type(error).__name__})") from error
+        if checksum != _tensors_checksum(tensors, note):
+            raise DamagedResultError(f"{self.path}: does not match its checksum")
+        return tensors, note
 
     def save(self, tensors: dict[str, Tensor], note: str) -> None:
         """Replace what was saved before."""
         whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        atomic.write(self.path, lambda partial: save_file(whole, partial, {"note": note}))
+        facts = {"note": note, "checksum": _tensors_checksum(whole, note)}
+        atomic.write(self.path, lambda partial: save_file(whole, partial, facts))
+
+
+def _tensors_checksum(tensors: Mapping[str, Tensor], note: str) -> str:
+    digest = hashlib.sha256(note.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def set_aside(path: Path, aside: Path, why: str) -> None:
+    """Move a damaged file or folder out of the way, and say so."""
+    aside.mkdir(parents=True, exist_ok=True)
+    place = next(p for k in itertools.count(1) if not (p := aside / f"{k}-{path.name}").exists())
+    path.replace(place)
+    _log.warning("%s; set aside as %s", why, place)
 
 
 class RunFolder:
@@ -96,11 +141,15 @@ class RunFolder:
     @classmethod
     def create(cls, out: Path, name: str, config: Mapping[str, Any], source: str) -> RunFolder:
         """Open the folder that belongs to a configuration, making it if it is new."""
-        folder = cls(out / "runs" / f"{name}-{run_hash(config, source)}")
-        if not (folder.path / "config.json").exists():
-            record = {"experiment": name, "config": config, "source": source}
-            atomic.write_json(folder.path / "config.json", record)
+        folder = cls(cls.path_of(out, name, config, source))
+        if folder.take_json("config.json") is None:
+            folder.write_json("config.json", {"experiment": name, "config": config, "source": source})
         return folder
+
+    @staticmethod
+    def path_of(out: Path, name: str, config: Mapping[str, Any], source: str) -> Path:
+        """Where the run of a configuration lies."""
+        return out / "runs" / f"{name}-{run_hash(config, source)}"
 
     @property
     def name(self) -> str:
@@ -108,19 +157,33 @@ class RunFolder:
         return self.path.name
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """Read a JSON file of the run; one that is absent or cut short gives nothing."""
+        """Read a record of the run; one that is absent gives nothing.
+
+        Raises:
+            DamagedResultError: It does not match its checksum.
+        """
+        return records.read(self.path / name)
+
+    def take_json(self, name: str) -> dict[str, Any] | None:
+        """Read a record of the run; a damaged one is named, set aside, and counts as absent."""
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
+            return self.read_json(name)
+        except DamagedResultError as error:
+            set_aside(self.path / name, self.aside, str(error))
             return None
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
-        """Write a JSON file of the run."""
-        atomic.write_json(self.path / name, value)
+        """Write a record of the run."""
+        records.write(self.path / name, value)
+
+    @property
+    def aside(self) -> Path:
+        """Where damaged files are put."""
+        return self.path / "damaged"
 
     def checkpoint(self, task: str) -> TensorFile:
         """The place where a task keeps unfinished work."""
-        return TensorFile(self.path / "checkpoints" / f"{_file_name(task)}.safetensors")
+        return TensorFile(self.path / "checkpoints" / f"{_file_name(task)}.safetensors", self.aside)
 
     def parts(self, task: str) -> RunFolder:
         """The place where a task keeps those of its results that are complete."""
@@ -128,15 +191,48 @@ class RunFolder:
 
     def is_done(self, task: str) -> bool:
         """Tell whether a task is finished and all its files are as they were written."""
-        marker = self.marker(task)
-        if marker is None:
+        try:
+            marker = self.marker(task)
+        except DamagedResultError:
             return False
-        files: dict[str, str] = marker["files"]
-        return all((self.path / f).is_file() and atomic.sha256(self.path / f) == s for f, s in files.items())
+        return marker is not None and not self.damage(marker)
 
     def marker(self, task: str) -> dict[str, Any] | None:
-        """What was noted when a task was finished."""
+        """What was noted when a task was finished.
+
+        Raises:
+            DamagedResultError: The marker does not match its checksum.
+        """
         return self.read_json(self._marker(task))
+
+    def damage(self, marker: Mapping[str, Any]) -> dict[Path, str]:
+        """Find the files of a finished task that are not as they were written, and say what is wrong with each."""
+        found: dict[Path, str] = {}
+        for name, checksum in marker["files"].items():
+            path = self.path / name
+            try:
+                if atomic.sha256(path) != checksum:
+                    found[path] = f"{path}: does not match its checksum"
+            except FileNotFoundError:
+                found[path] = f"{path}: is missing"
+            except OSError as error:
+                found[path] = f"{path}: cannot be read ({error.strerror})"
+        return found
+
+    def repair(self, task: str) -> bool:
+        """Tell whether a task is finished; name its damaged files and set them aside, so that it is done again."""
+        marker = self.take_json(self._marker(task))
+        if marker is None:
+            return False
+        damaged = self.damage(marker)
+        for path, why in damaged.items():
+            if path.exists():
+                set_aside(path, self.aside, why)
+            else:
+                _log.warning("%s; computed again", why)
+        if damaged:
+            (self.path / self._marker(task)).unlink(missing_ok=True)
+        return not damaged
 
     def finish(self, task: str, artifacts: Mapping[str, Artifact], **facts: Any) -> None:
         """Write what a task made, then its marker; drop what it kept while unfinished."""
@@ -157,7 +253,7 @@ class RunFolder:
             atomic.write(path, lambda partial: save_file(whole, partial))
             return path
         path = self.path / "results" / f"{name}.json"
-        atomic.write_json(path, artifact)
+        records.write(path, artifact)
         return path
 
     def dataset(self, name: str) -> xr.Dataset:
@@ -186,7 +282,11 @@ class RunFolder:
             raise DamagedResultError(f"{path}: cannot be read ({type(error).__name__}); run again") from error
 
     def markers(self) -> list[dict[str, Any]]:
-        """The markers of all finished tasks, in the order of their names."""
+        """The markers of all finished tasks, in the order of their names.
+
+        Raises:
+            DamagedResultError: One does not match its checksum.
+        """
         found = (self.read_json(f"done/{p.name}") for p in sorted((self.path / "done").glob("*.json")))
         return [marker for marker in found if marker]
 
@@ -202,5 +302,14 @@ def _file_name(task: str) -> str:
 def find_runs(out: Path, names: Iterable[str]) -> list[RunFolder]:
     """All runs below `out` of the named experiments."""
     wanted = set(names)
-    folders = (RunFolder(p.parent) for p in sorted((out / "runs").glob("*/config.json")))
-    return [f for f in folders if (f.read_json("config.json") or {}).get("experiment") in wanted]
+    found = []
+    for path in sorted((out / "runs").glob("*/config.json")):
+        folder = RunFolder(path.parent)
+        try:
+            record = folder.read_json("config.json") or {}
+        except DamagedResultError as error:
+            _log.warning("%s; the run is passed over, run it again", error)
+            continue
+        if record.get("experiment") in wanted:
+            found.append(folder)
+    return found

@@ -52,6 +52,10 @@ class Measurements:
     inset: xr.Dataset
     """Small 2-D slices of both."""
     boundary: xr.Dataset
+    frames: xr.Dataset
+    """Boundaries of both while their weights go out along a direction."""
+    line: xr.Dataset
+    """Losses along that direction."""
     train: xr.Dataset
     good: str
     bad: str
@@ -109,6 +113,8 @@ def collect(folder: RunFolder, config: Config) -> Measurements:
         wide=folder.dataset("slice"),
         inset=folder.dataset("inset"),
         boundary=folder.dataset("boundary"),
+        frames=folder.dataset("frames"),
+        line=folder.dataset("line"),
         train=folder.dataset("train"),
         good=good,
         bad=bad,

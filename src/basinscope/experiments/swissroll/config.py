@@ -57,6 +57,12 @@ class Config:
     """Points along each side of a slice."""
     boundary_resolution: int = 500
     """Points along each side of a decision-boundary picture."""
+    frame_extent: float = 0.3
+    """How far the weights go in the animation, in filter norms."""
+    num_frames: int = 31
+    """Frames of the animation on the way out; it comes back through the same ones."""
+    frame_resolution: int = 150
+    """Points along each side of the animation's decision boundaries."""
     good_target: float = 0.98
     """Dense test accuracy that the good net should reach."""
     bad_target: float = 0.16
@@ -76,6 +82,8 @@ class Config:
                 "num_scanned": 0,
                 "slice_resolution": 3,
                 "boundary_resolution": 2,
+                "num_frames": 2,
+                "frame_resolution": 2,
                 "seed": 0,
             },
             at_most={
@@ -85,6 +93,8 @@ class Config:
                 "unseen_per_step": 100_000,
                 "slice_resolution": 1_001,
                 "boundary_resolution": 5_000,
+                "num_frames": 200,
+                "frame_resolution": 500,
                 "good_target": 1,
                 "bad_target": 1,
             },
@@ -96,6 +106,7 @@ class Config:
                 "scaled_loss",
                 "slice_extent",
                 "inset_extent",
+                "frame_extent",
             ),
         )
         check_data_seed("swissroll", self.data_seed)
@@ -147,6 +158,8 @@ PRESETS = {
         scaled_loss=0.01,
         slice_resolution=11,
         boundary_resolution=60,
+        num_frames=4,
+        frame_resolution=30,
     ),
     "quick": _QUICK,
     "paper": replace(

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 
 from basinscope.experiments.swissroll.collect import Measurements, Probed
+from basinscope.plots.animate import Column, draw_frames, save_animation
 from basinscope.plots.boundary import plot_boundary
 from basinscope.plots.relation import plot_relation
 from basinscope.plots.style import AS_TRAINED, BAD, GOOD, SCALED, save, styled
@@ -19,6 +20,7 @@ from basinscope.plots.surface import ZScale, heights, plot_surface
 from basinscope.runs import atomic
 
 STEMS = ("3-swissroll", "5-swissroll", "6-swissroll")
+MOVING = "3-swissroll-moving"
 FLOOR = 1e-5
 """Loss in nats below which surfaces on a log scale are flat."""
 
@@ -30,6 +32,7 @@ def draw(found: Measurements, out: Path) -> list[Path]:
         for stem, figure in zip(STEMS, (_figure3(found), _figure5(found), _figure6(found)), strict=True):
             files += save(figure, out / stem, atomic.write)
             plt.close(figure)
+        files += _moving(found, out)
     return files
 
 
@@ -80,6 +83,22 @@ def _figure3(found: Measurements) -> Figure:
     )
     figure.text(0.5, 0.008, note, ha="center", fontsize=7.5, color="#555555")
     return figure
+
+
+def _moving(found: Measurements, out: Path) -> list[Path]:
+    """The animation of figure 3."""
+    columns = [
+        Column(
+            title=f"{role} minimum",
+            colour=colour,
+            frames=found.frames.sel(net=net),
+            line=found.line.sel(net=net).isel(ray=0),
+        )
+        for role, net, colour in (("good", found.good, GOOD), ("bad", found.bad, BAD))
+    ]
+    heading = f"Figure 3 · Weights pushed along a filter-normalised direction ({found.config.data})"
+    pictures = draw_frames(columns, found.train, heading=heading, cutoff=found.config.cutoff)
+    return save_animation(pictures, out / MOVING, atomic.write)
 
 
 def _figure5(found: Measurements) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -19,7 +20,8 @@ from basinscope.landscape.objective import CleanLoss
 from basinscope.models.mlp import MLP
 from basinscope.probes.accuracy import accuracy
 from basinscope.probes.boundary import decision_boundary
-from basinscope.probes.slices import slice2d, symmetric_grid
+from basinscope.probes.moving import moving_boundary
+from basinscope.probes.slices import slice1d, slice2d, symmetric_grid
 from basinscope.results.convert import dataset, stack_nets
 from basinscope.runs.engine import Context, Task
 from basinscope.runs.parts import in_parts
@@ -58,6 +60,7 @@ def tasks(config: Config) -> list[Task]:
             work.append(Task(f"measure-{name}", ray_cost, _bind(_measure, config, poison, scaled)))
     work.append(Task("slices", 2e-5 * 4 * config.slice_resolution**2, _bind(_slices, config)))
     work.append(Task("boundaries", 1e-5 * config.boundary_resolution**2, _bind(_boundaries, config)))
+    work.append(Task("frames", 4e-6 * config.num_frames * config.frame_resolution**2, _bind(_frames, config)))
     return work
 
 
@@ -211,6 +214,35 @@ def _slices(context: Context, config: Config) -> Mapping[str, Artifact]:
         ]
         found[key] = stack_nets(nets, parts)
     return found
+
+
+def _frames(context: Context, config: Config) -> Mapping[str, Artifact]:
+    """Let the weights of the good and the bad net go out along one direction, and watch boundary and loss."""
+    nets = list(compared_nets(config))
+    points = points_of(context.folder, config, nets, context.device)
+    landscape = _landscape(context, config, points[0])
+    train = swissroll.training_draw(config.data_seed)[0]
+    family = {"seed": child_seed(config.seed, "swissroll", "slice"), "indices": (0,)}
+    # Slow at both ends, like a pendulum: the bad net breaks within the first frames.
+    way = 0.5 * (1 - torch.cos(torch.linspace(0, math.pi, config.num_frames, dtype=torch.float64)))
+    along = symmetric_grid(config.frame_extent, 401)
+    parts, curves = [], []
+    for point in points:
+        curves.append(slice1d(landscape, point, NORMALIZATION, distances=along, **family))
+        parts.append(
+            moving_boundary(
+                NET,
+                landscape,
+                point,
+                NORMALIZATION,
+                train,
+                distances=config.frame_extent * way,
+                extent=BOUNDARY_EXTENT,
+                resolution=config.frame_resolution,
+                **family,
+            )
+        )
+    return {"frames": stack_nets(nets, parts), "line": stack_nets(nets, curves)}
 
 
 def panel_nets(nets: xr.Dataset) -> list[str]:

@@ -1,0 +1,166 @@
+"""Each kind of file, damaged in each way: noticed, named, set aside, made again."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from basinscope.cli import main
+from basinscope.errors import DamagedResultError
+from basinscope.runs import records
+from basinscope.runs.store import TensorFile
+from tests.stored import assert_same_arrays, the_run
+
+RUN = ["run", "minefield", "--preset", "smoke", "--out"]
+FILES = {
+    "result": "results/path.nc",
+    "weights": "weights/iterates.safetensors",
+    "task marker": "done/seek-bad.json",
+    "configuration": "config.json",
+    "provenance": "provenance.json",
+    "finished mark": "finished.json",
+}
+DAMAGES = ("truncated", "emptied", "one byte altered", "unreadable", "missing")
+
+
+def damage(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    if how in ("missing", "unreadable"):
+        path.unlink()
+    if how == "unreadable":
+        path.mkdir()  # reading fails, for the super-user too
+    if how in ("truncated", "emptied"):
+        path.write_bytes(content[: len(content) // 2 if how == "truncated" else 0])
+    if how == "one byte altered":
+        # A letter within a JSON value stays JSON; anywhere else any byte will do.
+        place = content.rfind(b"minefield") if b"minefield" in content else len(content) // 2
+        content[place] ^= 1
+        path.write_bytes(content)
+
+
+@pytest.fixture
+def out(smoke: Path, tmp_path: Path) -> Path:
+    """A finished run of the minefield alone."""
+    run = the_run(smoke, "minefield")
+    shutil.copytree(run.path, tmp_path / "runs" / run.name)
+    shutil.copytree(smoke / "minefield", tmp_path / "minefield")
+    return tmp_path
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("kind", FILES)
+def test_a_damaged_file_is_noticed_named_set_aside_and_made_again(
+    smoke: Path,
+    out: Path,
+    kind: str,
+    how: str,
+    outcome: Callable[[str, str, str], None],
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run = the_run(out, "minefield")
+    path = run.path / FILES[kind]
+    damage(path, how)
+    records_may_be_absent = how == "missing" and kind in ("provenance", "finished mark", "task marker")
+    if not records_may_be_absent:
+        assert main(["verify", "--out", str(out)]) == 1
+        assert str(path) in capsys.readouterr().out
+    assert main([*RUN, str(out)]) == 0
+    named = [record.message for record in caplog.records]
+    assert records_may_be_absent or how == "missing" or any(str(path) in line for line in named)
+    assert len(list((run.path / "damaged").glob("*"))) == (0 if how == "missing" else 1)
+    assert_same_arrays(smoke, out, "minefield")
+    capsys.readouterr()
+    assert main(["verify", "--out", str(out)]) == 0
+    assert "are as they were written" in capsys.readouterr().out
+    made = (
+        "written again" if kind in ("configuration", "provenance", "finished mark") else "computed again, same arrays"
+    )
+    outcome(f"{kind} {how}", "finished run", made if how == "missing" else f"named, set aside, {made}")
+
+
+@pytest.mark.parametrize("how", DAMAGES[:4])
+def test_a_damaged_checkpoint_is_named_and_not_used(
+    tmp_path: Path, how: str, outcome: Callable[[str, str, str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    file = TensorFile(tmp_path / "stack.safetensors", tmp_path / "damaged")
+    file.save({"points": torch.arange(64.0)}, "step 50")
+    damage(file.path, how)
+    assert file.load() is None
+    assert str(file.path) in caplog.text
+    assert len(list((tmp_path / "damaged").iterdir())) == 1
+    assert file.load() is None
+    outcome(f"checkpoint {how}", "unfinished task", "named, set aside, the task starts anew")
+
+
+def test_every_byte_of_a_checkpoint_counts(tmp_path: Path) -> None:
+    file = TensorFile(tmp_path / "stack.safetensors", tmp_path / "damaged")
+    file.save({"points": torch.arange(3.0)}, "step 50")
+    content = file.path.read_bytes()
+    for place in range(len(content)):
+        altered = bytearray(content)
+        altered[place] ^= 1
+        file.path.write_bytes(altered)
+        loaded = file.load()
+        # A byte of padding, or of a number's spelling, may leave what is read as it was.
+        if loaded is not None:
+            assert loaded[1] == "step 50"
+            assert torch.equal(loaded[0]["points"], torch.arange(3.0))
+    file.path.write_bytes(content)
+    assert file.load() is not None
+
+
+def test_every_byte_of_a_record_counts(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    value = {"backend": "eager", "eager_us": 11.5, "nested": {"ä": [1, None, True]}}
+    records.write(path, value)
+    assert records.read(path) == value
+    content = path.read_bytes()
+    for place in range(len(content)):
+        altered = bytearray(content)
+        altered[place] ^= 1
+        path.write_bytes(altered)
+        try:
+            found = records.read(path)
+        except DamagedResultError:
+            continue
+        assert found == value, "white space may change, values may not"
+
+
+@pytest.mark.parametrize("name", ["claims.json", "1-minefield.png"])
+def test_a_damaged_figure_is_not_put_on_the_page(
+    out: Path, name: str, capsys: pytest.CaptureFixture[str], outcome: Callable[[str, str, str], None]
+) -> None:
+    damage(out / "minefield" / name, "one byte altered")
+    assert main(["verify", "--out", str(out)]) == 1
+    assert main(["report", "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert name in error
+    assert "basinscope plot minefield makes it anew" in error
+    assert main(["plot", "minefield", "--out", str(out)]) == 0
+    assert main(["report", "--out", str(out)]) == 0
+    assert main(["verify", "--out", str(out)]) == 0
+    kind = "claims" if name.endswith("json") else "figure"
+    outcome(f"{kind} altered", "output folder", "refused by name; `plot` makes it anew")
+
+
+def test_status_counts_a_damaged_task_as_not_done(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damage(the_run(out, "minefield").path / "results/bad.nc", "truncated")
+    assert main(["status", "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "3 of 4 tasks" in told
+    assert "damaged since; run again" in told
+
+
+def test_a_configuration_of_another_run_is_noticed(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = the_run(out, "minefield").path / "config.json"
+    record = records.read(path)
+    assert record is not None
+    record["config"]["seed"] = 5
+    records.write(path, record)
+    assert json.loads(path.read_text())["config"]["seed"] == 5
+    assert main(["verify", "--out", str(out)]) == 1
+    assert "belongs to minefield-" in capsys.readouterr().out
