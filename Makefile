@@ -5,7 +5,7 @@ OUT ?= out
 PIP_ARGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: figures test lint wheel benchmarks clean
+.PHONY: figures test lint wheel faults benchmarks clean
 
 figures: $(VENV)/.paper
 	$(BIN)/basinscope run all --out "$(OUT)"
@@ -25,6 +25,10 @@ wheel: $(VENV)/.dev
 	$(PYTHON) -m venv build/wheel-check
 	build/wheel-check/bin/pip install $(PIP_ARGS) -q -c constraints.txt "$$(ls dist/*.whl)[paper]"
 	cd build && wheel-check/bin/basinscope run swissroll --preset smoke --out wheel-check/out
+
+# Brings faults about, twenty random kills among them, and writes what became of each into the docs.
+faults: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/faults --kills 20 --write-faults docs/faults.md
 
 benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/swissroll_speed.py

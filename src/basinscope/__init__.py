@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from basinscope.parameters import ParameterLayout, flatten, unflatten
     from basinscope.probes.boundary import decision_boundary
     from basinscope.probes.curvature import top_eigenvalue
+    from basinscope.probes.embedding import tsne_map
+    from basinscope.probes.margin import input_margin
+    from basinscope.probes.moving import moving_boundary
     from basinscope.probes.radius import basin_radius
     from basinscope.probes.sharpness import sharpness
     from basinscope.probes.slices import slice1d, slice2d
     from basinscope.probes.volume import log_volume
     from basinscope.training.ensemble import StackTrainer
-    from basinscope.training.members import Member
+    from basinscope.training.members import Member, StopRule
     from basinscope.training.schedules import Schedule
 
 _HOMES = {
@@ -36,16 +39,20 @@ _HOMES = {
     "Samples": "data.samples",
     "Schedule": "training.schedules",
     "StackTrainer": "training.ensemble",
+    "StopRule": "training.members",
     "basin_radius": "probes.radius",
     "decision_boundary": "probes.boundary",
     "flatten": "parameters",
     "gaussian": "landscape.directions",
+    "input_margin": "probes.margin",
     "log_volume": "probes.volume",
+    "moving_boundary": "probes.moving",
     "scale_last_layer": "landscape.rescale",
     "sharpness": "probes.sharpness",
     "slice1d": "probes.slices",
     "slice2d": "probes.slices",
     "top_eigenvalue": "probes.curvature",
+    "tsne_map": "probes.embedding",
     "unflatten": "parameters",
 }
 
@@ -59,17 +66,21 @@ __all__ = [
     "Samples",
     "Schedule",
     "StackTrainer",
+    "StopRule",
     "__version__",
     "basin_radius",
     "decision_boundary",
     "flatten",
     "gaussian",
+    "input_margin",
     "log_volume",
+    "moving_boundary",
     "scale_last_layer",
     "sharpness",
     "slice1d",
     "slice2d",
     "top_eigenvalue",
+    "tsne_map",
     "unflatten",
 ]
 

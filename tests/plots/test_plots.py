@@ -9,6 +9,8 @@ import xarray as xr
 from matplotlib.colors import to_rgba
 
 from basinscope.plots.boundary import plot_boundary
+from basinscope.plots.groups import plot_groups
+from basinscope.plots.minefield import PATH_COLOURS, plot_minefield
 from basinscope.plots.relation import plot_relation
 from basinscope.plots.style import CLASS_POINTS, GOOD, save, styled
 from basinscope.plots.surface import heights, plot_surface
@@ -34,6 +36,35 @@ def test_boundary_shows_regions_line_and_points_where_they_are() -> None:
     np.testing.assert_allclose(line.get_paths()[0].vertices[:, 0], 0.5, atol=1e-12)
     assert second.get_offsets().tolist() == [[1.0, 0.5]]
     assert tuple(first.get_facecolor()[0]) == to_rgba(CLASS_POINTS[0])
+
+
+def test_a_minefield_shows_each_minimum_by_its_accuracy_and_names_both_ends() -> None:
+    path = xr.Dataset({"x": ("epoch", [0.0, 1.0, 2.0]), "y": ("epoch", [0.0, 1.0, 5.0])}, {"epoch": [1, 11, 21]})
+    bad = xr.Dataset({"x": ("net", [3.0, 4.0]), "y": ("net", [1.0, 0.0])}, {"net": ["a", "b"]})
+    accuracy = xr.DataArray([0.4, 0.5], dims="net", coords={"net": ["a", "b"]})
+    _, axes = plt.subplots()
+    found = plot_minefield(axes, path, bad, accuracy, bad.isel(net=slice(0)))
+    assert found["bad"].get_array().tolist() == [40.0, 50.0]
+    assert found["bad"].get_offsets().tolist() == [[3.0, 1.0], [4.0, 0.0]]
+    assert found["path"].get_array().tolist() == [1, 11, 21]
+    assert found["finish"].get_offsets().tolist() == [[2.0, 5.0]]
+    assert len(found["failed"].get_offsets()) == 0
+    assert found["start word"].xy == (0.0, 0.0)
+    assert found["start word"].xyann[1] < 0 < found["finish word"].xyann[1]
+    shades = [sum(PATH_COLOURS(share)[:3]) for share in (0.0, 0.5, 1.0)]
+    assert shades == sorted(shades, reverse=True), "pale to dark"
+
+
+def test_groups_stand_side_by_side_with_their_medians() -> None:
+    _, axes = plt.subplots()
+    dots, dash, other, _ = plot_groups(axes, {"a": np.array([3.0, 1.0, 2.0]), "b": np.array([7.0])}, ("red", "blue"))
+    places = dots.get_offsets()
+    assert sorted(places[:, 1]) == [1.0, 2.0, 3.0]
+    assert len(set(places[:, 0])) == 3
+    assert np.abs(places[:, 0]).max() < 0.5
+    assert list(dash.get_ydata()) == [2.0, 2.0]
+    assert other.get_offsets().tolist() == [[1.0, 7.0]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
 
 
 def test_log_heights_have_a_floor_and_keep_nan() -> None:
