@@ -70,7 +70,7 @@ def test_status_of_nothing_says_how_to_start(tmp_path: Path, capsys: pytest.Capt
 def test_status_of_a_finished_run(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--out", str(smoke)]) == 0
     told = capsys.readouterr().out
-    assert "11 of 11 tasks, finished" in told
+    assert "12 of 12 tasks, finished" in told
     assert "preset smoke" in told
 
 

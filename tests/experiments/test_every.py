@@ -16,6 +16,9 @@ from tests.stored import assert_same_arrays, the_run
 @pytest.mark.parametrize("name", NAMES)
 def test_figures_are_drawn_and_small(smoke: Path, name: str) -> None:
     for stem in load(name).figures:
+        if (smoke / name / f"{stem}.gif").exists():
+            assert (smoke / name / f"{stem}.gif").stat().st_size <= 8 * 2**20
+            continue
         pixels = imread(smoke / name / f"{stem}.png")
         assert min(pixels.shape[:2]) > 500
         assert np.ptp(pixels[..., :3]) > 0.9
@@ -26,7 +29,8 @@ def test_figures_are_drawn_and_small(smoke: Path, name: str) -> None:
 def test_claims_have_the_published_format(smoke: Path, name: str) -> None:
     claims = json.loads((smoke / name / "claims.json").read_text())
     keys = ["figure", "claim", "published", "target", "measured", "unit", "num", "spread", "holds", "preset", "data"]
-    assert {c["figure"] for c in claims} == set(load(name).figures)
+    still = {stem for stem in load(name).figures if (smoke / name / f"{stem}.png").exists()}
+    assert {c["figure"] for c in claims} == still
     assert len({c["claim"] for c in claims}) == len(claims), "every claim says something of its own"
     for claim in claims:
         assert list(claim) == keys

@@ -7,12 +7,13 @@ import pytest
 
 from basinscope.experiments.registry import NAMES, load
 from basinscope.report.page import comparison, number, write_page
+from basinscope.runs import atomic, records
 
 
 def test_page_holds_every_figure_and_claim_and_asks_for_nothing(smoke: Path) -> None:
     page = (smoke / "index.html").read_text(encoding="utf-8")
     claims = [json.loads((smoke / name / "claims.json").read_text()) for name in NAMES]
-    assert page.count("<figure>") == sum(len(load(name).figures) for name in NAMES) == 6
+    assert page.count("<figure>") == sum(len(load(name).figures) for name in NAMES) == 7
     assert page.count('<td class="words">') == sum(map(len, claims))
     assert not re.search(r'(?:src|href)="(?!data:|https://arxiv\.org)', page)
 
@@ -24,6 +25,10 @@ def test_text_from_files_is_escaped(smoke: Path, tmp_path: Path) -> None:
     claims = json.loads(file.read_text())
     claims[0]["claim"] = claims[0]["data"] = "<script>alert('x')</script>"
     file.write_text(json.dumps(claims))
+    pointer = records.read(file.with_name("run.json"))
+    assert pointer is not None
+    pointer["files"]["claims.json"] = atomic.sha256(file)
+    records.write(file.with_name("run.json"), pointer)
     page = write_page(out).read_text(encoding="utf-8")
     assert "<script>" not in page
     assert "&lt;script&gt;" in page

@@ -57,8 +57,8 @@ def test_environment_is_plain_and_complete() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux can forget")
 def test_a_stage_tells_its_own_peak_of_memory() -> None:
-    torch.ones(64 * 2**18)  # 64 MiB, gone at once
+    torch.ones(256 * 2**18)  # 256 MiB, gone at once
     provenance.forget_peak_memory()
     before = provenance.peak_memory_mib()
-    torch.ones(32 * 2**18)
-    assert 16 < provenance.peak_memory_mib() - before < 60
+    torch.ones(96 * 2**18)
+    assert 60 < provenance.peak_memory_mib() - before < 140
