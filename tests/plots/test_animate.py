@@ -89,6 +89,7 @@ def test_the_loop_goes_out_and_back(pictures: list[np.ndarray], tmp_path: Path) 
         image.seek(2)
         shown = np.asarray(image.convert("RGB")).astype(int)
     assert np.abs(shown - pictures[2]).mean() < 6, "the palette holds the colours"
+    assert (shown[0, 0] == 255).all(), "the background stays white"
 
 
 def test_without_ffmpeg_there_is_a_gif_alone(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,59 +32,28 @@ class Experiment:
     """Run folder, configuration and destination -> files drawn."""
 
 
-def _swissroll() -> Experiment:
-    from basinscope.experiments.swissroll import claims, collect, config, figures, tasks
-
-    return Experiment(
-        name="swissroll",
-        summary="The swiss roll: good and bad minima on two spirals (figures 3, 5 and 6)",
-        figures=(*figures.STEMS[:1], figures.MOVING, *figures.STEMS[1:]),
-        presets=config.PRESETS,
-        source=("experiments/probing.py", "experiments/swissroll/config.py", "experiments/swissroll/tasks.py"),
-        tasks=tasks.tasks,
-        claims=lambda folder, c, preset: claims.claims(collect.collect(folder, c), preset),
-        draw=lambda folder, c, out: figures.draw(collect.collect(folder, c), out),
-    )
-
-
-def _minefield() -> Experiment:
-    from basinscope.experiments.minefield import claims, collect, config, figures, tasks
-
-    return Experiment(
-        name="minefield",
-        summary="The minefield: training's path among bad minima (figure 1)",
-        figures=figures.STEMS,
-        presets=config.PRESETS,
-        source=("experiments/minefield/config.py", "experiments/minefield/tasks.py"),
-        tasks=tasks.tasks,
-        claims=lambda folder, c, preset: claims.claims(collect.collect(folder, c), preset),
-        draw=lambda folder, c, out: figures.draw(collect.collect(folder, c), out),
-    )
-
-
-def _rings() -> Experiment:
-    from basinscope.experiments.rings import claims, collect, config, figures, tasks
-
-    return Experiment(
-        name="rings",
-        summary="The rings: why a circle between two tight rings is hard to find (figure 8)",
-        figures=figures.STEMS,
-        presets=config.PRESETS,
-        source=("experiments/probing.py", "experiments/rings/config.py", "experiments/rings/tasks.py"),
-        tasks=tasks.tasks,
-        claims=lambda folder, c, preset: claims.claims(collect.collect(folder, c), preset),
-        draw=lambda folder, c, out: figures.draw(collect.collect(folder, c), out),
-    )
-
-
-_EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {
-    "minefield": _minefield,
-    "swissroll": _swissroll,
-    "rings": _rings,
+_SUMMARIES: Mapping[str, str] = {
+    "minefield": "The minefield: training's path among bad minima (figure 1)",
+    "swissroll": "The swiss roll: good and bad minima on two spirals (figures 3, 5 and 6)",
+    "rings": "The rings: why a circle between two tight rings is hard to find (figure 8)",
 }
-NAMES: tuple[str, ...] = tuple(_EXPERIMENTS)
+NAMES: tuple[str, ...] = tuple(_SUMMARIES)
 
 
 def load(name: str) -> Experiment:
     """Import an experiment; nothing heavy is imported before it is asked for."""
-    return _EXPERIMENTS[name]()
+
+    def part(room: str) -> Any:
+        return import_module(f"basinscope.experiments.{name}.{room}")
+
+    collect, figures, claims = part("collect").collect, part("figures"), part("claims").claims
+    return Experiment(
+        name=name,
+        summary=_SUMMARIES[name],
+        figures=figures.STEMS,
+        presets=part("config").PRESETS,
+        source=("experiments/probing.py", f"experiments/{name}/config.py", f"experiments/{name}/tasks.py"),
+        tasks=part("tasks").tasks,
+        claims=lambda folder, config, preset: claims(collect(folder, config), preset),
+        draw=lambda folder, config, out: figures.draw(collect(folder, config), out),
+    )

@@ -123,6 +123,7 @@ def save_animation(pictures: Sequence[np.ndarray], stem: Path, write: Write) -> 
     images = [Image.fromarray(picture) for picture in loop]
     # One palette for all frames, so that flat colours do not flicker.
     palette = Image.fromarray(np.concatenate([pictures[0], pictures[len(pictures) // 2], pictures[-1]])).quantize(128)
+    _whiten(palette)
     flat = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     gif = stem.with_name(stem.name + ".gif")
     write(
@@ -141,6 +142,13 @@ def save_animation(pictures: Sequence[np.ndarray], stem: Path, write: Write) -> 
         except EncodingError as error:
             logging.getLogger(__name__).warning("no MP4: %s", error)
     return files
+
+
+def _whiten(image: Image.Image) -> None:
+    """Make colours that are almost white exactly white: averaged palettes tint the background."""
+    colours = np.array(image.getpalette()).reshape(-1, 3)
+    colours[colours.min(1) >= 248] = 255
+    image.putpalette(colours.ravel().tolist())
 
 
 def _encode(ffmpeg: str, loop: Sequence[np.ndarray], path: Path) -> None:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from basinscope.experiments.claims import Claim, span
 from basinscope.experiments.swissroll.collect import Measurements, Probed, rank_correlation
-from basinscope.experiments.swissroll.figures import STEMS
+from basinscope.experiments.swissroll.figures import BOUNDARIES, RELATIONS, SURFACES
 from basinscope.experiments.swissroll.tasks import FITTED, PANEL_GAPS
 
 COMPARED_LOSS = 0.01
@@ -22,7 +22,7 @@ ENOUGH_NETS = 10
 
 def claims(found: Measurements, preset: str) -> list[Claim]:
     """Hold every claim against what was measured."""
-    figures = zip(STEMS, (_figure3, _figure5, _figure6), strict=True)
+    figures = ((SURFACES, _figure3), (RELATIONS, _figure5), (BOUNDARIES, _figure6))
     return [
         claim
         for stem, judge in figures

@@ -19,8 +19,9 @@ from basinscope.plots.style import AS_TRAINED, BAD, GOOD, SCALED, save, styled
 from basinscope.plots.surface import ZScale, heights, plot_surface
 from basinscope.runs import atomic
 
-STEMS = ("3-swissroll", "5-swissroll", "6-swissroll")
+SURFACES, RELATIONS, BOUNDARIES = "3-swissroll", "5-swissroll", "6-swissroll"
 MOVING = "3-swissroll-moving"
+STEMS = (SURFACES, MOVING, RELATIONS, BOUNDARIES)
 FLOOR = 1e-5
 """Loss in nats below which surfaces on a log scale are flat."""
 
@@ -29,7 +30,8 @@ def draw(found: Measurements, out: Path) -> list[Path]:
     """Draw figures 3, 5 and 6 into a folder and return the files."""
     files: list[Path] = []
     with styled():
-        for stem, figure in zip(STEMS, (_figure3(found), _figure5(found), _figure6(found)), strict=True):
+        for stem, drawn in ((SURFACES, _figure3), (RELATIONS, _figure5), (BOUNDARIES, _figure6)):
+            figure = drawn(found)
             files += save(figure, out / stem, atomic.write)
             plt.close(figure)
         files += _moving(found, out)
