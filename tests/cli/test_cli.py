@@ -33,6 +33,7 @@ from basinscope.experiments.swissroll.config import PRESETS
         (["run", "swissroll", "--device", "meta"], "device 'meta' is not there"),
         (["run", "swissroll", "--out", ""], "--out is empty"),
         (["status", "--out", __file__], "is a file; name a folder"),
+        (["run", "minefield", "--set", "rings.steps=5"], "rings is not among what is run (minefield)"),
         ([], "required: VERB"),
         (["plot", "swissroll", "--out", "empty"], "no finished run"),
         (["report", "--out", "empty"], "no figures in empty"),
@@ -137,3 +138,11 @@ def test_a_run_taken_up_elsewhere_notes_where(tmp_path: Path) -> None:
     assert record is not None
     assert record["environment"] == {"device": "cpu"}
     assert [e["device"] for e in record["resumed_in"]] == ["H200", "cpu"]
+
+
+def test_the_command_line_leaves_signals_as_found(tmp_path: Path) -> None:
+    import signal
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["status", "--out", str(tmp_path)]) == 0
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -124,6 +124,13 @@ def test_values_out_of_range_are_refused(field, value, says):
         replace(Config(), **{field: value})
 
 
+def test_a_good_run_that_diverges_is_named_and_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["run", "minefield", "--preset", "smoke", "--out", str(tmp_path), "--set", "minefield.learning_rate=1e30"]
+    assert main(words) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "training diverged: good run, start 0 at step" in error
+
+
 def test_published_unseen_points_and_rmsprop_run(tmp_path: Path):
     words = ["run", "minefield", "--preset", "smoke", "--out", str(tmp_path)]
     changes = {

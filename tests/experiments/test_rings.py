@@ -10,7 +10,7 @@ from basinscope.data import rings
 from basinscope.errors import InputError
 from basinscope.experiments.rings import claims, collect
 from basinscope.experiments.rings.config import PRESETS, Config
-from basinscope.experiments.rings.tasks import NET, comparable_circles, stage_name, tightest_stage, zoomed
+from basinscope.experiments.rings.tasks import ANGLES, NET, comparable_circles, shown_radii, stage_name, tightest_stage
 from basinscope.losses import is_correct
 from tests.stored import the_run
 
@@ -103,12 +103,15 @@ def test_side_by_side_claims_compare_circles_with_the_others(found: collect.Meas
     assert judged == [False] * 5
 
 
-def test_the_enlarged_part_holds_the_first_middle_point():
-    (x, y), half = zoomed(0.001)
-    point = rings.training_points(0.001).inputs[rings.NUM_INNER]
-    assert point.tolist() == pytest.approx([x, y])
-    neighbours = rings.training_points(0.001).inputs[: rings.NUM_INNER] - point
-    assert (neighbours.abs().amax(1) < half).sum() == 2
+def test_the_unrolled_view_holds_both_rings_and_two_middle_points():
+    for gap, tight in ((0.3, False), (0.001, False), (0.001, True)):
+        low, high = shown_radii(gap, tight=tight)
+        assert 0 < low < rings.INNER < rings.INNER + gap < high
+    low, high = shown_radii(0.001, tight=True)
+    assert high - low < 10 * 0.001, "the circle is seen to separate the rings"
+    middle = rings.training_points(0.001).inputs[rings.NUM_INNER : rings.NUM_INNER + rings.NUM_MIDDLE]
+    angle = torch.atan2(middle[:, 1], middle[:, 0]).rad2deg()
+    assert ((angle > ANGLES[0]) & (angle < ANGLES[1])).sum() == 2
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_a_damaged_file_is_noticed_named_set_aside_and_made_again(
     run = the_run(out, "minefield")
     path = run.path / FILES[kind]
     damage(path, how)
-    records_may_be_absent = how == "missing" and kind in ("provenance", "finished mark", "task marker")
+    records_may_be_absent = how == "missing" and kind in ("provenance", "task marker")
     if not records_may_be_absent:
         assert main(["verify", "--out", str(out)]) == 1
         assert str(path) in capsys.readouterr().out
@@ -130,7 +130,7 @@ def test_every_byte_of_a_record_counts(tmp_path: Path) -> None:
         assert found == value, "white space may change, values may not"
 
 
-@pytest.mark.parametrize("name", ["claims.json", "1-minefield.png"])
+@pytest.mark.parametrize("name", ["claims.json", "1-minefield.png", "1-minefield.svg", "run.json"])
 def test_a_damaged_figure_is_not_put_on_the_page(
     out: Path, name: str, capsys: pytest.CaptureFixture[str], outcome: Callable[[str, str, str], None]
 ) -> None:
@@ -143,8 +143,44 @@ def test_a_damaged_figure_is_not_put_on_the_page(
     assert main(["plot", "minefield", "--out", str(out)]) == 0
     assert main(["report", "--out", str(out)]) == 0
     assert main(["verify", "--out", str(out)]) == 0
-    kind = "claims" if name.endswith("json") else "figure"
+    kind = {"claims.json": "claims", "run.json": "pointer to the run"}.get(name, f"figure ({name[-3:].upper()})")
     outcome(f"{kind} altered", "output folder", "refused by name; `plot` makes it anew")
+
+
+def test_an_altered_page_is_noticed(
+    out: Path, capsys: pytest.CaptureFixture[str], outcome: Callable[[str, str, str], None]
+) -> None:
+    assert main(["report", "--out", str(out)]) == 0
+    damage(out / "index.html", "one byte altered")
+    assert main(["verify", "--out", str(out)]) == 1
+    assert "index.html: does not match its checksum" in capsys.readouterr().out
+    assert main(["report", "--out", str(out)]) == 0
+    assert main(["verify", "--out", str(out)]) == 0
+    outcome("page altered", "output folder", "named by `verify`; `report` makes it anew")
+
+
+def test_damage_of_one_experiment_does_not_stop_the_others(
+    smoke: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(smoke, out)
+    (out / "rings" / "claims.json").write_text("{")
+    assert main([*RUN, str(out)]) == 0
+    assert "rings/claims.json: does not match its checksum; basinscope plot rings makes it anew" in caplog.text
+    assert "figures 3, 5 and 6" in (out / "index.html").read_text(encoding="utf-8")
+    damage(the_run(out, "minefield").path / "config.json", "truncated")
+    capsys.readouterr()
+    assert main(["plot", "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "rings: figures and claims" in told
+    assert "minefield: figures" not in told
+    assert main(["plot", "minefield", "--out", str(out)]) in (1, 2)
+
+
+def test_a_missing_finished_mark_is_noticed(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (the_run(out, "minefield").path / "finished.json").unlink()
+    assert main(["verify", "--out", str(out)]) == 1
+    assert "finished.json: is missing" in capsys.readouterr().out
 
 
 def test_status_counts_a_damaged_task_as_not_done(out: Path, capsys: pytest.CaptureFixture[str]) -> None:

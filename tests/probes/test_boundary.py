@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from basinscope.errors import InputError
 from basinscope.models.mlp import MLP
-from basinscope.probes.boundary import decision_boundary
+from basinscope.probes.boundary import decision_boundary, unrolled_boundary
 from basinscope.results.convert import check
 from tests.reference import small_problem
 
@@ -40,3 +41,18 @@ def test_rows_beyond_one_batch_are_those_of_the_module(resolution):
     with torch.no_grad():
         wanted = net.as_module(center)(inputs).view(resolution, resolution)
     np.testing.assert_allclose(found["logit"], wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_unrolled_places_are_those_of_angle_and_radius():
+    # log-odds = x, and = y: cos and sin of the angle, times the radius.
+    for weights, along in (([1.0, 0.0, 0.0], np.cos), ([0.0, 1.0, 0.0], np.sin)):
+        point = torch.tensor(weights, dtype=torch.float64)
+        found = unrolled_boundary(MLP((2, 1)), point, angles=(-30.0, 200.0), radii=(0.5, 2.0), resolution=40)
+        assert found["angle"].values[[0, -1]].tolist() == [-30.0, 200.0]
+        wanted = found["radius"].values[:, None] * along(np.radians(found["angle"].values))
+        np.testing.assert_allclose(found["logit"].transpose("radius", "angle"), wanted, atol=1e-12)
+
+
+def test_only_plane_networks_are_unrolled():
+    with pytest.raises(InputError, match="3 inputs"):
+        unrolled_boundary(MLP((3, 1)), torch.zeros(4), angles=(0.0, 9.0), radii=(0.1, 1.0), resolution=3)

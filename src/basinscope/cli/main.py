@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from basinscope.cli.arguments import parse
 from basinscope.errors import DamagedResultError, InputError, TrainingDivergedError
 
 EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
+EXIT_PIPE = 141
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -21,14 +25,21 @@ class _Terminated(KeyboardInterrupt):
     """The system asked the process to end."""
 
 
-def _turn_terminate_into_interrupt() -> None:
-    """Let SIGTERM end a run as cleanly as Ctrl-C does."""
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end a run as cleanly as Ctrl-C does, while the context is open."""
 
     def stop(number: int, frame: object) -> None:  # noqa: ARG001
         raise _Terminated
 
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, stop)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,11 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        _turn_terminate_into_interrupt()
         options = parse(words)
         from basinscope.cli import verbs
 
-        return verbs.VERBS[options.verb](options)
+        with _terminate_as_interrupt():
+            return verbs.VERBS[options.verb](options)
     except KeyboardInterrupt as stop:
         code = EXIT_TERMINATED if isinstance(stop, _Terminated) else EXIT_INTERRUPTED
         return _fail("stopped; finished work is kept, the same command goes on from there", code)
@@ -51,6 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
         if (error.name or "").split(".")[0] not in ("rich", "jinja2", "sklearn", "threadpoolctl"):
             raise
         return _fail(f"{error.name} is missing; pip install 'basinscope[paper]'", EXIT_INPUT)
+    except BrokenPipeError:  # whoever read the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
     except (InputError, DamagedResultError, TrainingDivergedError, OSError) as error:
         if "--debug" in words:
             traceback.print_exc()

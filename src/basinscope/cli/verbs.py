@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import logging
 import re
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from basinscope.runs.inspect import checksums, inspect
 from basinscope.runs.lock import exclusive
 from basinscope.runs.store import RunFolder, find_runs, source_digest
 
+_log = logging.getLogger(__name__)
 EXIT_CLAIM = 3
 EXIT_DAMAGED = 1
 
@@ -109,7 +111,12 @@ def _existing(out: Path) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run experiments, draw their figures, hold their claims, write the page."""
-    requests = [_configure(name, options) for name in _chosen(options.names)]
+    chosen = _chosen(options.names)
+    for setting in options.set:
+        target = _split_setting(setting)[0]
+        if target not in chosen:
+            raise InputError(f"--set {setting}: {target} is not among what is run ({', '.join(chosen)})")
+    requests = [_configure(name, options) for name in chosen]
     device = provenance.pick_device(options.device)
     out = _writable(options.out)
     claims: list[Claim] = []
@@ -227,7 +234,10 @@ def verify(options: argparse.Namespace) -> int:
     if not found.damage:
         print(whole)
         return 0
-    print(f"{whole}, {len(found.damage)} are not; run again: what is damaged is set aside and made anew")
+    print(
+        f"{whole}, not so: {len(found.damage)}. What is damaged is set aside and made anew: results by running again, "
+        "figures and claims by basinscope plot, the page by basinscope report"
+    )
     return EXIT_DAMAGED
 
 
@@ -266,9 +276,15 @@ def plot(options: argparse.Namespace) -> int:
             if options.names:
                 raise InputError(f"{name} has no finished run in {options.out}; basinscope run {name} makes one")
             continue
-        experiment, config = _stored(folder)
-        label = (folder.read_json("finished.json") or {})["preset"]
-        _publish(experiment, folder, config, label, options.out)
+        try:
+            experiment, config = _stored(folder)
+            label = (folder.read_json("finished.json") or {})["preset"]
+            _publish(experiment, folder, config, label, options.out)
+        except DamagedResultError as error:
+            if options.names:
+                raise
+            _log.warning("%s; %s is passed over, run it again", error, name)
+            continue
         print(f"{name}: figures and claims of {folder.name} in {options.out / name}")
         drawn += 1
     if not drawn:

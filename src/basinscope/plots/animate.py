@@ -69,7 +69,7 @@ def draw_frames(columns: Sequence[Column], samples: xr.Dataset, *, heading: str,
             _boundary(above, frame, samples, column)
             _loss(below, frame, column, cutoff=cutoff, top=top)
         grid[0, 0].set_xlabel("× training point that has turned wrong", fontsize=7.5)
-        grid[1, 0].set_ylabel("clean loss [nat]")
+        grid[1, 0].set_ylabel(f"clean loss [nat]\nfloor {FLOOR:g}")
         pictures.append(_pixels(figure))
         plt.close(figure)
     return pictures

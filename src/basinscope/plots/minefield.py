@@ -46,7 +46,7 @@ def plot_minefield(
         label="bad minimum",
     )
     artists["failed"] = axes.scatter(
-        failed["x"].values, failed["y"].values, s=18, c=FAINT, marker="x", linewidths=0.8, zorder=2
+        failed["x"].values, failed["y"].values, s=18, c=FAINT, marker="x", linewidths=0.9, zorder=2.5
     )
     artists["path"] = axes.scatter(
         x,

@@ -1,4 +1,4 @@
-"""The decision boundary of a network on the plane."""
+"""The decision boundary of a network on the plane, as it is or unrolled around the origin."""
 
 from __future__ import annotations
 
@@ -15,22 +15,14 @@ _ROWS_AT_ONCE = 32
 
 
 @torch.no_grad()
-def decision_boundary(
-    net: MLP,
-    point: Float[Tensor, " params"],
-    *,
-    extent: float,
-    resolution: int,
-    middle: tuple[float, float] = (0.0, 0.0),
-) -> xr.Dataset:
-    """Evaluate a two-class network on a square grid.
+def decision_boundary(net: MLP, point: Float[Tensor, " params"], *, extent: float, resolution: int) -> xr.Dataset:
+    """Evaluate a two-class network on a square grid around the origin.
 
     Args:
         net: A network with two inputs and one or two outputs.
         point: Its parameters.
         extent: Half the side of the square, in the data's units.
         resolution: Grid points along each side.
-        middle: Centre of the square.
 
     Returns:
         A `boundary` dataset: log-odds of class 1; the boundary is its zero line.
@@ -38,15 +30,51 @@ def decision_boundary(
     Raises:
         InputError: The network has other inputs or outputs.
     """
+    axis = torch.linspace(-extent, extent, resolution, device=point.device, dtype=point.dtype)
+    rows = [_log_odds(net, point, torch.cartesian_prod(y, axis).flip(1)) for y in axis.split(_ROWS_AT_ONCE)]
+    return dataset("boundary", {"x": axis, "y": axis, "logit": torch.cat(rows).view(resolution, resolution)})
+
+
+@torch.no_grad()
+def unrolled_boundary(
+    net: MLP,
+    point: Float[Tensor, " params"],
+    *,
+    angles: tuple[float, float],
+    radii: tuple[float, float],
+    resolution: int,
+) -> xr.Dataset:
+    """Evaluate a two-class network on a grid of angles and radii around the origin: rings become straight lines.
+
+    Args:
+        net: A network with two inputs and one or two outputs.
+        point: Its parameters.
+        angles: First and last angle, in degrees.
+        radii: Smallest and largest radius, in the data's units.
+        resolution: Grid points along each side.
+
+    Returns:
+        An `unrolled` dataset: log-odds of class 1; the boundary is its zero line.
+
+    Raises:
+        InputError: The network has other inputs or outputs.
+    """
+    angle = torch.linspace(*angles, resolution, device=point.device, dtype=point.dtype)
+    radius = torch.linspace(*radii, resolution, device=point.device, dtype=point.dtype)
+    ray = torch.stack([angle.deg2rad().cos(), angle.deg2rad().sin()], dim=1)
+    places = [(some[:, None, None] * ray).reshape(-1, 2) for some in radius.split(_ROWS_AT_ONCE)]
+    logit = torch.cat([_log_odds(net, point, some) for some in places]).view(resolution, resolution)
+    return dataset("unrolled", {"angle": angle, "radius": radius, "logit": logit})
+
+
+def _log_odds(net: MLP, point: Tensor, places: Float[Tensor, "places 2"]) -> Float[Tensor, " places"]:
+    """Log-odds of class 1.
+
+    Raises:
+        InputError: The network has other than two inputs, or more than two outputs.
+    """
     if net.widths[0] != 2 or net.widths[-1] > 2:
         shape = f"{net.widths[0]} inputs and {net.widths[-1]} outputs"
         raise InputError(f"a decision boundary needs 2 inputs and 1 or 2 outputs; this network has {shape}")
-    axis = torch.linspace(-extent, extent, resolution, device=point.device, dtype=point.dtype)
-    rows = []
-    x, y = axis + middle[0], axis + middle[1]
-    for some in y.split(_ROWS_AT_ONCE):
-        grid = torch.cartesian_prod(some, x).flip(1)
-        logits = net.logits(point[None], grid[None])[0]
-        odds = logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
-        rows.append(odds.view(len(some), resolution))
-    return dataset("boundary", {"x": x, "y": y, "logit": torch.cat(rows)})
+    logits = net.logits(point[None], places[None])[0]
+    return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,7 @@ from basinscope.runs import atomic, records
 from basinscope.runs.inspect import checksums
 from basinscope.runs.store import RunFolder
 
+_log = logging.getLogger(__name__)
 _KINDS = {".png": "image/png", ".gif": "image/gif"}
 _MINUS = "\u2212"
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -57,14 +59,23 @@ class Section:
 
 
 def write_page(out: Path) -> Path:
-    """Write the page for everything that stands in an output folder.
+    """Write the page for everything that stands in an output folder; damaged parts are named and left out.
 
     Raises:
         InputError: There is nothing to show yet.
     """
-    sections = [section for name in registry.NAMES if (section := _section(out, name))]
+    sections, refused = [], []
+    for name in registry.NAMES:
+        try:
+            section = _section(out, name)
+        except DamagedResultError as error:
+            refused.append(f"{error}; basinscope plot {name} makes it anew")
+        else:
+            sections += [section] if section else []
     if not sections:
-        raise InputError(f"no figures in {out}; basinscope run all makes them")
+        raise InputError(refused[0] if refused else f"no figures in {out}; basinscope run all makes them")
+    for why in refused:
+        _log.warning("%s; left out of the page", why)
     room = resources.files("basinscope.report")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -102,19 +113,19 @@ def _image(file: Path) -> str | None:
 
 
 def _section(out: Path, name: str) -> Section | None:
-    """Read one experiment's figures and claims, if it has any."""
+    """Read one experiment's figures and claims, if it has any.
+
+    Raises:
+        DamagedResultError: A file does not match its checksum.
+    """
     place = out / name
-    advice = f"basinscope plot {name} makes it anew"
-    try:
-        pointer = records.read(place / "run.json")
-        if pointer is None:
-            return None
-        damaged = RunFolder(place).damage(pointer)
-        if damaged:
-            raise InputError(f"{next(iter(damaged.values()))}; {advice}")
-        claims = json.loads((place / "claims.json").read_text(encoding="utf-8"))
-    except DamagedResultError as error:
-        raise InputError(f"{error}; {advice}") from error
+    pointer = records.read(place / "run.json")
+    if pointer is None:
+        return None
+    damaged = RunFolder(place).damage(pointer)
+    if damaged:
+        raise DamagedResultError(next(iter(damaged.values())))
+    claims = json.loads((place / "claims.json").read_text(encoding="utf-8"))
     experiment = registry.load(name)
     figures = []
     for stem in experiment.figures:

@@ -196,6 +196,15 @@ _KINDS = (
         },
     ),
     Kind(
+        "unrolled",
+        1,
+        {
+            "angle": Variable(("angle",), "degrees", "angle around the origin"),
+            "radius": Variable(("radius",), "", "distance from the origin"),
+            "logit": Variable(("radius", "angle"), "nat", "log-odds of class 1"),
+        },
+    ),
+    Kind(
         "frames",
         1,
         {

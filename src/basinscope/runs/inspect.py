@@ -83,6 +83,9 @@ def inspect(out: Path) -> Inspection:
         for name in ("run.json", "page.json"):
             if (record := found.record(place / name)) is not None:
                 found.files(place, record["files"])
+                finished = out / "runs" / record.get("run", "") / "finished.json"
+                if "run" in record and not finished.exists():
+                    found.damage.append(f"{finished}: is missing")
     return found
 
 

@@ -11,6 +11,9 @@ from basinscope.experiments.claims import Claim, span
 from basinscope.experiments.minefield.collect import Measurements
 from basinscope.experiments.minefield.figures import STEMS
 
+NAMED = 20
+"""Failed searches that are named before the rest is counted; all stand in the stored results."""
+
 
 def claims(found: Measurements, preset: str) -> list[Claim]:
     """Hold every claim against what was measured."""
@@ -22,7 +25,8 @@ def _bad(found: Measurements, claim: partial[Claim]) -> list[Claim]:
     config, chosen = found.config, found.found
     test, dense = (found.bad[name].values[chosen] for name in ("test_accuracy", "dense_accuracy"))
     failed = found.bad["start_epoch"].values[~chosen].tolist()
-    named = f", from the iterates of epochs {', '.join(map(str, failed))}" if failed else ""
+    listed = ", ".join(map(str, failed[:NAMED])) + (f" and {len(failed) - NAMED} more" if len(failed) > NAMED else "")
+    named = f", from the iterates of epochs {listed}" if failed else ""
     num = len(chosen)
     return [
         claim(

@@ -63,7 +63,7 @@ class Config:
     wanted: int = 100
     """Bad minima that should be found."""
     perplexity: float = 30.0
-    """Perplexity of the map."""
+    """Perplexity of the map; a third of the mapped networks at most."""
 
     def __post_init__(self) -> None:
         check_ranges(

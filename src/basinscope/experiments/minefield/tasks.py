@@ -12,6 +12,7 @@ from torch import Tensor
 
 from basinscope.data import spirals
 from basinscope.data.samples import Samples
+from basinscope.errors import TrainingDivergedError
 from basinscope.experiments.minefield.config import Config
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.objective import CleanLoss
@@ -23,7 +24,7 @@ from basinscope.runs.engine import Context, Task
 from basinscope.runs.store import Artifact, RunFolder
 from basinscope.seeds import child_seed, generator
 from basinscope.training.ensemble import StackTrainer
-from basinscope.training.members import Member, StopRule
+from basinscope.training.members import Member, StackResult, StopRule
 from basinscope.training.schedules import Schedule
 
 NET = MLP((2, 25, 25, 25, 25, 1), glorot="normal")
@@ -76,6 +77,20 @@ def _good_trainer(context: Context, config: Config, members: list[Member], epoch
     )
 
 
+def _refuse_diverged(members: list[Member], result: StackResult) -> None:
+    """Stop where a good run became NaN: nothing can start from it.
+
+    Raises:
+        TrainingDivergedError: The message names each run and its step.
+    """
+    steps = result.diverged_at.tolist()
+    lost = [f"{m.name} at step {step}" for m, step in zip(members, steps, strict=True) if step >= 0]
+    if lost:
+        raise TrainingDivergedError(
+            f"training diverged: good run, {', '.join(lost)}; lower minefield.learning_rate and run again"
+        )
+
+
 def _clean_loss(points: Tensor, samples: Samples) -> Tensor:
     return CleanLoss(NET, samples.to(points.device, points.dtype)).at(points)
 
@@ -96,8 +111,10 @@ def _train_good(context: Context, config: Config) -> Mapping[str, Artifact]:
     split = spirals.split(config.data_seed)
     recorded, ending = list(config.recorded_epochs), list(config.ending_epochs)
     epochs = sorted({*recorded, *ending})
-    trainer = _good_trainer(context, config, [_good_member(config, "start 0", split.train)], epochs)
+    members = [_good_member(config, "start 0", split.train)]
+    trainer = _good_trainer(context, config, members, epochs)
     result = trainer.train(checkpoint=context.folder.checkpoint(context.task), progress=context.progress)
+    _refuse_diverged(members, result)
     by_epoch = dict(zip(epochs, result.recorded[0], strict=True))
     final = ending[_end(torch.stack([by_epoch[epoch] for epoch in ending]), split.train)]
     shown = sorted({*(epoch for epoch in recorded if epoch <= final), final})
@@ -135,6 +152,7 @@ def _train_others(context: Context, config: Config) -> Mapping[str, Artifact]:
     ending = list(config.ending_epochs)
     trainer = _good_trainer(context, config, members, ending)
     result = trainer.train(checkpoint=context.folder.checkpoint(context.task), progress=context.progress)
+    _refuse_diverged(members, result)
     dense = _dense(config, "dense test set", config.num_dense)
     rows = []
     for records, (_, split) in zip(result.recorded, splits.values(), strict=True):

@@ -40,6 +40,18 @@ def _from_random_starts(found: Measurements, claim: partial[Claim]) -> list[Clai
                 spread=span(both.tolist()),
             )
         )
+    between = zip(config.gaps[1:-1], found.found[1:-1], strict=True)
+    for gap, nets in between:
+        shares = nets["red_share"].values
+        rows.append(
+            claim(
+                claim=f"gap {gap:g}: share of random starts that find the circle (spread: red's share of its ring)",
+                measured=found.circle_share(nets),
+                unit="1",
+                num=len(shares),
+                spread=span(shares.tolist()),
+            )
+        )
     red, fitted = tight["red_share"].values, tight["train_accuracy"].values
     rows.append(
         claim(

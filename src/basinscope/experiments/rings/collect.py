@@ -46,7 +46,7 @@ class Measurements:
     beside: Compared | None
     """Nets from random starts at the same gap."""
     boundaries: dict[str, xr.Dataset]
-    zooms: dict[str, xr.Dataset]
+    unrolled: dict[str, xr.Dataset]
     train: dict[str, xr.Dataset]
 
     @property
@@ -109,7 +109,7 @@ def collect(folder: RunFolder, config: Config) -> Measurements:
         circles=compared(circles, at_tightest),
         beside=compared(others, beside),
         boundaries={key: folder.dataset(f"boundary-{key}") for key in PANELS},
-        zooms={key: folder.dataset(f"zoom-{key}") for key in PANELS},
+        unrolled={key: folder.dataset(f"unrolled-{key}") for key in PANELS},
         train={key: folder.dataset(f"train-{key}") for key in PANELS},
     )
 

@@ -9,10 +9,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from basinscope.experiments.rings.collect import PANELS, Measurements
-from basinscope.plots.boundary import plot_boundary
+from basinscope.plots.boundary import plot_boundary, plot_unrolled
 from basinscope.plots.groups import plot_groups
 from basinscope.plots.style import BAD, GOOD, save, styled
 from basinscope.runs import atomic
@@ -44,25 +43,27 @@ def _boundaries(found: Measurements) -> Figure:
         "pinched": f"(b) gap {config.gaps[-1]:g}\nrandom start",
         "circle": f"(c) gap {found.compared_gap:.3g}\ncircle, led there by closing the gap",
     }
-    figure, grid = plt.subplots(2, 3, figsize=(8.4, 6.2), layout="constrained")
+    figure, grid = plt.subplots(2, 3, figsize=(8.8, 5.6), layout="constrained", height_ratios=(1.45, 1))
     figure.suptitle("Figure 8 · A circle between two rings, and what training finds when they are pinched")
     for column, key in zip(grid.T, PANELS, strict=True):
-        whole, enlarged = column
-        for axes, boundary, size in ((whole, found.boundaries[key], 7.0), (enlarged, found.zooms[key], 16.0)):
-            plot_boundary(axes, boundary, found.train[key], size=size, **LOOK)
-        x, y = (found.zooms[key][axis].values for axis in ("x", "y"))
-        frame = Rectangle((x[0], y[0]), x[-1] - x[0], y[-1] - y[0], fill=False, linewidth=0.8, zorder=4)
-        whole.add_patch(frame)
+        whole, unrolled = column
+        plot_boundary(whole, found.boundaries[key], found.train[key], size=7.0, **LOOK)
+        plot_unrolled(unrolled, found.unrolled[key], found.train[key], **LOOK)
         whole.set_title(titles[key])
-        enlarged.set_title(f"the framed part, ±{0.5 * (x[-1] - x[0]):.2g}", fontsize=8)
+        unrolled.set_title("unrolled, part of the turn", fontsize=8)
+        unrolled.ticklabel_format(axis="y", useOffset=False)
+        unrolled.locator_params(axis="y", nbins=5)
     grid[0, 0].legend(loc="center", fontsize=7, handletextpad=0.1)
     return figure
 
 
 def _comparison(found: Measurements) -> Figure:
     """How often random starts find the circle, and circles beside found nets."""
-    figure, (share, margin, size, sharp) = plt.subplots(1, 4, figsize=(11.6, 3.5), layout="constrained")
-    figure.suptitle("Figure 8 · How often the circle is found, and what it is like where it is not")
+    figure, (share, margin, size, sharp) = plt.subplots(1, 4, figsize=(11.6, 3.7), layout="constrained")
+    figure.suptitle(
+        "Figure 8 · How often the circle is found, and what it is like where it is not: "
+        f"gap {found.compared_gap:.3g}, dots are nets, dashes medians"
+    )
     _shares(found, share)
     figure.legend(*share.get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=7.5)
     circles, others = found.circles, found.beside
@@ -71,11 +72,12 @@ def _comparison(found: Measurements) -> Figure:
             axes.set_axis_off()
         margin.text(0, 0.5, "no circle to compare", transform=margin.transAxes)
         return figure
-    names, colours = ("circle", "random start"), (GOOD, BAD)
+    counted = [f"circle\n(n = {len(circles.names)})", f"random start\n(n = {len(others.names)})"]
+    names, colours = ("circle", "random"), (GOOD, BAD)
     margin.set_yscale("log")
-    plot_groups(margin, dict(zip(names, (circles.margin, others.margin), strict=True)), colours)
-    margin.set_ylabel("mean margin around inner points")
-    margin.set_title(f"gap {found.compared_gap:.3g}")
+    plot_groups(margin, dict(zip(counted, (circles.margin, others.margin), strict=True)), colours)
+    margin.set_ylabel("mean margin around inner points\n[units of the plane]")
+    margin.set_title("margin")
     for axes, values, label in (
         (size, "size", "mean n·log₁₀ r [orders of magnitude]"),
         (sharp, "sharpness", "sharpness, mean dᵀHd [nat]"),
@@ -88,9 +90,9 @@ def _comparison(found: Measurements) -> Figure:
             for name, group in zip(names, (circles, others), strict=True)
         }
         plot_groups(axes, groups, colours * 2)
-        axes.tick_params(axis="x", labelsize=6.5)
+        axes.tick_params(axis="x", labelsize=7)
         axes.set_ylabel(label)
-        axes.set_title(f"gap {found.compared_gap:.3g}")
+        axes.set_title({"size": "size of the basin", "sharpness": "sharpness"}[values])
     size.yaxis.set_major_formatter("{x:,.0f}")
     return figure
 
@@ -107,4 +109,4 @@ def _shares(found: Measurements, axes: Axes) -> None:
     led = [found.circle_share(nets) for nets in found.stages]
     axes.plot(config.stages, led, "s-", color=GOOD, markersize=3, label="circles among nets led there")
     axes.set(xlabel="gap between the inner rings", ylabel="share", ylim=(-0.04, 1.04))
-    axes.set_title("how often")
+    axes.set_title("how often: all gaps")

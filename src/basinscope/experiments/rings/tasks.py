@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -19,7 +19,7 @@ from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.objective import CleanLoss
 from basinscope.models.mlp import MLP
 from basinscope.probes.accuracy import accuracy
-from basinscope.probes.boundary import decision_boundary
+from basinscope.probes.boundary import decision_boundary, unrolled_boundary
 from basinscope.probes.margin import input_margin
 from basinscope.results.convert import dataset, stack_nets
 from basinscope.runs.engine import Context, Task
@@ -33,6 +33,8 @@ from basinscope.training.schedules import Schedule
 NET = MLP((2, *[100] * 9, 2))
 NORMALIZATION = Normalization(NET.layout)
 EXTENT = 1.15
+ANGLES = (-9.0, 63.0)
+"""Degrees of the unrolled view: two points of the middle ring."""
 REACH = 0.5
 """Distance up to which margins are sought."""
 
@@ -243,7 +245,7 @@ def _margins(context: Context, config: Config) -> Mapping[str, Artifact]:
 
 
 def _boundaries(context: Context, config: Config) -> Mapping[str, Artifact]:
-    """Decision boundaries: wide and pinched gap from the first start, and the tightest circle; whole and enlarged."""
+    """Decision boundaries: wide and pinched gap from the first start, and the tightest circle; whole and unrolled."""
     folder = context.folder
     wide, tight = config.gaps[0], config.gaps[-1]
     stage = tightest_stage(folder, config)
@@ -254,29 +256,22 @@ def _boundaries(context: Context, config: Config) -> Mapping[str, Artifact]:
         "pinched": (tight, folder.weights(f"found-weights-gap{tight:g}")[f"gap{tight:g}-start0"]),
         "circle": (config.stages[stage], circles.get(circle, circles["circle0"])),
     }
-    views: dict[str, Callable[[float], tuple[tuple[float, float], float]]] = {
-        "boundary": lambda _gap: ((0.0, 0.0), EXTENT),
-        "zoom": zoomed,
-    }
     made: dict[str, Artifact] = {}
-    for view, where in views.items():
-        for key, (gap, point) in shown.items():
-            middle, extent = where(gap)
-            part = decision_boundary(
-                NET,
-                point.to(context.device),
-                extent=extent,
-                resolution=config.boundary_resolution,
-                middle=middle,
-            )
-            made[f"{view}-{key}"] = part
+    resolution = config.boundary_resolution
+    for key, (gap, weights) in shown.items():
+        point = weights.to(context.device)
+        made[f"boundary-{key}"] = decision_boundary(NET, point, extent=EXTENT, resolution=resolution)
+        made[f"unrolled-{key}"] = unrolled_boundary(
+            NET, point, angles=ANGLES, radii=shown_radii(gap, tight=key == "circle"), resolution=resolution
+        )
     for key, (gap, _) in shown.items():
         points = rings.training_points(gap)
         made[f"train-{key}"] = dataset("samples", {"inputs": points.inputs, "labels": points.labels})
     return made
 
 
-def zoomed(gap: float) -> tuple[tuple[float, float], float]:
-    """Centre and half side of the enlarged square: around the first point of the middle ring."""
-    x, y = rings.ring(rings.INNER + gap, rings.NUM_MIDDLE, turn=0.5 * rings.NUM_MIDDLE / rings.NUM_INNER)[0].tolist()
-    return (x, y), max(0.038, 1.2 * gap)
+def shown_radii(gap: float, *, tight: bool) -> tuple[float, float]:
+    """Radii of the unrolled view: a few gaps around the inner rings, or wide enough for a boundary that strays."""
+    if tight:
+        return rings.INNER - 2 * gap, rings.INNER + 3 * gap
+    return rings.INNER - max(0.05, gap), rings.INNER + max(0.05, 1.6 * gap)
