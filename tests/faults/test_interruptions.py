@@ -188,3 +188,27 @@ def test_a_clock_that_jumps_back_changes_nothing(smoke: Path, tmp_path: Path, ou
         subprocess.run([sys.executable, "-c", code, *words], env=ENVIRONMENT, check=True, capture_output=True)
     assert_same_arrays(smoke, tmp_path, "minefield")
     outcome("clock that jumps back", "during a run", "same arrays; a finished run stays finished")
+
+
+def test_a_long_task_that_is_killed_loses_at_most_30_seconds(
+    tmp_path: Path, request: pytest.FixtureRequest, outcome: Outcome
+) -> None:
+    """Takes a minute, so it belongs to the recorded run only."""
+    if request.config.getoption("--kills") < 20:
+        pytest.skip("only in a recorded run: give --kills 20")
+    changes = ["bad_starts=6", "bad_steps=1000000", "stop_accuracy=0", "other_starts=0", "other_splits=0"]
+    settings = [word for change in changes for word in ("--set", f"minefield.{change}")]
+    process = start(tmp_path, [*SMOKE[:4], "minefield", *SMOKE[5:-1], *settings, "--out"])
+    while not (begun := list(tmp_path.glob("runs/*/done/train-good.json"))):
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(random.Random(1).uniform(45, 60))
+    process.kill()
+    killed = time.time()
+    process.communicate()
+    (checkpoint,) = tmp_path.glob("runs/*/checkpoints/seek-bad.safetensors")
+    lost = killed - checkpoint.stat().st_mtime
+    worked = killed - begun[0].stat().st_mtime
+    assert worked > 40
+    assert 0 <= lost <= 30
+    outcome("SIGKILL", "in a long task", f"{lost:.0f} s of {worked:.0f} s of work are lost; never more than 30")
