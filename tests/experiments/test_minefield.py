@@ -102,6 +102,19 @@ def test_nearby_is_judged_by_what_the_good_run_travels(found: collect.Measuremen
     assert row.holds is False
 
 
+def test_a_run_that_leaves_one_training_point_wrong_has_not_reached_a_good_minimum(found: collect.Measurements):
+    assert found.others is not None
+    others = found.others.copy()
+    others["train_accuracy"] = ("net", [1.0, 1.0, 131 / 132, 1.0])
+    others["dense_accuracy"] = ("net", [0.99, 0.5, 0.99, 0.99])
+    path = found.path.assign(
+        {name: ("epoch", np.ones(found.path.sizes["epoch"])) for name in ("train_accuracy", "dense_accuracy")}
+    )
+    changed = replace(found, others=others, path=path)
+    assert changed.reach_good(same_split=True).tolist() == [True, True, False]
+    assert changed.reach_good(same_split=False).tolist() == [True, True, False, False, True]
+
+
 def test_other_runs_start_and_split_differently(found: collect.Measurements):
     assert found.others is not None
     assert found.others["split"].values[:2].tolist() == [-1, -1]

@@ -160,7 +160,7 @@ def test_a_full_disk_is_told_in_one_line_and_work_goes_on_after_room_is_made(
             assert not list(small_disk.rglob(".partial-*")), "nothing half-written is left"
     assert process.returncode == 0, errors
     assert_same_arrays(smoke, small_disk, "minefield")
-    outcome("full disk", "in the middle of a write", "one line, exit 1; goes on after room is made, same arrays")
+    outcome("full disk", "in the middle of a write", "one line, exit 1 or 2; goes on after room is made, same arrays")
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_one_line(outcome: Outcome) -> None:
@@ -211,4 +211,4 @@ def test_a_long_task_that_is_killed_loses_at_most_30_seconds(
     worked = killed - begun[0].stat().st_mtime
     assert worked > 40
     assert 0 <= lost <= 30
-    outcome("SIGKILL", "in a long task", f"{lost:.0f} s of {worked:.0f} s of work are lost; never more than 30")
+    outcome("SIGKILL", "in a long task", f"{lost:.0f} s of {worked:.0f} s of work were lost; 30 are allowed")

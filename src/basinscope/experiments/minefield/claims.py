@@ -65,7 +65,6 @@ def _bad(found: Measurements, claim: partial[Claim]) -> list[Claim]:
 def _good(found: Measurements, claim: partial[Claim]) -> list[Claim]:
     config = found.config
     same, everything = (found.good_runs("test_accuracy", same_split=s) for s in (True, False))
-    share = float(found.reach_good.mean())
     return [
         claim(
             claim=f"good run, at epoch {int(found.path['final_epoch'])}: accuracy on the training set",
@@ -92,17 +91,24 @@ def _good(found: Measurements, claim: partial[Claim]) -> list[Claim]:
             num=len(everything),
             spread=span(everything.tolist()),
         ),
-        claim(
-            claim="share of starts and splits that reach a good minimum: training accuracy at least "
-            f"{config.fitted:g}, at least {config.good_accuracy:g} of fresh points right (published: always)",
-            published=1.0,
-            target="== 1",
-            measured=share,
-            unit="1",
-            num=len(everything),
-            spread=(share, share),
-        ),
+        *(_reached(found, claim, same_split=same_split) for same_split in (True, False)),
     ]
+
+
+def _reached(found: Measurements, claim: partial[Claim], *, same_split: bool) -> Claim:
+    """The paper's "always": how many good runs end in a good minimum."""
+    reached = found.reach_good(same_split=same_split)
+    share, which = float(reached.mean()), "starts on this split" if same_split else "starts and other splits"
+    return claim(
+        claim=f"share of {which} that reach a good minimum: the whole training set and at least "
+        f"{found.config.good_accuracy:g} of fresh points right (published: always)",
+        published=1.0,
+        target="== 1",
+        measured=share,
+        unit="1",
+        num=len(reached),
+        spread=(share, share),
+    )
 
 
 def _nearby(found: Measurements, claim: partial[Claim]) -> list[Claim]:

@@ -50,11 +50,10 @@ class Measurements:
         places = np.searchsorted(self.path["epoch"].values, epochs).clip(max=self.path.sizes["epoch"] - 1)
         return self.path["norm"].values[places]
 
-    @property
-    def reach_good(self) -> np.ndarray:
-        """Which of all good runs fit their training set, as well as a bad minimum must, and get fresh points right."""
-        fits = self.good_runs("train_accuracy", same_split=False) >= self.config.fitted
-        return fits & (self.good_runs("dense_accuracy", same_split=False) >= self.config.good_accuracy)
+    def reach_good(self, *, same_split: bool) -> np.ndarray:
+        """Which of all good runs fit their whole training set and get fresh points right."""
+        fits = self.good_runs("train_accuracy", same_split=same_split) == 1
+        return fits & (self.good_runs("dense_accuracy", same_split=same_split) >= self.config.good_accuracy)
 
     @property
     def travelled(self) -> np.ndarray:
