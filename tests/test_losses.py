@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
-from basinscope.losses import cross_entropy, is_correct, poison
+from basinscope.losses import cross_entropy, cross_entropy_second_derivative, is_correct, poison
 
 finite = st.floats(-30, 30)
 
@@ -94,3 +94,59 @@ def test_right_answers_are_counted_and_a_tie_is_class_0():
     assert is_correct(logits, labels).tolist() == [True, False, True, False]
     three = torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]])
     assert is_correct(three, torch.tensor([1, 2])).tolist() == [True, False]
+
+
+def _line(classes, samples=7, lines=3):
+    """Random Taylor coefficients of the logits along a few lines, and labels."""
+    logits, labels = _random(classes, samples=samples, scale=1.5)
+    stream = torch.Generator().manual_seed(100 + classes)
+    first, second = torch.randn(2, lines, samples, classes, generator=stream, dtype=torch.float64)
+    return logits, first, second, labels
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3, 10])
+def test_second_derivatives_are_those_of_autograd_along_the_line(classes):
+    logits, first, second, labels = _line(classes)
+    for a, b in zip(first, second, strict=True):
+
+        def loss(t, a=a, b=b):
+            moved = logits + t * a + 0.5 * t * t * b
+            if classes == 1:
+                return binary_cross_entropy_with_logits(moved[:, 0], labels.double())
+            return torch_cross_entropy(moved, labels)
+
+        wanted = torch.autograd.functional.hessian(loss, torch.zeros((), dtype=torch.float64))
+        found = cross_entropy_second_derivative(logits, a, b, labels)
+        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_many_lines_at_once_are_each_line_alone(classes):
+    logits, first, second, labels = _line(classes)
+    found = cross_entropy_second_derivative(logits, first, second, labels)
+    alone = [cross_entropy_second_derivative(logits, a, b, labels) for a, b in zip(first, second, strict=True)]
+    torch.testing.assert_close(found, torch.stack(alone), rtol=1e-13, atol=0)
+
+
+def test_the_second_derivative_of_one_logit_is_that_of_two_with_their_difference():
+    logits, first, second, labels = _line(2)
+    single = [t[..., 1:] - t[..., :1] for t in (logits, first, second)]
+    torch.testing.assert_close(
+        cross_entropy_second_derivative(*single, labels), cross_entropy_second_derivative(logits, first, second, labels)
+    )
+
+
+def test_a_shift_of_all_logits_bends_nothing():
+    logits, first, second, labels = _line(4)
+    shift = torch.randn(3, 7, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = cross_entropy_second_derivative(logits + 5, first + shift, second - 2 * shift, labels)
+    torch.testing.assert_close(found, cross_entropy_second_derivative(logits, first, second, labels))
+
+
+def test_the_second_derivative_of_sure_answers_in_single_precision_keeps_its_digits():
+    # p(1 − p) ẋ² with a log-odds of 20 or so, where 1 − p is lost in single precision.
+    logits, labels = torch.tensor([[10.0, -10.0]]), torch.tensor([0])
+    first, second = torch.tensor([[1.0, -1.0]]), torch.zeros(1, 2)
+    found = cross_entropy_second_derivative(logits, first, second, labels)
+    assert found.dtype == torch.float64
+    assert found.item() == pytest.approx(4 * 2.0611536e-9, rel=1e-6)

@@ -9,37 +9,47 @@ from typing import TYPE_CHECKING, Any
 from basinscope._version import __version__
 
 if TYPE_CHECKING:
+    from basinscope.data.digits import scattered_digits
+    from basinscope.data.images import Images, ImageTask
     from basinscope.data.samples import Samples
     from basinscope.landscape.directions import gaussian
     from basinscope.landscape.normalize import Normalization
     from basinscope.landscape.objective import CleanLoss, PointObjective
     from basinscope.landscape.rescale import scale_last_layer
+    from basinscope.landscape.streamed import StreamedLoss
     from basinscope.models.mlp import MLP
     from basinscope.parameters import ParameterLayout, flatten, unflatten
     from basinscope.probes.boundary import decision_boundary
     from basinscope.probes.curvature import top_eigenvalue
     from basinscope.probes.embedding import tsne_map
+    from basinscope.probes.lines import rising_lines
     from basinscope.probes.margin import input_margin
     from basinscope.probes.moving import moving_boundary
     from basinscope.probes.radius import basin_radius
-    from basinscope.probes.sharpness import sharpness
+    from basinscope.probes.sharpness import sharpness, streamed_sharpness
     from basinscope.probes.slices import slice1d, slice2d
     from basinscope.probes.volume import log_volume
     from basinscope.training.ensemble import StackTrainer
     from basinscope.training.members import Member, StopRule
     from basinscope.training.schedules import Schedule
+    from basinscope.training.single import Recipe, SingleTrainer
 
 _HOMES = {
     "CleanLoss": "landscape.objective",
+    "ImageTask": "data.images",
+    "Images": "data.images",
     "MLP": "models.mlp",
     "Member": "training.members",
     "Normalization": "landscape.normalize",
     "ParameterLayout": "parameters",
     "PointObjective": "landscape.objective",
+    "Recipe": "training.single",
     "Samples": "data.samples",
     "Schedule": "training.schedules",
+    "SingleTrainer": "training.single",
     "StackTrainer": "training.ensemble",
     "StopRule": "training.members",
+    "StreamedLoss": "landscape.streamed",
     "basin_radius": "probes.radius",
     "decision_boundary": "probes.boundary",
     "flatten": "parameters",
@@ -47,10 +57,13 @@ _HOMES = {
     "input_margin": "probes.margin",
     "log_volume": "probes.volume",
     "moving_boundary": "probes.moving",
+    "rising_lines": "probes.lines",
     "scale_last_layer": "landscape.rescale",
+    "scattered_digits": "data.digits",
     "sharpness": "probes.sharpness",
     "slice1d": "probes.slices",
     "slice2d": "probes.slices",
+    "streamed_sharpness": "probes.sharpness",
     "top_eigenvalue": "probes.curvature",
     "tsne_map": "probes.embedding",
     "unflatten": "parameters",
@@ -59,14 +72,19 @@ _HOMES = {
 __all__ = [
     "MLP",
     "CleanLoss",
+    "ImageTask",
+    "Images",
     "Member",
     "Normalization",
     "ParameterLayout",
     "PointObjective",
+    "Recipe",
     "Samples",
     "Schedule",
+    "SingleTrainer",
     "StackTrainer",
     "StopRule",
+    "StreamedLoss",
     "__version__",
     "basin_radius",
     "decision_boundary",
@@ -75,10 +93,13 @@ __all__ = [
     "input_margin",
     "log_volume",
     "moving_boundary",
+    "rising_lines",
     "scale_last_layer",
+    "scattered_digits",
     "sharpness",
     "slice1d",
     "slice2d",
+    "streamed_sharpness",
     "top_eigenvalue",
     "tsne_map",
     "unflatten",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import one_hot, softplus
 
 
 def _signed(logits: Tensor, labels: Tensor) -> Tensor:
@@ -66,3 +66,34 @@ def is_correct(
     """Tell which samples get their true class; a tie at a single logit of 0 counts as class 0."""
     predicted = (logits.squeeze(-1) > 0).long() if logits.shape[-1] == 1 else logits.argmax(-1)
     return predicted == labels
+
+
+def cross_entropy_second_derivative(
+    logits: Float[Tensor, "samples classes"],
+    first: Float[Tensor, "*batch samples classes"],
+    second: Float[Tensor, "*batch samples classes"],
+    labels: Int[Tensor, " samples"],
+) -> Float[Tensor, "*batch"]:
+    """Carry a line's Taylor coefficients through the mean cross-entropy.
+
+    Formula: mean over samples of żᵀ(∂²ℓ/∂z²)ż + (∂ℓ/∂z)·z̈.
+
+    Args:
+        logits: z at the point.
+        first: ż, the logits' first derivatives along each line.
+        second: z̈, their second derivatives.
+        labels: True classes.
+
+    Returns:
+        Second derivative of the mean loss along each line, in nats, float64.
+    """
+    # In float64: where p is almost 1, its distance from 1 is what counts.
+    logits, first, second = logits.double(), first.double(), second.double()
+    if logits.shape[1] == 1:
+        p = logits.sigmoid()
+        slope, bend = p - labels.unsqueeze(1), p * (1 - p) * first
+    else:
+        p = logits.softmax(1)
+        slope = p - one_hot(labels, logits.shape[1])
+        bend = p * (first - (p * first).sum(-1, keepdim=True))
+    return (first * bend + slope * second).sum(-1).mean(-1)

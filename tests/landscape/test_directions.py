@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from basinscope.landscape import directions
-from basinscope.landscape.directions import gaussian
+from basinscope.landscape.directions import gaussian, gaussian_into
 
 indices = st.lists(st.integers(0, 10**6), min_size=1, max_size=8)
 
@@ -50,4 +50,27 @@ def test_two_directions_are_nearly_orthogonal():
 def test_drawing_leaves_the_global_random_state_alone():
     before = torch.get_rng_state()
     gaussian(0, range(100), 3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@given(seed=st.integers(0, 2**40), index=st.integers(0, 10**6), size=st.integers(1, 70), start=st.integers(0, 3))
+def test_a_row_drawn_in_place_is_the_row_drawn_anew(dtype, seed, index, size, start):
+    whole = torch.full((size + start + 2,), 7.0, dtype=dtype)
+    gaussian_into(whole[start : start + size], seed, index)
+    assert torch.equal(whole[start : start + size], gaussian(seed, [index], size)[0].to(dtype))
+    assert whole[:start].eq(7).all()
+    assert whole[start + size :].eq(7).all()
+
+
+@pytest.mark.parametrize("size", [5, 16, 40])
+def test_a_row_with_gaps_gets_the_same_entries(size):
+    column = torch.zeros(size, 3)[:, 1]
+    gaussian_into(column, 2, 9)
+    assert torch.equal(column, gaussian(2, [9], size)[0])
+
+
+def test_drawing_in_place_leaves_the_global_random_state_alone():
+    before = torch.get_rng_state()
+    gaussian_into(torch.empty(20), 0, 1)
     assert torch.equal(torch.get_rng_state(), before)

@@ -168,3 +168,33 @@ def test_slices_do_change_under_rescaling_of_single_units():
     before, after = (_slice(net, train, c, Normalization(net.layout)) for c in (center, rescaled))
     torch.testing.assert_close(after[:, 6], before[:, 6], rtol=1e-9, atol=0)
     assert (after - before).abs().max() > 0.1
+
+
+SHAPES = st.lists(st.sampled_from([(), (3,), (1,), (2, 3), (3, 1), (2, 2, 2), (1, 4)]), min_size=1, max_size=6)
+
+
+@pytest.mark.parametrize("scheme", ["filter", "gaussian_filter", "sphere"])
+@pytest.mark.parametrize("one_dim", ["fixed", "tensor"])
+@given(shapes=SHAPES, index=st.integers(0, 99), distance=st.floats(-3, 3))
+def test_a_displaced_point_is_the_centre_and_a_multiple_of_the_direction(scheme, one_dim, shapes, index, distance):
+    # One moved tensor at least, with fixed ones before, between and behind as they come.
+    shapes = [*map(torch.Size, shapes), torch.Size([2, 2])]
+    layout = ParameterLayout(tuple(f"tensor {k}" for k in range(len(shapes))), tuple(shapes))
+    normalization, center = Normalization(layout, scheme, one_dim), _center(layout)
+    rows = gaussian(4, [index], normalization.num_moved).double()
+    wanted = center + distance * normalization.directions(rows, center)[0]
+    point, kept = torch.full_like(center, torch.nan), center.clone()
+    point[: normalization.num_moved] = rows[0]
+    normalization.displace(point, center, distance)
+    torch.testing.assert_close(point, wanted, rtol=1e-12, atol=1e-12)
+    assert torch.equal(center, kept)
+
+
+def test_a_filter_without_weights_stays_where_it_is_when_displaced():
+    center = _center(CONVOLUTION)
+    CONVOLUTION.views(center)[0][1] = 0
+    normalization = Normalization(CONVOLUTION)
+    point = torch.cat([gaussian(0, [0], normalization.num_moved)[0].double(), torch.full((5,), torch.nan).double()])
+    normalization.displace(point, center, 2.0)
+    assert point.isfinite().all()
+    assert not CONVOLUTION.views(point)[0][1].any()

@@ -1,11 +1,14 @@
+import math
+
 import pytest
 import torch
 
 from basinscope.data.samples import Samples
 from basinscope.errors import InputError
 from basinscope.landscape.objective import CleanLoss
-from basinscope.landscape.rescale import scale_last_layer
+from basinscope.landscape.rescale import scale_last_layer, scale_of_logits, with_last_layer_scaled
 from basinscope.models.mlp import MLP
+from tests.images import CLASSES, flat_loss, flat_parameters, image_set, layout_of, random_net, trained_net
 
 NET = MLP((2, 4, 1))
 INPUTS = torch.tensor([[1.0, 0.2], [0.5, -1.0], [-1.0, 0.3], [-0.7, -0.4]], dtype=torch.float64)
@@ -58,3 +61,58 @@ def test_a_net_with_a_wrong_answer_cannot_be_scaled_to_a_small_loss():
     landscape = CleanLoss(NET, Samples(INPUTS, torch.tensor([1, 0, 0, 0])))
     with pytest.raises(InputError, match=r"down to 0\.001"):
         scale_last_layer(landscape, point, 1e-3)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.3, 1.0, 7.0])
+def test_a_scaled_last_layer_gives_scaled_logits(scale):
+    net, images = random_net(), image_set(10, 1)
+    point = flat_parameters(net)
+    scaled = with_last_layer_scaled(point, layout_of(net), scale)
+    assert torch.equal(point, flat_parameters(net))
+    logits = []
+    with torch.no_grad():
+        for flat in (point, scaled):
+            torch.nn.utils.vector_to_parameters(flat, net.parameters())
+            logits.append(net.eval()(images.inputs(dtype=torch.float64)))
+    torch.testing.assert_close(logits[1], scale * logits[0], rtol=1e-12, atol=1e-12)
+
+
+def test_only_as_many_tensors_as_asked_for_are_scaled():
+    net = random_net()
+    point, layout = flat_parameters(net), layout_of(net)
+    scaled = with_last_layer_scaled(point, layout, 3.0, num_tensors=1)
+    torch.testing.assert_close(scaled[-CLASSES:], 3 * point[-CLASSES:])
+    assert torch.equal(scaled[:-CLASSES], point[:-CLASSES])
+
+
+@pytest.mark.parametrize("loss", [0.5, 1e-3, 1e-6])
+def test_the_factor_of_the_logits_is_the_scale_of_the_last_layer(loss):
+    images = image_set(20, 1)
+    net = trained_net(images, steps=40)
+    point, layout = flat_parameters(net), layout_of(net)
+    with torch.no_grad():
+        logits = net.eval()(images.inputs(dtype=torch.float64))
+    scale = scale_of_logits(logits, images.labels, loss)
+    scaled = with_last_layer_scaled(point, layout, scale)
+    assert float(flat_loss(net, images, scaled)) == pytest.approx(loss, rel=1e-4)
+    assert scale_of_logits(scale * logits.float(), images.labels, loss) == pytest.approx(1, rel=1e-4)
+
+
+def test_the_factor_is_that_of_the_slow_way():
+    point, landscape = _fitted()
+    logits, labels = NET.as_module(point)(INPUTS).detach(), torch.tensor([1, 1, 0, 0])
+    wanted = scale_last_layer(landscape, point, 0.01)
+    found = with_last_layer_scaled(point, NET.layout, scale_of_logits(logits, labels, 0.01))
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=0)
+
+
+def test_the_factor_of_two_logits_has_a_closed_form():
+    # log(1 + exp(−2s)) = loss.
+    found = scale_of_logits(torch.tensor([[1.0, -1.0], [-1.0, 1.0]]), torch.tensor([0, 1]), 0.02)
+    assert found == pytest.approx(-0.5 * math.log(math.expm1(0.02)), rel=1e-5)
+
+
+@pytest.mark.parametrize(("labels", "loss", "message"), [([0, 0], 0.1, "down to"), ([0, 1], 0.8, "up to")])
+def test_a_loss_that_no_factor_gives_is_refused(labels, loss, message):
+    with pytest.raises(InputError, match=message):
+        scale_of_logits(torch.tensor([[1.0, -1.0], [-1.0, 1.0]]), torch.tensor(labels), loss)

@@ -9,7 +9,7 @@ from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.objective import CleanLoss, PointObjective
 from basinscope.parameters import ParameterLayout
 from basinscope.probes import curvature
-from basinscope.probes.curvature import hessian_vector_product, top_eigenvalue
+from basinscope.probes.curvature import top_eigenvalue
 from tests.quadratics import ellipsoid, origin
 from tests.reference import hessian, small_problem
 
@@ -20,7 +20,7 @@ WIDTHS = [(2, 5, 4, 1), (2, 5, 3)]
 def test_the_product_with_the_hessian_of_a_quadratic_is_exact(curvatures):
     curvatures = torch.tensor(curvatures, dtype=torch.float64)
     vector = torch.arange(1.0, len(curvatures) + 1, dtype=torch.float64)
-    found = hessian_vector_product(ellipsoid(curvatures), origin(len(curvatures)), vector)
+    found = ellipsoid(curvatures).hessian_vector_product(origin(len(curvatures)), vector)
     torch.testing.assert_close(found, curvatures * vector)
 
 
@@ -28,7 +28,7 @@ def test_the_product_with_the_hessian_of_a_quadratic_is_exact(curvatures):
 def test_the_product_is_that_of_the_explicit_hessian(widths):
     net, train, center = small_problem(widths)
     vector = torch.linspace(-1, 1, len(center), dtype=torch.float64)
-    found = hessian_vector_product(CleanLoss(net, train), center, vector)
+    found = CleanLoss(net, train).hessian_vector_product(center, vector)
     torch.testing.assert_close(found, hessian(net, train, center) @ vector, rtol=1e-9, atol=1e-12)
     assert not center.requires_grad
 
@@ -63,6 +63,47 @@ def test_the_start_of_the_iteration_does_not_matter():
     assert found == pytest.approx([found[0]] * 3, rel=2e-3)
 
 
+class Keeping:
+    """A landscape that counts products with its Hessian."""
+
+    def __init__(self, landscape):
+        self.landscape, self.products = landscape, 0
+
+    def hessian_vector_product(self, center, vector):
+        self.products += 1
+        return self.landscape.hessian_vector_product(center, vector)
+
+
+@pytest.mark.parametrize("num_vectors", [3, 5, 8, 500])
+def test_the_number_of_vectors_does_not_change_the_eigenvalue(num_vectors):
+    net, train, center = small_problem((2, 5, 3))
+    diagonal = Normalization(net.layout).preconditioner(center)
+    matrix = diagonal[:, None] * hessian(net, train, center) * diagonal
+    found = top_eigenvalue(CleanLoss(net, train), center, diagonal, num_vectors=num_vectors)
+    assert found == pytest.approx(torch.linalg.eigvalsh(matrix)[-1].item(), rel=2e-3)
+
+
+def test_fewer_vectors_are_kept_and_take_fewer_products_where_one_eigenvalue_stands_out(monkeypatch):
+    seen = []
+    real = curvature.eigsh
+
+    def noting(*args, **settings):
+        seen.append(settings["ncv"])
+        return real(*args, **settings)
+
+    monkeypatch.setattr(curvature, "eigsh", noting)
+    curvatures = torch.linspace(0, 1, 60, dtype=torch.float64)
+    curvatures[3] = 100
+    costs = []
+    for num_vectors in (None, 5):
+        landscape = Keeping(ellipsoid(curvatures))
+        found = top_eigenvalue(landscape, origin(60), torch.ones(60).double(), num_vectors=num_vectors, tolerance=0.02)
+        assert found == pytest.approx(100, rel=0.02)
+        costs.append(landscape.products)
+    assert seen == [None, 5]
+    assert costs[1] < costs[0]
+
+
 def test_an_iteration_that_does_not_converge_gives_nan(monkeypatch):
     def fails(*_, **__):
         raise curvature.ArpackNoConvergence("no convergence", [], [])
@@ -74,4 +115,4 @@ def test_an_iteration_that_does_not_converge_gives_nan(monkeypatch):
 def test_a_piecewise_linear_loss_has_no_curvature():
     center = torch.tensor([0.3, -0.2], dtype=torch.float64)
     loss = PointObjective(lambda p: p.relu().sum(1), ParameterLayout(("w",), (torch.Size([1, 2]),)))
-    assert hessian_vector_product(loss, center, torch.ones_like(center)).tolist() == [0.0, 0.0]
+    assert loss.hessian_vector_product(center, torch.ones_like(center)).tolist() == [0.0, 0.0]

@@ -5,7 +5,7 @@ import torch
 
 from basinscope.errors import InputError
 from basinscope.runs import provenance
-from basinscope.runs.engine import Context, Task, run_tasks
+from basinscope.runs.engine import Context, Task, needs, run_tasks
 from basinscope.runs.store import RunFolder
 
 
@@ -62,3 +62,39 @@ def test_a_stage_tells_its_own_peak_of_memory() -> None:
     before = provenance.peak_memory_mib()
     torch.ones(96 * 2**18)
     assert 60 < provenance.peak_memory_mib() - before < 140
+
+
+def _nothing(context: Context) -> dict[str, dict[str, int]]:
+    return {}
+
+
+def test_a_task_comes_after_what_it_names_or_after_all_earlier_ones() -> None:
+    tasks = [
+        Task("a", 1, _nothing),
+        Task("b", 1, _nothing, after=()),
+        Task("c", 1, _nothing),
+        Task("d", 1, _nothing, after=("b",)),
+    ]
+    assert needs(tasks) == {"a": set(), "b": set(), "c": {"a", "b"}, "d": {"b"}}
+
+
+def test_a_task_cannot_come_after_a_later_one_or_itself(tmp_path: Path) -> None:
+    folder, cpu = RunFolder.create(tmp_path, "n", {}, "s"), torch.device("cpu")
+    for wanted in ("b", "a"):
+        tasks = [Task("a", 1, _nothing, after=(wanted,)), Task("b", 1, _nothing)]
+        with pytest.raises(ValueError, match=f"task a comes after {wanted}"):
+            run_tasks(tasks, folder, Seen(), device=cpu)
+    with pytest.raises(ValueError, match="two tasks are named a"):
+        needs([Task("a", 1, _nothing), Task("a", 1, _nothing)])
+    assert folder.markers() == []
+
+
+def test_a_task_is_told_where_data_lie(tmp_path: Path) -> None:
+    folder, told = RunFolder.create(tmp_path, "n", {}, "s"), []
+
+    def work(context: Context) -> dict[str, dict[str, int]]:
+        told.append(context.data_dir)
+        return {}
+
+    run_tasks([Task("a", 1, work)], folder, Seen(), device=torch.device("cpu"), data_dir=tmp_path / "data")
+    assert told == [tmp_path / "data"]

@@ -29,6 +29,31 @@ def test_tenfold_stops_at_the_floor():
     assert Schedule(steps=3, learning_rate=1.0, decay="tenfold", rate_floor=0.05).rate_at(2) == 0.05
 
 
+def test_steps_divide_by_ten_at_each_milestone():
+    schedule = Schedule(steps=100, learning_rate=0.1, decay="steps")
+    found = [schedule.rate_at(step) for step in (0, 39, 40, 59, 60, 79, 80, 99, 150)]
+    assert found == pytest.approx([0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3, 1e-4, 1e-4, 1e-4])
+
+
+def test_milestones_are_those_asked_for_and_there_may_be_none():
+    schedule = Schedule(steps=150, learning_rate=0.05, decay="steps", milestones=(1 / 3, 2 / 3))
+    assert [schedule.rate_at(step) for step in (49, 50, 99, 100)] == pytest.approx([0.05, 0.005, 0.005, 5e-4])
+    level = Schedule(steps=10, learning_rate=0.05, decay="steps", milestones=())
+    assert {level.rate_at(step) for step in range(20)} == {0.05}
+
+
+def test_the_order_of_milestones_does_not_matter():
+    forth, back = (
+        Schedule(steps=50, learning_rate=1.0, decay="steps", milestones=stones) for stones in ((0.2, 0.7), (0.7, 0.2))
+    )
+    assert [forth.rate_at(step) for step in range(60)] == [back.rate_at(step) for step in range(60)]
+
+
+def test_the_rate_rises_over_the_warmup_then_keeps_to_its_milestones():
+    schedule = Schedule(steps=100, learning_rate=1.0, decay="steps", milestones=(0.5,), warmup=0.1)
+    assert [schedule.rate_at(step) for step in (0, 4, 9, 10, 50)] == pytest.approx([0.1, 0.5, 1, 1, 0.1])
+
+
 def test_poison_is_constant_then_falls_by_the_settle_ratio_and_on():
     schedule = Schedule(steps=100, learning_rate=1.0, poison=0.3, settle_from=0.6, settle_ratio=0.01)
     assert schedule.poison_at(0) == schedule.poison_at(60) == 0.3
@@ -37,7 +62,7 @@ def test_poison_is_constant_then_falls_by_the_settle_ratio_and_on():
     assert schedule.poison_at(140) == pytest.approx(0.00003)
 
 
-@pytest.mark.parametrize("decay", ["cosine", "tenfold"])
+@pytest.mark.parametrize("decay", ["cosine", "tenfold", "steps"])
 @given(steps=steps, step=st.integers(0, 20_000))
 def test_rate_and_poison_never_rise_and_stay_positive(decay, steps, step):
     schedule = Schedule(steps=steps, learning_rate=0.1, poison=0.5, decay=decay)
@@ -66,6 +91,8 @@ def test_the_settle_phase_may_last_half_as_long_again(steps):
         ("settle_from", -0.1),
         ("settle_ratio", 0.0),
         ("settle_ratio", 1.5),
+        ("milestones", (0.5, 1.0)),
+        ("milestones", (0.0,)),
     ],
 )
 def test_a_value_out_of_range_is_named(field, value):

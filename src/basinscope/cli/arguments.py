@@ -47,12 +47,19 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="NAME.FIELD=VALUE",
         help="change one field of an experiment",
     )
+    run.add_argument("--data-dir", type=Path, default=None, help="take images from the files in this folder")
+    run.add_argument("--engine", choices=("local", "ray"), default="local", help="where tasks run (default: local)")
+    run.add_argument("--address", help="Ray cluster: auto or HOST:PORT (default: Ray on this machine)")
     run.add_argument("--strict", action="store_true", help="exit with 3 if a claim does not hold")
     run.add_argument(
         "--reproducible",
         action="store_true",
         help="never compile: the way of computing does not depend on timings",
     )
+
+    fetching = verbs.add_parser("fetch", help="download CIFAR-10 or SVHN from where it is published")
+    fetching.add_argument("name", help="cifar10 or svhn")
+    fetching.add_argument("--data-dir", type=Path, default=None, help="where to put the files")
 
     verbs.add_parser("status", help="show the runs in a folder and how far each has come")
     verbs.add_parser("verify", help="hold every file in a folder to its checksum")
@@ -61,7 +68,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     verbs.add_parser("report", help="write OUT/index.html from the figures and claims that are there")
 
     for verb in verbs.choices.values():
-        if verb is not listing:
+        if verb not in (listing, fetching):
             verb.add_argument("--out", type=Path, default=Path("out"), help="where results are kept (default: out)")
         verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(arguments)

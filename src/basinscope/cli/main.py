@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         code = EXIT_TERMINATED if isinstance(stop, _Terminated) else EXIT_INTERRUPTED
         return _fail("stopped; finished work is kept, the same command goes on from there", code)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in ("rich", "jinja2", "sklearn", "threadpoolctl"):
+        if (error.name or "").split(".")[0] not in ("rich", "jinja2", "sklearn", "threadpoolctl", "pooch"):
             raise
         return _fail(f"{error.name} is missing; pip install 'basinscope[paper]'", EXIT_INPUT)
     except BrokenPipeError:  # whoever read the output has gone

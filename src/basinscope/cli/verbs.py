@@ -24,7 +24,7 @@ from basinscope.experiments.claims import Claim
 from basinscope.experiments.registry import Experiment
 from basinscope.experiments.settings import change, nearest
 from basinscope.runs import atomic, provenance, records
-from basinscope.runs.engine import run_tasks
+from basinscope.runs.engine import Progress, run_tasks
 from basinscope.runs.inspect import checksums, inspect
 from basinscope.runs.lock import exclusive
 from basinscope.runs.store import RunFolder, find_runs, source_digest
@@ -60,7 +60,9 @@ def _print_fields(experiment: Experiment) -> None:
     presets = experiment.presets
     config_type = type(next(iter(presets.values())))
     # Field docstrings stand in the source, below each field.
-    told = dict(re.findall(r'^    (\w+):[^\n]*\n    """(.*?)"""', getsource(config_type), re.M | re.S))
+    told: dict[str, str] = {}
+    for kind in config_type.__mro__[-2::-1]:
+        told |= re.findall(r'^    (\w+):[^\n]*\n    """(.*?)"""', getsource(kind), re.M | re.S)
     for field in dataclasses.fields(config_type):
         values = [f"{name} {getattr(config, field.name)}" for name, config in presets.items()]
         default = values[0].split(" ", 1)[1] if len({v.split(" ", 1)[1] for v in values}) == 1 else ", ".join(values)
@@ -76,7 +78,7 @@ def _configure(name: str, options: argparse.Namespace) -> tuple[Experiment, Any,
     config = dataclasses.replace(config, seed=options.seed, data_seed=options.data_seed)
     split = [_split_setting(setting) for setting in options.set]
     settings = {field: text for target, field, text in split if target == name}
-    config = change(config, name, settings)
+    config = experiment.prepare(change(config, name, settings), options.data_dir)
     changed = ", ".join(f"{field}={text}" for field, text in settings.items())
     label = f"{options.preset}, changed: {changed}" if changed else options.preset
     return experiment, config, label
@@ -116,6 +118,8 @@ def run(options: argparse.Namespace) -> int:
         target = _split_setting(setting)[0]
         if target not in chosen:
             raise InputError(f"--set {setting}: {target} is not among what is run ({', '.join(chosen)})")
+    if options.address is not None and options.engine != "ray":
+        raise InputError("--address is for --engine ray; add --engine ray")
     requests = [_configure(name, options) for name in chosen]
     device = provenance.pick_device(options.device)
     out = _writable(options.out)
@@ -143,13 +147,39 @@ def _run_one(
         _note_start(folder, {"seeds": seeds, "reproducible": options.reproducible}, provenance.environment(device))
         with shown(experiment.name) as progress:
             tasks = experiment.tasks(config)
-            num_done = run_tasks(tasks, folder, progress, device=device, reproducible=options.reproducible)
+            num_done = _work(experiment, config, folder, progress, device, options)
         _finish(folder, label, num_done)
         claims = _publish(experiment, folder, config, label, options.out)
     seconds = time.perf_counter() - began
     print(f"{experiment.name}: {num_done} of {len(tasks)} tasks done now, in {spoken(seconds)}; run {folder.name}")
     _print_claims(claims)
     return claims
+
+
+def _work(
+    experiment: Experiment,
+    config: Any,
+    folder: RunFolder,
+    progress: Progress,
+    device: torch.device,
+    options: argparse.Namespace,
+) -> int:
+    """Do the tasks that are not done yet, here or on a cluster; return how many those were."""
+    if options.engine == "local":
+        tasks, how = experiment.tasks(config), options.reproducible
+        return run_tasks(tasks, folder, progress, device=device, reproducible=how, data_dir=options.data_dir)
+    from basinscope.runs.ray_engine import Request, run_tasks_on_ray
+
+    request = Request(
+        experiment=experiment.name,
+        config=dataclasses.asdict(config),
+        rebuild="basinscope.experiments.registry:tasks_of",
+        device=str(device),
+        threads=torch.get_num_threads(),
+        reproducible=options.reproducible,
+        data_dir=options.data_dir,
+    )
+    return run_tasks_on_ray(request, folder, progress, address=options.address)
 
 
 def _say_waiting(what: str) -> None:
@@ -247,11 +277,7 @@ def _stored(folder: RunFolder) -> tuple[Experiment, Any]:
     if not record or record.get("experiment") not in registry.NAMES or not isinstance(record.get("config"), dict):
         raise InputError(f"{folder.path / 'config.json'}: is damaged; run the experiment again")
     experiment = registry.load(record["experiment"])
-    config_type = type(next(iter(experiment.presets.values())))
-    # What another release knew and this one does not is left out; what only this one knows keeps its default.
-    known = {field.name for field in dataclasses.fields(config_type)}
-    stored = {key: value for key, value in record["config"].items() if key in known}
-    return experiment, config_type(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+    return experiment, registry.restore(experiment, record["config"])
 
 
 def _last_finished(out: Path, name: str) -> RunFolder | None:
@@ -301,7 +327,15 @@ def report(options: argparse.Namespace) -> int:
     return 0
 
 
+def fetch_(options: argparse.Namespace) -> int:
+    """Download a set of images."""
+    from basinscope.cli.fetch import fetch
+
+    return fetch(options)
+
+
 VERBS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "fetch": fetch_,
     "list": list_,
     "run": run,
     "status": status,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -52,3 +53,16 @@ def check_data_seed(name: str, data_seed: int | None) -> None:
     """
     if data_seed is not None and not 0 <= data_seed < 2**32:
         raise InputError(f"{name}.data_seed = {data_seed}: must lie between 0 and 2³² − 1")
+
+
+def check_poisons(name: str, poisons: tuple[float, ...]) -> None:
+    """Refuse poison factors that do not rise from 0, or whose names would be the same.
+
+    Raises:
+        InputError: They do not.
+    """
+    rising = all(a < b for a, b in itertools.pairwise(poisons))
+    if len(poisons) < 2 or poisons[0] != 0 or not rising:
+        raise InputError(f"{name}.poisons = {poisons}: must rise from 0, with at least two factors")
+    if len({f"{poison:g}" for poison in poisons}) < len(poisons):
+        raise InputError(f"{name}.poisons = {poisons}: must differ in their first six digits")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ class Experiment:
 
     name: str
     summary: str
+    prepare: Callable[[Any, Path | None], Any]
+    """Configuration and folder of data files -> configuration that says what the data are."""
     figures: tuple[str, ...]
     """Stems of the figures and animations it draws, in the order of the page."""
     presets: Mapping[str, Any]
@@ -34,10 +37,19 @@ class Experiment:
 
 _SUMMARIES: Mapping[str, str] = {
     "minefield": "The minefield: training's path among bad minima (figure 1)",
+    "cifar10": "Images I: a convolutional net against a linear model, and thirteen optimizers (figure 2)",
     "swissroll": "The swiss roll: good and bad minima on two spirals (figures 3, 5 and 6)",
+    "svhn": "Images II: good and bad minima of convolutional nets (figures 4, 5 and 7)",
     "rings": "The rings: why a circle between two tight rings is hard to find (figure 8)",
 }
 NAMES: tuple[str, ...] = tuple(_SUMMARIES)
+IMAGES = ("cifar10", "svhn")
+"""Experiments on images, which may come from files."""
+
+
+def _as_asked(config: Any, _: Path | None) -> Any:
+    """Leave the configuration of an experiment that makes its own data as it is."""
+    return config
 
 
 def load(name: str) -> Experiment:
@@ -46,14 +58,36 @@ def load(name: str) -> Experiment:
     def part(room: str) -> Any:
         return import_module(f"basinscope.experiments.{name}.{room}")
 
+    prepare, shared = _as_asked, "experiments/probing.py"
+    if name in IMAGES:
+        imaging = import_module("basinscope.experiments.imaging")
+        prepare, shared = partial(imaging.prepare, name), "experiments/imaging.py"
     collect, figures, claims = part("collect").collect, part("figures"), part("claims").claims
     return Experiment(
         name=name,
         summary=_SUMMARIES[name],
+        prepare=prepare,
         figures=figures.STEMS,
         presets=part("config").PRESETS,
-        source=("experiments/probing.py", f"experiments/{name}/config.py", f"experiments/{name}/tasks.py"),
+        source=(shared, f"experiments/{name}/config.py", f"experiments/{name}/tasks.py"),
         tasks=part("tasks").tasks,
         claims=lambda folder, config, preset: claims(collect(folder, config), preset),
         draw=lambda folder, config, out: figures.draw(collect(folder, config), out),
     )
+
+
+def restore(experiment: Experiment, stored: Mapping[str, Any]) -> Any:
+    """Build a configuration from plain values, as JSON keeps them.
+
+    What another release knew and this one does not is left out; what only this one knows keeps its default.
+    """
+    config_type = type(next(iter(experiment.presets.values())))
+    known = {field.name for field in fields(config_type)}
+    kept = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items() if key in known}
+    return config_type(**kept)
+
+
+def tasks_of(name: str, stored: Mapping[str, Any]) -> Sequence[Task]:
+    """Build the tasks of an experiment from the plain values of its configuration, on whatever machine."""
+    experiment = load(name)
+    return experiment.tasks(restore(experiment, stored))

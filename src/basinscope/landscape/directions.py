@@ -65,3 +65,12 @@ def gaussian(seed: int, indices: Sequence[int], size: int) -> Float[Tensor, "ray
         for done in [pool.submit(fill, rows[part], indices[part]) for part in parts]:
             done.result()
     return rows
+
+
+def gaussian_into(row: Float[Tensor, " size"], seed: int, index: int) -> None:
+    """Draw one member of a family into `row`: the entries that `gaussian` gives, without a second copy on a CPU."""
+    # A row with gaps is filled in another order than a whole one.
+    if row.device.type == "cpu" and row.dtype == torch.float32 and row.is_contiguous():
+        row.normal_(generator=torch.Generator().manual_seed(_mix(child_seed(seed, "direction"), index) >> 1))
+    else:
+        row.copy_(gaussian(seed, [index], len(row))[0])

@@ -102,6 +102,34 @@ class Normalization:
             torch.mul(entries, scale, out=out[:, where].view(rays, *shape))
         return out / out.norm(dim=1, keepdim=True) if self.scheme == "sphere" else out
 
+    def displace(self, point: Float[Tensor, " params"], center: Float[Tensor, " params"], distance: float) -> None:
+        """Turn Gaussian entries into the point `center + distance · direction`, in place.
+
+        The same point as `directions` leads to, made without holding the direction beside it.
+
+        Args:
+            point: Its first `num_moved` entries are the Gaussian ones; all are overwritten.
+            center: The minimum.
+            distance: How far to go.
+        """
+        length = float(point[: self.num_moved].norm()) if self.scheme == "sphere" else 1.0
+        position = self.num_moved
+        # From the last tensor to the first: what is written never reaches Gaussian entries that are still to be read.
+        for index in reversed(range(len(self.layout.shapes))):
+            where = self.layout.slices[index]
+            if index not in self._moved:
+                point[where] = center[where]
+                continue
+            size = where.stop - where.start
+            position -= size
+            entries = point[position : position + size].clone().view(self._filter_shape(index))
+            if self.scheme == "sphere":
+                entries /= length
+            else:
+                scale = center[where].view(entries.shape).norm(dim=1, keepdim=True)
+                entries *= scale / entries.norm(dim=1, keepdim=True) if self.scheme == "filter" else scale
+            torch.add(center[where], entries.flatten(), alpha=distance, out=point[where])
+
     def preconditioner(self, center: Float[Tensor, " params"]) -> Float[Tensor, " params"]:
         """Return the diagonal D for which E[d dᵀ] = D², zero where nothing moves.
 

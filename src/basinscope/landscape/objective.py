@@ -12,12 +12,12 @@ from typing import Literal, Protocol, get_args, runtime_checkable
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import one_hot, relu
+from torch.nn.functional import relu
 
 from basinscope.data.samples import Samples
 from basinscope.errors import InputError, choose
 from basinscope.landscape.kernel import MLPKernel
-from basinscope.losses import cross_entropy
+from basinscope.losses import cross_entropy, cross_entropy_second_derivative
 from basinscope.models.mlp import MLP
 from basinscope.parameters import ParameterLayout
 
@@ -40,7 +40,7 @@ class Landscape(Protocol):
     """What a probe needs: the loss at points, along directions, and its second derivative there."""
 
     layout: ParameterLayout
-    num_evaluations: int
+    num_evaluations: float
 
     def at(self, points: Float[Tensor, "points params"]) -> Float[Tensor, " points"]:
         """Loss in nats at each parameter vector, float64 on the CPU."""
@@ -63,6 +63,12 @@ class Landscape(Protocol):
         self, center: Float[Tensor, " params"], directions: Float[Tensor, "rays params"]
     ) -> Float[Tensor, " rays"]:
         """Second derivative dᵀHd of the loss along each direction, float64 on the CPU."""
+        ...
+
+    def hessian_vector_product(
+        self, center: Float[Tensor, " params"], vector: Float[Tensor, " params"]
+    ) -> Float[Tensor, " params"]:
+        """Multiply the Hessian of the loss at `center` by `vector`."""
         ...
 
 
@@ -91,7 +97,7 @@ class PointObjective:
     ) -> None:
         choose("backend", backend, get_args(Backend))
         self.layout, self.chunk_size = layout, chunk_size
-        self.num_evaluations = 0
+        self.num_evaluations: float = 0
         self._loss = torch.compile(loss, dynamic=True) if backend == "compiled" else loss
         self.loss = loss
         """The loss itself, never compiled; differentiable."""
@@ -139,6 +145,18 @@ class PointObjective:
 
             parts.append(torch.func.jvp(slope, (zero,), (one,))[1].double().cpu())
         return torch.cat(parts)
+
+    def hessian_vector_product(
+        self, center: Float[Tensor, " params"], vector: Float[Tensor, " params"]
+    ) -> Float[Tensor, " params"]:
+        """See `Landscape.hessian_vector_product`; by differentiating twice (Pearlmutter 1994)."""
+        leaf = center.detach().requires_grad_()
+        with torch.enable_grad():
+            loss = self.loss(leaf[None])[0]
+            (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True)
+            if not gradient.requires_grad:  # a piecewise linear loss has no curvature
+                return torch.zeros_like(vector)
+            return torch.autograd.grad(gradient, leaf, vector)[0]
 
 
 class CleanLoss(PointObjective):
@@ -230,21 +248,8 @@ class CleanLoss(PointObjective):
             if layer < last:
                 on = (value > 0).to(value.dtype)
                 value, first, second = relu(value), first * on, second * on
-        return self._loss_second_derivative(value.T, first.transpose(1, 2), second.transpose(1, 2))
-
-    def _loss_second_derivative(self, logits: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """Chain rule at the output: mean of żᵀ(∂²ℓ/∂z²)ż + (∂ℓ/∂z)·z̈ over the samples."""
-        labels = self.train.labels
-        # In float64: where p is almost 1, its distance from 1 is what counts.
-        logits, first, second = logits.double(), first.double(), second.double()
-        if logits.shape[1] == 1:
-            p = logits.sigmoid()
-            slope, bend = p - labels.unsqueeze(1), p * (1 - p) * first
-        else:
-            p = logits.softmax(1)
-            slope = p - one_hot(labels, logits.shape[1])
-            bend = p * (first - (p * first).sum(-1, keepdim=True))
-        return (first * bend + slope * second).sum(-1).mean(-1)
+        first, second = first.transpose(1, 2), second.transpose(1, 2)
+        return cross_entropy_second_derivative(value.T, first, second, self.train.labels)
 
 
 def fitting_chunk(net: MLP, num_samples: int, device: torch.device) -> int:

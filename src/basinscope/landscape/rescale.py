@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.optimize import brentq
 from torch import Tensor
 
 from basinscope.errors import InputError
 from basinscope.landscape.objective import PointObjective
+from basinscope.losses import cross_entropy
+from basinscope.parameters import ParameterLayout
 
 _WIDEST = math.log(1e6)
 
@@ -36,16 +39,48 @@ def scale_last_layer(
     Raises:
         InputError: No scale between 1e-6 and 1e6 gives that loss.
     """
-    last = landscape.layout.slices[-num_tensors].start
 
-    def scaled(log_scale: float) -> Tensor:
-        return torch.cat([point[:last], point[last:] * math.exp(log_scale)])
+    def scaled(scale: float) -> Tensor:
+        return with_last_layer_scaled(point, landscape.layout, scale, num_tensors=num_tensors)
+
+    return scaled(_scale_for(lambda scale: float(landscape.at(scaled(scale)[None])[0]), loss))
+
+
+def with_last_layer_scaled(
+    point: Float[Tensor, " params"], layout: ParameterLayout, scale: float, *, num_tensors: int = 2
+) -> Float[Tensor, " params"]:
+    """Multiply the last layer, which is the layout's last `num_tensors` tensors, by `scale`; in a copy."""
+    last = layout.slices[-num_tensors].start
+    return torch.cat([point[:last], point[last:] * scale])
+
+
+def scale_of_logits(logits: Float[Tensor, "samples classes"], labels: Int[Tensor, " samples"], loss: float) -> float:
+    """Find the factor by which logits, and so a last layer with its bias, reach a mean cross-entropy of `loss`.
+
+    The same scale as `scale_last_layer` finds, from one forward pass.
+
+    Args:
+        logits: Outputs of a network that gets every sample right.
+        labels: True classes.
+        loss: The wanted clean loss in nats.
+
+    Returns:
+        The factor.
+
+    Raises:
+        InputError: No scale between 1e-6 and 1e6 gives that loss.
+    """
+    exact = logits.double()
+    return _scale_for(lambda scale: float(cross_entropy(scale * exact, labels).mean()), loss)
+
+
+def _scale_for(loss_at: Callable[[float], float], loss: float) -> float:
+    """Find the scale at which a loss has a given value."""
 
     def excess(log_scale: float) -> float:
-        found = float(landscape.at(scaled(log_scale)[None])[0])
-        return math.log(max(found, 1e-300) / loss)
+        return math.log(max(loss_at(math.exp(log_scale)), 1e-300) / loss)
 
-    # Small scales give log 2 or more; walk outwards to the first scale whose loss is small enough.
+    # Small scales give the log of the number of classes; walk outwards to the first scale whose loss is small enough.
     high = 0.0
     while excess(high) > 0:
         high += 1.0
@@ -57,4 +92,4 @@ def scale_last_layer(
         if low < -_WIDEST:
             raise InputError(f"no scale of the last layer brings the clean loss up to {loss:g}")
     log_scale: Any = brentq(excess, low, high, xtol=1e-6)
-    return scaled(float(log_scale))
+    return math.exp(float(log_scale))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,10 @@ from torch import Tensor
 
 from basinscope.landscape.directions import gaussian, rays_at_once
 from basinscope.landscape.normalize import Normalization, Scheme
-from basinscope.landscape.objective import Landscape, PointObjective
+from basinscope.landscape.objective import Landscape
+from basinscope.landscape.rays import Ray
+from basinscope.landscape.rescale import with_last_layer_scaled
+from basinscope.landscape.streamed import StreamedLoss
 from basinscope.probes.curvature import top_eigenvalue
 from basinscope.results.convert import dataset
 
@@ -39,7 +42,7 @@ def curvature_along(
 
 
 def sharpness(
-    landscape: PointObjective,
+    landscape: Landscape,
     center: Float[Tensor, " params"],
     normalization: Normalization,
     *,
@@ -71,11 +74,19 @@ def sharpness(
         On L = ½ Σ λ_i θ_i² with `scheme="sphere"`, (a) is the mean of λ.
     """
     along = curvature_along(landscape, center, normalization, seed=seed, indices=indices)
-    unnormalised: Scheme = "sphere" if normalization.scheme == "sphere" else "gaussian_filter"
-    plain = Normalization(normalization.layout, unnormalised, normalization.one_dim)
-    some = list(indices)[:num_trace]
+    plain, some = _unnormalised(normalization), list(indices)[:num_trace]
     per_entry = curvature_along(landscape, center, plain, seed=seed, indices=some) / plain.num_moved
     top = top_eigenvalue(landscape, center, normalization.preconditioner(center))
+    return _labelled(along, per_entry, top, seed, indices)
+
+
+def _unnormalised(normalization: Normalization) -> Normalization:
+    """The directions of (b) beside those of (a)."""
+    scheme: Scheme = "sphere" if normalization.scheme == "sphere" else "gaussian_filter"
+    return Normalization(normalization.layout, scheme, normalization.one_dim)
+
+
+def _labelled(along: np.ndarray, per_entry: np.ndarray, top: float, seed: int, indices: Sequence[int]) -> xr.Dataset:
     return dataset(
         "sharpness",
         {
@@ -88,8 +99,70 @@ def sharpness(
             "top_eigenvalue": top,
         },
         seed=str(seed),
-        num_trace=len(some),
+        num_trace=len(per_entry),
     )
+
+
+def streamed_sharpness(
+    landscape: StreamedLoss,
+    center: Float[Tensor, " params"],
+    normalization: Normalization,
+    *,
+    scales: Sequence[float],
+    seed: int,
+    indices: Sequence[int],
+    num_trace: int,
+    tolerance: float = 0.02,
+    num_vectors: int = 8,
+    progress: Callable[[float], None] | None = None,
+) -> list[xr.Dataset]:
+    """Measure `sharpness` of a large network, also with its last layer scaled, in few passes over the training set.
+
+    Args:
+        landscape: The loss.
+        center: The minimum.
+        normalization: The directions of (a), normally those along which the radius is measured.
+        scales: Factors of the last layer; 1 is the minimum itself. The second derivatives of all of them come from
+            the same passes.
+        seed: Family of directions.
+        indices: Members of the family for (a).
+        num_trace: Members of the family for (b), from the front of `indices`.
+        tolerance: Relative accuracy of the top eigenvalue.
+        num_vectors: Vectors that its iteration keeps, each as large as the network.
+        progress: Called now and then with the finished share.
+
+    Returns:
+        A `sharpness` dataset for each scale, in order.
+    """
+    plain, some = _unnormalised(normalization), list(indices)[:num_trace]
+
+    # An eigenvalue takes about as many passes as fifteen directions.
+    total, done = len(indices) + len(some) + 15 * len(scales), 0
+
+    def advance(by: int) -> None:
+        nonlocal done
+        done += by
+        if progress:
+            progress(done / total)
+
+    def along(directions: Normalization, members: Sequence[int]) -> Float[np.ndarray, "scales rays"]:
+        columns = []
+        for k in members:
+            # One direction at a time: nothing but a single one is held.
+            direction = Ray(directions, seed, k).direction(center)[None]
+            columns.append(landscape.second_derivatives(center, direction, scales=scales))
+            advance(1)
+        return torch.cat(columns, dim=1).numpy()
+
+    normalised, unnormalised = along(normalization, list(indices)), along(plain, some) / plain.num_moved
+    found = []
+    for j, scale in enumerate(scales):
+        scaled = with_last_layer_scaled(center, landscape.layout, scale)
+        diagonal = normalization.preconditioner(scaled)
+        top = top_eigenvalue(landscape, scaled, diagonal, tolerance=tolerance, num_vectors=num_vectors)
+        found.append(_labelled(normalised[j], unnormalised[j], top, seed, indices))
+        advance(15)
+    return found
 
 
 def standard_error(values: Float[np.ndarray, " values"]) -> float:

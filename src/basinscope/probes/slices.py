@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import xarray as xr
@@ -86,6 +86,7 @@ def slice2d(
     seed: int,
     indices: tuple[int, int],
     distances: Float[Tensor, " distances"],
+    progress: Callable[[float], None] | None = None,
 ) -> xr.Dataset:
     """Evaluate the loss on a square of the plane through a minimum that two random directions span.
 
@@ -96,6 +97,7 @@ def slice2d(
         seed: Family of directions.
         indices: The two members of the family; the second is made orthogonal to the first.
         distances: Grid lines along both directions, in filter norms.
+        progress: Called after each grid line with the finished share.
 
     Returns:
         A `slice2d` dataset; the loss has its first axis along the first direction.
@@ -106,7 +108,11 @@ def slice2d(
     first, second = plane(center, normalization, seed=seed, indices=indices)
     steps = distances.to(center.device, center.dtype)
     along_second = torch.zeros(len(steps), dtype=torch.int64)
-    rows = [landscape.along(center + step * first, second[None], distances, along_second) for step in steps]
+    rows = []
+    for step in steps:
+        rows.append(landscape.along(center + step * first, second[None], distances, along_second))
+        if progress:
+            progress(len(rows) / len(steps))
     cosine = float(first @ second / (first.norm() * second.norm()))
     values = {"first": distances, "second": distances, "loss": torch.stack(rows), "cosine": cosine}
     return dataset("slice2d", values, seed=str(seed), scheme=normalization.scheme)

@@ -54,7 +54,9 @@ _KINDS = (
             "lower": Variable(("ray",), "filter norms", "largest distance seen below the crossing"),
             "upper": Variable(("ray",), "filter norms", "smallest distance seen beyond the crossing"),
             "status": Variable(("ray",), "", "how the search along the ray ended", RAY_STATUS),
-            "num_evaluations": Variable(("ray",), "", "evaluations of the loss along the ray"),
+            "num_evaluations": Variable(
+                ("ray",), "", "evaluations of the loss along the ray; one that ended early counts for its share"
+            ),
             "cutoff": Variable((), "nat", "loss that bounds the basin"),
             "center_loss": Variable((), "nat", "loss at the minimum"),
             "num_scanned": Variable((), "", "rays scanned finely for an earlier crossing"),
@@ -183,6 +185,45 @@ _KINDS = (
             "margin": Variable(("sample",), "", "distance to the nearest place that is classified otherwise"),
             "labels": Variable(("sample",), "", "class"),
             "reach": Variable((), "", "distance up to which it was sought"),
+        },
+    ),
+    Kind(
+        "image_nets",
+        1,
+        {
+            "net": Variable(("net",), "", "name of the network"),
+            "poison": Variable(("net",), "", "poison factor β"),
+            "run": Variable(("net",), "", "run within one poison factor"),
+            "steps": Variable(("net",), "updates", "updates made"),
+            "num_parameters": Variable(("net",), "", "parameters of the network"),
+            "clean_loss": Variable(("net",), "nat", "mean cross-entropy on the training set"),
+            "train_accuracy": Variable(("net",), "1", "share of the training set that is right"),
+            "test_accuracy": Variable(("net",), "1", "share of the test set that is right"),
+            "gap": Variable(("net",), "1", "training accuracy minus test accuracy"),
+        },
+    ),
+    Kind(
+        "history",
+        1,
+        {
+            "epoch": Variable(("epoch",), "epochs", "passes over the training set"),
+            "clean_loss": Variable(("epoch",), "nat", "mean cross-entropy on the training set"),
+            "train_accuracy": Variable(("epoch",), "1", "share of the training set that is right"),
+            "test_accuracy": Variable(("epoch",), "1", "share of the test set that is right"),
+        },
+    ),
+    Kind(
+        "optimizers",
+        1,
+        {
+            "net": Variable(("net",), "", "name of the optimizer"),
+            "title": Variable(("net",), "", "what figures call it"),
+            "learning_rate": Variable(("net",), "", "highest learning rate"),
+            "steps": Variable(("net",), "updates", "updates made"),
+            "diverged": Variable(("net",), "", "whether the loss became infinite or undefined", {0: "no", 1: "yes"}),
+            "clean_loss": Variable(("net",), "nat", "mean cross-entropy on the training set"),
+            "train_accuracy": Variable(("net",), "1", "share of the training set that is right"),
+            "test_accuracy": Variable(("net",), "1", "share of the test set that is right"),
         },
     ),
     Kind(

@@ -18,12 +18,11 @@ from basinscope.models.mlp import MLP
 from basinscope.training.batches import Batches
 from basinscope.training.members import Member, StackResult, StopRule
 from basinscope.training.optimizers import OPTIMIZERS, clip_gradient
-from basinscope.training.stack import Checkpoint, Stack
+from basinscope.training.stack import CHECKPOINT_SECONDS, Checkpoint, Stack
 
 BLOCK = 50
 """Steps between two looks at the stack: unseen samples are drawn, and members may leave, block by block. A member
 whose steps are no multiple of this makes its updates up to the end of the block."""
-CHECKPOINT_SECONDS = 20.0
 
 
 def poisoned_loss(

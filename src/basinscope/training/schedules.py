@@ -23,8 +23,11 @@ class Schedule:
     """Highest learning rate."""
     poison: float = 0.0
     """Poison factor β before settling; 0 is natural training."""
-    decay: Literal["cosine", "tenfold", "constant"] = "cosine"
-    """`cosine` falls smoothly to the floor; `tenfold` divides by ten at each third of the course."""
+    decay: Literal["cosine", "tenfold", "steps", "constant"] = "cosine"
+    """`cosine` falls smoothly to the floor; `tenfold` divides by ten at each third of the course, `steps` at each of
+    the `milestones`."""
+    milestones: tuple[float, ...] = (0.4, 0.6, 0.8)
+    """Fractions of the course at which `steps` divides the rate by ten."""
     rate_floor: float = 0.005
     """Lowest learning rate as a fraction of the highest."""
     warmup: float = 0.0
@@ -39,7 +42,7 @@ class Schedule:
     """How much longer than `steps` the settle phase may last, as a fraction."""
 
     def __post_init__(self) -> None:
-        choose("decay", self.decay, ("cosine", "tenfold", "constant"))
+        choose("decay", self.decay, ("cosine", "tenfold", "steps", "constant"))
         bounds = {
             "steps": self.steps >= 1,
             "learning_rate": self.learning_rate > 0,
@@ -47,6 +50,7 @@ class Schedule:
             "warmup": 0 <= self.warmup < 1,
             "settle_from": 0 <= self.settle_from < 1,
             "settle_ratio": 0 < self.settle_ratio <= 1,
+            "milestones": all(0 < share < 1 for share in self.milestones),
         }
         for field, holds in bounds.items():
             if not holds:
@@ -63,6 +67,8 @@ class Schedule:
         rise = min(1.0, (step + 1) / (self.warmup * self.steps)) if self.warmup else 1.0
         if self.decay == "constant":
             return rise * self.learning_rate
+        if self.decay == "steps":
+            return rise * self.learning_rate * 10.0 ** -sum(course >= share for share in self.milestones)
         if self.decay == "cosine":
             fall = 0.5 * (1 + math.cos(math.pi * course))
             return rise * self.learning_rate * (self.rate_floor + (1 - self.rate_floor) * fall)

@@ -15,6 +15,7 @@ from basinscope.seeds import generator
 from basinscope.training.members import Member
 from basinscope.training.optimizers import RowOptimizer
 
+CHECKPOINT_SECONDS = 20.0
 _STATE, _FINAL = "state.", "final."
 
 

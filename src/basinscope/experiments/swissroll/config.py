@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from basinscope.errors import InputError
-from basinscope.experiments.ranges import check_data_seed, check_ranges
+from basinscope.experiments.ranges import check_data_seed, check_poisons, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +116,7 @@ class Config:
             raise InputError(f"swissroll.settle_ratio = {self.settle_ratio}: must lie above 0 and at most at 1")
         if self.scaled_loss >= self.cutoff:
             raise InputError(f"swissroll.scaled_loss = {self.scaled_loss}: must be below the cutoff {self.cutoff}")
-        rising = all(a < b for a, b in zip(self.poisons, self.poisons[1:], strict=False))
-        if len(self.poisons) < 2 or self.poisons[0] != 0 or not rising:
-            raise InputError(f"swissroll.poisons = {self.poisons}: must rise from 0, with at least two factors")
-        if len({f"{poison:g}" for poison in self.poisons}) < len(self.poisons):
-            raise InputError(f"swissroll.poisons = {self.poisons}: must differ in their first six digits")
+        check_poisons("swissroll", self.poisons)
 
     @property
     def data(self) -> str:

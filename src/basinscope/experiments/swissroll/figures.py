@@ -7,15 +7,14 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 
-from basinscope.experiments.swissroll.collect import Measurements, Probed
+from basinscope.experiments.relations import relations_figure
+from basinscope.experiments.swissroll.collect import Measurements
 from basinscope.plots.animate import Column, draw_frames, save_animation
 from basinscope.plots.boundary import plot_boundary
-from basinscope.plots.relation import plot_relation
-from basinscope.plots.style import AS_TRAINED, BAD, GOOD, SCALED, save, styled
+from basinscope.plots.style import BAD, GOOD, save, styled
 from basinscope.plots.surface import ZScale, heights, plot_surface
 from basinscope.runs import atomic
 
@@ -104,50 +103,7 @@ def _moving(found: Measurements, out: Path) -> list[Path]:
 
 
 def _figure5(found: Measurements) -> Figure:
-    figure, rows = plt.subplots(2, 3, figsize=(9.6, 6.0), sharex=True, layout="constrained")
-    config = found.config
-    figure.suptitle(
-        f"Figure 5 · Generalisation gap against sharpness and size of the basin ({config.data})",
-    )
-    variants = (
-        (found.natural, "as trained", AS_TRAINED),
-        (found.scaled, f"last layers scaled to clean loss {config.scaled_loss:g}", SCALED),
-    )
-    for axes_row, (probed, words, colour) in zip(rows, variants, strict=True):
-        sharp, size, volume = axes_row
-        _sharpness_panel(found, probed, sharp, colour)
-        size_values = probed.volume["mean_n_log_r"] / math.log(10)
-        plot_relation(size, found.nets["gap"], size_values, found.nets["poison"], colour=colour)
-        size.set_ylabel("mean n·log₁₀ r [orders of magnitude]")
-        bound = probed.volume["log_volume"] / math.log(10)
-        plot_relation(volume, found.nets["gap"], bound, found.nets["poison"], colour=colour)
-        volume.set_ylabel("log₁₀ volume, lower bound")
-        volume.text(
-            0.03,
-            0.04,
-            f"bound only: {found.effective_rays(probed):.1f} effective\nof {config.num_directions} rays (median)",
-            transform=volume.transAxes,
-            fontsize=7.5,
-            color="#555555",
-        )
-        for axes, values in ((sharp, probed.sharpness["sharpness"]), (size, size_values), (volume, bound)):
-            rank = f"{found.rank_with_gap(values.values):+.2f}".replace("-", "−")
-            axes.set_title(f"{words}\nSpearman {rank}", fontsize=8.5)
-    for axes in rows[0]:
-        axes.set_xlabel("")
-    figure.legend(*rows[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    return figure
-
-
-def _sharpness_panel(found: Measurements, probed: Probed, axes: Axes, colour: str) -> None:
-    axes.set_yscale("log")
-    band, line, dots = plot_relation(
-        axes, found.nets["gap"], probed.sharpness["sharpness"], found.nets["poison"], colour=colour
-    )
-    dots.set_label("one network")
-    line.set_label("mean of a poison factor's runs (of sharpness: geometric)")
-    band.set_label("their min–max, drawn at their mean gap")
-    axes.set_ylabel("sharpness, mean dᵀHd [nat]")
+    return relations_figure(found.relations, found.config.data)
 
 
 def _figure6(found: Measurements) -> Figure:

@@ -1,0 +1,1 @@
+"""Objects: figure 2 and the table of optimizers."""

@@ -1,0 +1,80 @@
+"""The paper's claims about objects, each beside the number that a run measured."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+from basinscope.experiments.cifar10.collect import Measurements
+from basinscope.experiments.cifar10.figures import FIT, OPTIMIZERS
+from basinscope.experiments.claims import Claim, span
+
+COMPARABLE = 2.0
+"""Largest ratio of parameter counts at which a network and the linear model compare."""
+_WORDS = {"net": "network", "larger": "larger network", "linear": "linear model"}
+
+
+def claims(found: Measurements, preset: str) -> list[Claim]:
+    """Hold every claim against what was measured."""
+    claim = partial(Claim, preset=preset, data=found.config.data)
+    return [*_fit(found, partial(claim, figure=FIT)), *_optimizers(found, partial(claim, figure=OPTIMIZERS))]
+
+
+def _one(claim: partial[Claim], words: str, value: float, *, unit: str = "1", target: str = "") -> Claim:
+    """A claim that rests on one network."""
+    return claim(claim=words, measured=value, unit=unit, num=1, spread=(value, value), target=target)
+
+
+def _fit(found: Measurements, claim: partial[Claim]) -> list[Claim]:
+    config = found.config
+    fits = f">= {config.fit_target:g}"
+    rows = [
+        _one(claim, f"{_WORDS[name]}: accuracy on the training images", found.of("train_accuracy", name), target=fits)
+        for name in found.histories
+    ]
+    rows += [
+        _one(claim, f"{_WORDS[name]}: accuracy on the test images", found.of("test_accuracy", name))
+        for name in found.histories
+    ]
+    lead = found.of("test_accuracy", "net") - found.of("test_accuracy", "linear")
+    net, linear = (found.of("num_parameters", name) for name in ("net", "linear"))
+    words = "the network's test accuracy lies above the linear model's by at least"
+    return [
+        *rows,
+        _one(claim, words, lead, target=f">= {config.lead_target:g}"),
+        _one(
+            claim,
+            "parameters, the larger count of network and linear model divided by the smaller",
+            max(net, linear) / min(net, linear),
+            target=f"<= {COMPARABLE:g}",
+        ),
+    ]
+
+
+def _optimizers(found: Measurements, claim: partial[Claim]) -> list[Claim]:
+    config, fitted = found.config, found.fitted
+    tests = fitted["test_accuracy"].values.tolist()
+    low, high = span(tests)
+    rows = [
+        claim(
+            claim="span of the test accuracies of all optimizers that fit the training images",
+            target=f"<= {config.within_target:g}",
+            measured=high - low,
+            unit="1",
+            num=len(tests),
+            spread=(low, high),
+        ),
+        claim(
+            claim="optimizers that fit the training images, as a share of those tried",
+            measured=len(tests) / found.optimizers.sizes["net"],
+            unit="1",
+            num=found.optimizers.sizes["net"],
+            spread=span(found.optimizers["train_accuracy"].values.tolist()),
+        ),
+    ]
+    for name in found.optimizers["net"].values:
+        row = found.optimizers.sel(net=name)
+        train, test = float(row["train_accuracy"]), float(row["test_accuracy"])
+        words = "diverged" if math.isnan(train) else f"training images {100 * train:.1f} %"
+        rows.append(_one(claim, f"{row['title'].item()}: accuracy on the test images ({words})", test))
+    return rows

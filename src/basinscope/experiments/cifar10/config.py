@@ -1,0 +1,147 @@
+"""What the experiment on objects can be asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from basinscope.errors import InputError, choose
+from basinscope.experiments.imaging import ImageConfig
+from basinscope.experiments.ranges import check_data_seed, check_ranges
+from basinscope.models.catalog import NETS
+from basinscope.training.torch_optimizers import TORCH_OPTIMIZERS
+
+ALL_OPTIMIZERS = tuple(TORCH_OPTIMIZERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(ImageConfig):
+    """Settings of the experiment on objects; the defaults are the preset `quick`."""
+
+    num_unseen: int = 100
+    """Images that are held out; this experiment does not poison."""
+    net: str = "resnet8"
+    """Convolutional network: resnet8, resnet14, resnet20 (pre-activation), resnet18 or vgg13."""
+    width: float = 1.0
+    """Factor on its channel counts."""
+    larger_width: float | None = None
+    """Width of a second, larger network of the same kind; none trains no second one."""
+    shrunk: int = 12
+    """Edge of the shrunk image whose pixels' products the linear model takes, besides all pixels."""
+    epochs: float = 40.0
+    """Passes over the training images, for networks."""
+    linear_epochs: float = 60.0
+    """Passes for the linear model."""
+    batch_size: int = 125
+    """Training images in each update."""
+    learning_rate: float = 0.1
+    """Highest learning rate of SGD with momentum 0.9, for networks."""
+    linear_rate: float = 2.0
+    """The same for the linear model."""
+    warmup: float = 0.04
+    """Fraction of the course over which the learning rate rises, in the comparison with the linear model."""
+    optimizers: tuple[str, ...] = ALL_OPTIMIZERS
+    """Rows of the table of optimizers."""
+    table_net: str = "vgg13"
+    """Network of the table."""
+    table_width: float = 0.125
+    """Factor on its channel counts."""
+    table_epochs: float = 30.0
+    """Passes over the training images of each optimizer that takes them in batches."""
+    table_decay: Literal["cosine", "tenfold", "constant"] = "tenfold"
+    """Course of the learning rates of the table."""
+    descent_steps: int = 200
+    """Updates of gradient descent, each of which takes all training images."""
+    lbfgs_steps: int = 10
+    """Updates of L-BFGS; each searches along lines, for which it passes over all training images up to 25 times."""
+    fit_target: float = 0.99
+    """Training accuracy that counts as having fitted the training images."""
+    lead_target: float = 0.25
+    """How far the network's test accuracy should lie above the linear model's."""
+    within_target: float = 0.15
+    """Span in which the test accuracies of all optimizers that fit should lie."""
+
+    def __post_init__(self) -> None:
+        for field in ("net", "table_net"):
+            choose(f"cifar10.{field}", getattr(self, field), tuple(NETS))
+        for name in self.optimizers:
+            choose("cifar10.optimizers", name, ALL_OPTIMIZERS)
+        if len(set(self.optimizers)) < len(self.optimizers) or not self.optimizers:
+            raise InputError(f"cifar10.optimizers = {self.optimizers}: name at least one, each once")
+        if self.larger_width is not None and self.larger_width <= self.width:
+            raise InputError(f"cifar10.larger_width = {self.larger_width}: must be above width = {self.width}, or none")
+        check_ranges(
+            "cifar10",
+            self,
+            at_least={"seed": 0, "batch_size": 2, "shrunk": 1, "descent_steps": 1, "lbfgs_steps": 1, "num_unseen": 0},
+            at_most={"width": 16, "table_width": 16, "shrunk": 64, "fit_target": 1, "lead_target": 1},
+            positive=(
+                "width",
+                "table_width",
+                "epochs",
+                "linear_epochs",
+                "table_epochs",
+                "learning_rate",
+                "linear_rate",
+                "within_target",
+            ),
+        )
+        check_data_seed("cifar10", self.data_seed)
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"cifar10.warmup = {self.warmup}: must lie at 0 or above, and below 1")
+
+    def models(self) -> dict[str, float | None]:
+        """What is compared: name of each model and its width; the linear model has none."""
+        larger = {"larger": self.larger_width} if self.larger_width is not None else {}
+        return {"net": self.width, **larger, "linear": None}
+
+
+_QUICK = Config()
+PRESETS = {
+    "smoke": replace(
+        _QUICK,
+        num_train=60,
+        num_test=100,
+        width=0.5,
+        shrunk=8,
+        epochs=6.0,
+        linear_epochs=6.0,
+        batch_size=20,
+        table_width=0.0625,
+        table_epochs=2.0,
+        descent_steps=3,
+        lbfgs_steps=1,
+    ),
+    "quick": _QUICK,
+    "laptop": replace(
+        _QUICK,
+        source="files",
+        num_train=2_000,
+        num_test=5_000,
+        net="resnet18",
+        width=0.5,
+        shrunk=16,
+        epochs=30.0,
+        table_width=0.25,
+        table_epochs=30.0,
+        descent_steps=150,
+    ),
+    "paper": replace(
+        _QUICK,
+        source="files",
+        num_train=None,
+        num_unseen=0,
+        num_test=None,
+        net="resnet18",
+        width=0.5,
+        larger_width=1.0,
+        shrunk=16,
+        epochs=150.0,
+        linear_epochs=150.0,
+        batch_size=128,
+        table_width=1.0,
+        table_epochs=150.0,
+        descent_steps=3_000,
+        lbfgs_steps=100,
+    ),
+}

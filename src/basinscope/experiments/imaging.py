@@ -1,0 +1,148 @@
+"""What the experiments on images share: where the images come from, and networks on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import nn
+
+from basinscope.data import cifar10, digits, svhn
+from basinscope.data.download import default_folder
+from basinscope.data.images import ImageTask
+from basinscope.errors import InputError
+from basinscope.models.catalog import build, num_parameters
+from basinscope.results.convert import dataset
+from basinscope.runs.engine import Context
+from basinscope.runs.store import RunFolder
+from basinscope.training.single import History, SingleResult
+
+Source = Literal["scattered-digits", "files"]
+_READERS: dict[str, Callable[..., ImageTask]] = {"cifar10": cifar10.load, "svhn": svhn.load}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageConfig:
+    """Settings of an experiment on images: which ones."""
+
+    seed: int = 0
+    """Moves starting weights, order of batches, unseen images and directions."""
+    data_seed: int | None = None
+    """Which images are drawn, or how digits are scattered; none stands for 0."""
+    source: Source = "scattered-digits"
+    """`scattered-digits` needs no files; `files` reads those that --data-dir names or `basinscope fetch` got."""
+    data_name: str = ""
+    """What titles call the data; empty takes the name that goes with them."""
+    data_checksum: str = ""
+    """SHA-256 of the images, noted when a run begins."""
+    num_train: int | None = 1_000
+    """Training images; none takes all that there are."""
+    num_unseen: int = 3_000
+    """Images among which unseen samples are drawn."""
+    num_test: int | None = 2_000
+    """Test images; none takes all that there are."""
+    canvas: int = 16
+    """Edge of the scattered digits' images in pixels."""
+
+    @property
+    def data(self) -> str:
+        """What the images are called in claims and titles."""
+        return self.data_name
+
+
+Settings = TypeVar("Settings", bound=ImageConfig)
+
+
+@lru_cache(maxsize=1)
+def _read(
+    kind: str, folder: Path, num_train: int | None, num_unseen: int, num_test: int | None, seed: int
+) -> ImageTask:
+    return _READERS[kind](folder, num_train=num_train, num_unseen=num_unseen, num_test=num_test, data_seed=seed)
+
+
+def _load(kind: str, config: ImageConfig, data_dir: Path | None) -> ImageTask:
+    seed = config.data_seed or 0
+    if config.source == "files":
+        folder = data_dir or default_folder()
+        return _read(kind, folder, config.num_train, config.num_unseen, config.num_test, seed)
+    for field in ("num_train", "num_test"):
+        if getattr(config, field) is None:
+            raise InputError(f"{kind}.{field} = none: scattered digits have no end, give a number")
+    return digits.scattered_digits(
+        data_seed=seed,
+        num_train=config.num_train or 0,
+        num_unseen=config.num_unseen,
+        num_test=config.num_test or 0,
+        canvas=config.canvas,
+    )
+
+
+def prepare(kind: str, config: Settings, data_dir: Path | None) -> Settings:
+    """Look at the images before a run begins, and note their name and checksum in its configuration.
+
+    Args:
+        kind: `cifar10` or `svhn`: which files.
+        config: As asked for.
+        data_dir: Where files lie; naming it asks for files, whatever the preset's source.
+
+    Raises:
+        InputError: Files are missing or damaged, or there are too few images.
+    """
+    if data_dir is not None:
+        config = replace(config, source="files")
+    task = _load(kind, config, data_dir)
+    return replace(config, data_name=config.data_name or task.name, data_checksum=task.checksum)
+
+
+def open_task(kind: str, config: ImageConfig, context: Context) -> ImageTask:
+    """Open the images of a run, on its device.
+
+    Raises:
+        InputError: They are not those with which the run began.
+    """
+    task = _load(kind, config, context.data_dir)
+    if config.data_checksum and task.checksum != config.data_checksum:
+        raise InputError(f"{kind}: these are not the images with which the run began; name their folder by --data-dir")
+    return task.to(context.device)
+
+
+def build_net(name: str, width: float, task: ImageTask, *, shrunk: int = 16) -> nn.Module:
+    """Build a network for the images of a task."""
+    _, channels, size, _ = task.train.pixels.shape
+    return build(name, width=width, in_channels=channels, size=size, num_classes=task.train.num_classes, shrunk=shrunk)
+
+
+def load_net(folder: RunFolder, name: str, model: nn.Module, device: torch.device) -> nn.Module:
+    """Fill a network with what a training task stored, in eval mode."""
+    model.load_state_dict(folder.weights(f"weights-{name}"))
+    placed: Any = model.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return placed.eval()
+
+
+def describe_net(name: str, model: nn.Module, result: SingleResult, *, poison: float = 0.0, run: int = 0) -> xr.Dataset:
+    """Label what is known of one trained network."""
+    return dataset(
+        "image_nets",
+        {
+            "net": [name],
+            "poison": np.array([poison]),
+            "run": np.array([run]),
+            "steps": np.array([result.steps]),
+            "num_parameters": np.array([num_parameters(model)]),
+            "clean_loss": np.array([result.clean_loss]),
+            "train_accuracy": np.array([result.train_accuracy]),
+            "test_accuracy": np.array([result.test_accuracy]),
+            "gap": np.array([result.train_accuracy - result.test_accuracy]),
+        },
+    )
+
+
+def label_history(history: History) -> xr.Dataset:
+    """Label the looks at a network while it was trained."""
+    return dataset("history", {name: np.array(values) for name, values in vars(history).items()})

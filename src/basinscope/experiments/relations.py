@@ -1,0 +1,274 @@
+"""Generalisation against sharpness and size of the basin: figure 5 and its claims, whatever was measured."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+
+from basinscope.experiments.claims import Claim, span
+from basinscope.plots.relation import plot_relation
+from basinscope.plots.style import AS_TRAINED, SCALED
+
+COMPARED_LOSS = 0.01
+"""Largest clean loss in nats of a network that may be compared: ten times below the cutoff."""
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's rank correlation of the finite pairs; NaN where there are under three, or one side is constant."""
+    both = np.isfinite(one) & np.isfinite(other)
+    if both.sum() < 3 or np.ptp(one[both]) == 0 or np.ptp(other[both]) == 0:
+        return float("nan")
+    found: Any = spearmanr(one[both], other[both])
+    return float(found.statistic)
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Radius, volume and sharpness of every network, along `net`."""
+
+    radius: xr.Dataset
+    volume: xr.Dataset
+    sharpness: xr.Dataset
+
+    @property
+    def median_radius(self) -> xr.DataArray:
+        """Median radius of each network, in filter norms."""
+        return self.radius["radius"].median("ray")
+
+
+@dataclass(frozen=True)
+class Relations:
+    """What was measured around every network of an experiment, as trained and at one common clean loss."""
+
+    nets: xr.Dataset
+    """With `gap`, `poison` and `clean_loss` along `net`, poison factors in rising order."""
+    natural: Probed
+    """As trained."""
+    scaled: Probed
+    """After last layers were scaled to one clean loss."""
+    scaled_loss: float
+    """That loss, in nats."""
+    num_directions: int
+    enough_nets: int
+    """Networks below which a rank correlation is reported but not judged."""
+
+    def rank_with_gap(self, values: np.ndarray) -> float:
+        """Spearman correlation of the generalisation gap with one value a network."""
+        return rank_correlation(self.nets["gap"].values, values)
+
+    @property
+    def measured(self) -> np.ndarray:
+        """Whether each network's basin could be measured, as trained and scaled."""
+        parts = (self.natural.volume, self.scaled.volume)
+        return np.all([np.isfinite(part["mean_n_log_r"].values) for part in parts], axis=0)
+
+    def effective_rays(self, probed: Probed) -> float:
+        """Effective sample size of the log-volume, median over the networks that could be measured."""
+        values = probed.volume["effective_rays"].values[self.measured]
+        return float(np.median(values)) if len(values) else float("nan")
+
+    def level(self, poison: float) -> xr.Dataset:
+        """The networks of one poison factor."""
+        return self.nets.isel(net=np.flatnonzero(self.nets["poison"].values == poison))
+
+    @property
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Names of the networks of the smallest and of the largest poison factor."""
+        poisons = self.nets["poison"].values
+        good, bad = self.level(float(poisons.min())), self.level(float(poisons.max()))
+        return good["net"].values, bad["net"].values
+
+
+def relations_figure(found: Relations, data: str) -> Figure:
+    """Draw figure 5: gap against sharpness, mean n·log r and log-volume, as trained and at one clean loss."""
+    figure, rows = plt.subplots(2, 3, figsize=(9.6, 6.0), sharex=True, layout="constrained")
+    figure.suptitle(
+        f"Figure 5 · Generalisation gap against sharpness and size of the basin ({data})",
+    )
+    variants = (
+        (found.natural, "as trained", AS_TRAINED),
+        (found.scaled, f"last layers scaled to clean loss {found.scaled_loss:g}", SCALED),
+    )
+    for axes_row, (probed, words, colour) in zip(rows, variants, strict=True):
+        sharp, size, volume = axes_row
+        _sharpness_panel(found, probed, sharp, colour)
+        size_values = probed.volume["mean_n_log_r"] / math.log(10)
+        plot_relation(size, found.nets["gap"], size_values, found.nets["poison"], colour=colour)
+        size.set_ylabel("mean n·log₁₀ r [orders of magnitude]")
+        bound = probed.volume["log_volume"] / math.log(10)
+        plot_relation(volume, found.nets["gap"], bound, found.nets["poison"], colour=colour)
+        volume.set_ylabel("log₁₀ volume, lower bound")
+        volume.text(
+            0.03,
+            0.04,
+            f"bound only: {found.effective_rays(probed):.1f} effective\nof {found.num_directions} rays (median)",
+            transform=volume.transAxes,
+            fontsize=7.5,
+            color="#555555",
+        )
+        for axes, values in ((sharp, probed.sharpness["sharpness"]), (size, size_values), (volume, bound)):
+            rank = f"{found.rank_with_gap(values.values):+.2f}".replace("-", "−")
+            axes.set_title(f"{words}\nSpearman {rank}", fontsize=8.5)
+    for axes in rows[0]:
+        axes.set_xlabel("")
+    figure.legend(*rows[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _sharpness_panel(found: Relations, probed: Probed, axes: Axes, colour: str) -> None:
+    axes.set_yscale("log")
+    band, line, dots = plot_relation(
+        axes, found.nets["gap"], probed.sharpness["sharpness"], found.nets["poison"], colour=colour
+    )
+    dots.set_label("one network")
+    line.set_label("mean of a poison factor's runs (of sharpness: geometric)")
+    band.set_label("their min–max, drawn at their mean gap")
+    axes.set_ylabel("sharpness, mean dᵀHd [nat]")
+
+
+def relation_claims(found: Relations, claim: partial[Claim]) -> list[Claim]:
+    """Hold the claims of figure 5 against what was measured."""
+    num = found.nets.sizes["net"]
+    losses = found.nets["clean_loss"].values
+    measured = float(found.measured.mean())
+    rows = [
+        claim(
+            claim="share of the networks whose basin could be measured: their loss lies below the cutoff",
+            target="== 1",
+            measured=measured,
+            unit="1",
+            num=num,
+            spread=(measured, measured),
+        ),
+        claim(
+            claim="largest clean loss among the compared networks",
+            target=f"<= {COMPARED_LOSS:g}",
+            measured=float(losses.max()),
+            unit="nat",
+            num=num,
+            spread=span(losses.tolist()),
+        ),
+        _rank_claim(found, claim, losses, "the loss left at the minimum, as trained"),
+    ]
+    for probed, words in (
+        (found.natural, "as trained"),
+        (found.scaled, f"last layers scaled to clean loss {found.scaled_loss:g}"),
+    ):
+        ranked = (
+            (probed.sharpness["sharpness"], "sharpness", ">= 0.9"),
+            (probed.volume["mean_n_log_r"], "mean n·log r", "<= -0.9"),
+            (probed.volume["log_volume"], "the log-volume bound", ""),
+            (probed.sharpness["top_eigenvalue"], "top eigenvalue", ""),
+        )
+        rows += [
+            *(_rank_claim(found, claim, v.values, f"{what}, {words}", target) for v, what, target in ranked),
+            *_size_claims(found, claim, probed, words),
+        ]
+    rays = found.natural.radius
+    scanned = float(rays["num_scanned"].sum())
+    earlier = rays["num_earlier"].values / np.maximum(1, rays["num_scanned"].values)  # NaN where not measured
+    rows.append(
+        claim(
+            claim="share of finely scanned rays on which an earlier crossing had been stepped over",
+            measured=float(rays["num_earlier"].sum()) / max(1.0, scanned),
+            unit="1",
+            num=int(scanned),
+            spread=span(earlier.tolist()),
+        )
+    )
+    return rows
+
+
+def _rank_claim(found: Relations, claim: partial[Claim], values: np.ndarray, what: str, target: str = "") -> Claim:
+    """Spearman correlation of the gap with a number; the spread is its 95 % bootstrap interval over networks."""
+    gaps = found.nets["gap"].values
+    stream = np.random.default_rng(0)
+    drawn = stream.integers(len(gaps), size=(500, len(gaps)))
+    again = [rank_correlation(gaps[pick], values[pick]) for pick in drawn]
+    defined = [value for value in again if not math.isnan(value)]
+    low, high = np.percentile(defined, [2.5, 97.5]) if defined else (math.nan, math.nan)
+    return claim(
+        claim=f"rank correlation of the gap with {what} (spread: 95 % bootstrap interval)",
+        target=target if len(gaps) >= found.enough_nets else "",
+        measured=found.rank_with_gap(values),
+        unit="1",
+        num=len(gaps),
+        spread=(float(low), float(high)),
+    )
+
+
+def _size_claims(found: Relations, claim: partial[Claim], probed: Probed, words: str) -> list[Claim]:
+    """How much larger and flatter good basins are than bad ones."""
+    good_nets, bad_nets = found.ends
+
+    def ends(values: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
+        good, bad = (values.sel(net=nets).values for nets in (good_nets, bad_nets))
+        return good[np.isfinite(good)], bad[np.isfinite(bad)]
+
+    def orders(name: str) -> tuple[float, tuple[float, float]]:
+        good, bad = ends(probed.volume[name] / math.log(10))
+        if not (len(good) and len(bad)):
+            return math.nan, (math.nan, math.nan)
+        return float(good.mean() - bad.mean()), (float(good.min() - bad.max()), float(good.max() - bad.min()))
+
+    def ratio(values: xr.DataArray, *, bad_by_good: bool) -> tuple[float, tuple[float, float]]:
+        good, bad = ends(values)
+        if not (len(good) and len(bad)):
+            return math.nan, (math.nan, math.nan)
+        above, below = (bad, good) if bad_by_good else (good, bad)
+        extremes = (float(above.min() / below.max()), float(above.max() / below.min()))
+        return float(np.median(above) / np.median(below)), extremes
+
+    effective = probed.volume["effective_rays"].values[found.measured]
+    steady, steady_span = orders("mean_n_log_r")
+    bound, bound_span = orders("log_volume")
+    wider, wider_span = ratio(probed.median_radius, bad_by_good=False)
+    sharper, sharper_span = ratio(probed.sharpness["sharpness"], bad_by_good=True)
+    both = len(good_nets) + len(bad_nets)
+    return [
+        claim(
+            claim=f"good basins are larger than bad ones by thousands of orders of magnitude, mean n·log r, {words}",
+            target=">= 1000",
+            measured=steady,
+            unit="orders of magnitude",
+            num=both,
+            spread=steady_span,
+        ),
+        claim(
+            claim=f"the same by the paper's log-volume, a difference of lower bounds, {words}",
+            measured=bound,
+            unit="orders of magnitude",
+            num=both,
+            spread=bound_span,
+        ),
+        claim(
+            claim=f"effective rays of the log-volume, median over networks, {words}",
+            measured=found.effective_rays(probed),
+            unit="rays",
+            num=found.num_directions,
+            spread=span(effective.tolist()),
+        ),
+        claim(
+            claim=f"median radius, good divided by bad, {words}",
+            measured=wider,
+            unit="1",
+            num=both,
+            spread=wider_span,
+        ),
+        claim(
+            claim=f"sharpness, bad divided by good, {words}",
+            measured=sharper,
+            unit="1",
+            num=both,
+            spread=sharper_span,
+        ),
+    ]

@@ -1,0 +1,134 @@
+"""The paper's claims about house numbers, each beside the number that a run measured."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from basinscope.experiments.claims import Claim, span
+from basinscope.experiments.relations import COMPARED_LOSS, relation_claims
+from basinscope.experiments.svhn.collect import Measurements
+from basinscope.experiments.svhn.figures import LINES, RELATIONS, SLICES
+
+ENOUGH_EVALUATIONS = 4.0
+"""Passes over the training set that a radius should take at most."""
+ABOVE_SHARE = 0.9
+
+
+def claims(found: Measurements, preset: str) -> list[Claim]:
+    """Hold every claim against what was measured."""
+    claim = partial(Claim, preset=preset, data=found.config.data)
+    return [
+        *_figure4(found, partial(claim, figure=SLICES)),
+        *relation_claims(found.relations, partial(claim, figure=RELATIONS)),
+        *_figure7(found, partial(claim, figure=LINES)),
+    ]
+
+
+def _figure4(found: Measurements, claim: partial[Claim]) -> list[Claim]:
+    config, relations = found.config, found.relations
+    good, bad = (found.nets.sel(net=names) for names in relations.ends)
+    fits = f">= {config.good_train:g}"
+    lowest = float(found.nets["train_accuracy"].min())
+    below = found.of("test_accuracy", found.good) - bad["test_accuracy"].values
+    inside = ~(found.surfaces["loss"].sel(net=found.good).values > config.cutoff)
+    above = found.surfaces["loss"].sel(net=found.bad).values[inside] > config.cutoff
+    share = float(above.mean()) if len(above) else float("nan")
+    return [
+        claim(
+            claim="good net (run 0, natural): accuracy on the training images",
+            published=1.0,
+            target=fits,
+            measured=found.of("train_accuracy", found.good),
+            unit="1",
+            num=config.runs,
+            spread=span(good["train_accuracy"].values.tolist()),
+        ),
+        claim(
+            claim="good net (run 0, natural): accuracy on the test images",
+            published=0.98,
+            measured=found.of("test_accuracy", found.good),
+            unit="1",
+            num=config.runs,
+            spread=span(good["test_accuracy"].values.tolist()),
+        ),
+        claim(
+            claim=f"bad nets (β = {config.poisons[-1]:g}): lowest accuracy on the training images",
+            published=1.0,
+            target=fits,
+            measured=float(bad["train_accuracy"].min()),
+            unit="1",
+            num=config.runs,
+            spread=span(bad["train_accuracy"].values.tolist()),
+        ),
+        claim(
+            claim=f"bad net (run 0, β = {config.poisons[-1]:g}): accuracy on the test images",
+            published=0.29,
+            measured=found.of("test_accuracy", found.bad),
+            unit="1",
+            num=config.runs,
+            spread=span(bad["test_accuracy"].values.tolist()),
+        ),
+        claim(
+            claim="test accuracy of every bad net lies below the good net's by at least",
+            published=0.69,
+            target=f">= {config.bad_below:g}",
+            measured=float(below.min()),
+            unit="1",
+            num=config.runs,
+            spread=span(below.tolist()),
+        ),
+        claim(
+            claim="largest clean loss among the bad nets",
+            target=f"<= {COMPARED_LOSS:g}",
+            measured=float(bad["clean_loss"].max()),
+            unit="nat",
+            num=config.runs,
+            spread=span(bad["clean_loss"].values.tolist()),
+        ),
+        claim(
+            claim="lowest training accuracy among all networks",
+            target=fits,
+            measured=lowest,
+            unit="1",
+            num=found.nets.sizes["net"],
+            spread=span(found.nets["train_accuracy"].values.tolist()),
+        ),
+        claim(
+            claim="2-D slice: share of the points below the cutoff for the good net at which the bad net exceeds it",
+            target=f">= {ABOVE_SHARE:g}",
+            measured=share,
+            unit="1",
+            num=int(inside.sum()),
+            spread=(share, share),
+        ),
+    ]
+
+
+def _figure7(found: Measurements, claim: partial[Claim]) -> list[Claim]:
+    radius = found.relations.natural.radius
+    good, bad = (radius["radius"].sel(net=net).values for net in (found.good, found.bad))
+    later = good > bad
+    spent = np.concatenate(
+        [part.radius["num_evaluations"].values.ravel() for part in (found.relations.natural, found.relations.scaled)]
+    )
+    spent = spent[np.isfinite(spent)]
+    return [
+        claim(
+            claim="share of the directions along which the good net's loss reaches the cutoff later than the bad net's",
+            target=">= 0.99",
+            measured=float(later.mean()),
+            unit="1",
+            num=len(later),
+            spread=span(later.astype(float).tolist()),
+        ),
+        claim(
+            claim="passes over the training set that a radius took, a pass that ended early counting for its share",
+            target=f"<= {ENOUGH_EVALUATIONS:g}",
+            measured=float(spent.mean()) if len(spent) else float("nan"),
+            unit="passes",
+            num=len(spent),
+            spread=span(spent.tolist()),
+        ),
+    ]

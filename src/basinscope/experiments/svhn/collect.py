@@ -1,0 +1,93 @@
+"""What the run on house numbers measured, read back from its folder: all that figures and claims see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import xarray as xr
+
+from basinscope.experiments.relations import Probed, Relations
+from basinscope.experiments.svhn.config import Config
+from basinscope.experiments.svhn.tasks import share_name
+from basinscope.probes.volume import log_volume
+from basinscope.results.convert import stack_nets, unmeasured
+from basinscope.runs.store import RunFolder
+
+ENOUGH_NETS = 6
+"""Networks below which a rank correlation is reported but not judged."""
+_COUNTED = ("num_scanned", "num_earlier")
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Everything a finished run holds."""
+
+    config: Config
+    nets: xr.Dataset
+    relations: Relations
+    """Radius, volume and sharpness of every network."""
+    lines: xr.Dataset
+    """Losses along random lines from the good and the bad net outwards."""
+    slices: xr.Dataset
+    """1-D slices through both."""
+    surfaces: xr.Dataset
+    """2-D slices through both."""
+    good: str
+    bad: str
+
+    def of(self, name: str, net: str) -> float:
+        """One number of one network."""
+        return float(self.nets[name].sel(net=net))
+
+
+def _joined(parts: list[xr.Dataset]) -> xr.Dataset:
+    """Join the radii of one network's shares of directions."""
+    whole = xr.concat(parts, "ray", data_vars="minimal", coords="minimal", compat="override", combine_attrs="override")
+    return whole.assign({name: whole[name].copy(data=sum(float(p[name]) for p in parts)) for name in _COUNTED})
+
+
+def _volume(radius: xr.Dataset) -> xr.Dataset:
+    """Volume from the radii; all NaN where they could not be measured."""
+    if (radius["status"].values < 0).all():
+        return unmeasured("volume")
+    return log_volume(radius)
+
+
+def collect(folder: RunFolder, config: Config) -> Measurements:
+    """Read a finished run.
+
+    Raises:
+        DamagedResultError: A result is missing or unreadable.
+    """
+    names = config.net_names()
+    nets = xr.concat([folder.dataset(f"nets-{net}") for net in names], "net", combine_attrs="override")
+
+    def probed(scaled: bool) -> Probed:
+        shares = range(len(config.shares()))
+        radii = [_joined([folder.dataset(f"radius-{share_name(net, scaled, k)}") for k in shares]) for net in names]
+        sharp = [folder.dataset(f"sharpness-{net}{'-scaled' if scaled else ''}") for net in names]
+        volumes = [_volume(radius) for radius in radii]
+        return Probed(*(stack_nets(names, parts) for parts in (radii, volumes, sharp)))
+
+    compared = config.compared
+
+    def both(kind: str) -> xr.Dataset:
+        return stack_nets(compared, [folder.dataset(f"{kind}-{net}") for net in compared])
+
+    return Measurements(
+        config=config,
+        nets=nets,
+        relations=Relations(
+            nets=nets,
+            natural=probed(False),
+            scaled=probed(True),
+            scaled_loss=config.scaled_loss,
+            num_directions=config.num_directions,
+            enough_nets=ENOUGH_NETS,
+        ),
+        lines=both("lines"),
+        slices=both("slice1d"),
+        surfaces=both("slice2d"),
+        good=compared[0],
+        bad=compared[1],
+    )

@@ -1,0 +1,107 @@
+"""The three figures that the experiment on house numbers draws from stored results."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from mpl_toolkits.mplot3d import Axes3D
+
+from basinscope.experiments.relations import relations_figure
+from basinscope.experiments.svhn.collect import Measurements
+from basinscope.plots.lines import plot_rising_lines, plot_slices
+from basinscope.plots.style import BAD, GOOD, save, styled
+from basinscope.plots.surface import heights, plot_surface
+from basinscope.runs import atomic
+
+SLICES, RELATIONS, LINES = "4-svhn", "5-svhn", "7-svhn"
+STEMS = (SLICES, RELATIONS, LINES)
+FLOOR = 1e-4
+"""Loss in nats below which slices are flat."""
+
+
+def draw(found: Measurements, out: Path) -> list[Path]:
+    """Draw figures 4, 5 and 7 into a folder and return the files."""
+    files: list[Path] = []
+    with styled():
+        for stem, drawn in ((SLICES, _figure4), (RELATIONS, _figure5), (LINES, _figure7)):
+            figure = drawn(found)
+            files += save(figure, out / stem, atomic.write)
+            plt.close(figure)
+    return files
+
+
+def _columns(found: Measurements) -> tuple[tuple[str, str, str, str], ...]:
+    """Role, network, colour and how it was trained, of the two compared nets."""
+    beta = f"poison factor β = {found.config.poisons[-1]:g}"
+    return ("good", found.good, GOOD, "natural training"), ("bad", found.bad, BAD, beta)
+
+
+def _scores(found: Measurements, net: str) -> str:
+    return f"train {100 * found.of('train_accuracy', net):.1f} %, test {100 * found.of('test_accuracy', net):.1f} %"
+
+
+def _figure4(found: Measurements) -> Figure:
+    """1-D slices of both nets above, on one pair of axes' scales; 2-D slices below, on one height scale."""
+    figure = plt.figure(figsize=(9.0, 7.6))
+    figure.suptitle(f"Figure 4 · The loss around a good and a bad minimum\n{found.config.data}", y=0.985)
+    surfaces = np.concatenate([heights(found.surfaces["loss"].sel(net=n), "log", FLOOR).ravel() for n in _nets(found)])
+    finite = surfaces[np.isfinite(surfaces)]
+    limits = (math.log10(FLOOR), math.ceil(float(finite.max())) if len(finite) else 1.0)
+    lowest = max(FLOOR, 0.5 * float(found.slices["loss"].min()))
+    highest = 2 * float(found.slices["loss"].where(np.isfinite(found.slices["loss"])).max())
+    for (role, net, colour, how), left in zip(_columns(found), (0.0, 0.5), strict=True):
+        line = figure.add_axes((left + 0.075, 0.575, 0.39, 0.27))
+        plot_slices(line, found.slices.sel(net=net), colour=colour, floor=FLOOR)
+        line.axhline(found.config.cutoff, color="#555555", linewidth=0.8, linestyle=(0, (1, 2)))
+        line.set_ylim(lowest, highest)
+        line.set_title(f"{role} minimum ({how})\n{_scores(found, net)}", color=colour)
+        surface = figure.add_axes((left + 0.04, 0.03, 0.44, 0.47), projection="3d")
+        assert isinstance(surface, Axes3D)
+        plot_surface(surface, found.surfaces.sel(net=net), limits=limits, scale="log", floor=FLOOR)
+    note = (
+        "Above: three random filter-normalised directions, the same for both; dotted: the cutoff. "
+        "Below: the plane of the first two, made orthogonal. One scale in each row."
+    )
+    figure.text(0.5, 0.012, note, ha="center", fontsize=7.5, color="#555555")
+    return figure
+
+
+def _nets(found: Measurements) -> tuple[str, str]:
+    return found.good, found.bad
+
+
+def _figure5(found: Measurements) -> Figure:
+    return relations_figure(found.relations, found.config.data)
+
+
+def _figure7(found: Measurements) -> Figure:
+    config = found.config
+    figure, panels = plt.subplots(1, 2, figsize=(9.0, 3.9), sharex=True, sharey=True, layout="constrained")
+    figure.suptitle(f"Figure 7 · The loss along random directions, and the basin beneath the cutoff\n{config.data}")
+    for axes, (role, net, colour, how) in zip(panels, _columns(found), strict=True):
+        radii = found.relations.natural.radius["radius"].sel(net=net)
+        plot_rising_lines(
+            axes,
+            found.lines.sel(net=net),
+            radii,
+            cutoff=config.cutoff,
+            ceiling=config.line_ceiling,
+            colour=colour,
+        )
+        middle = f"median radius {float(radii.median()):.3g} of {config.num_directions} directions"
+        axes.set_title(f"{role} minimum ({how})\n{_scores(found, net)}; {middle}", color=colour, fontsize=8.5)
+    panels[1].set_ylabel("")
+    panels[0].text(
+        0.98,
+        config.cutoff * 1.08,
+        f"cutoff {config.cutoff:g} nat",
+        transform=panels[0].get_yaxis_transform(),
+        ha="right",
+        va="bottom",
+        fontsize=7.5,
+    )
+    return figure

@@ -1,0 +1,283 @@
+"""The clean loss of any network, one parameter vector at a time, with the training set streamed through it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from basinscope.data.images import Images
+from basinscope.errors import InputError, choose
+from basinscope.landscape.rays import Ray
+from basinscope.losses import cross_entropy, cross_entropy_second_derivative
+from basinscope.parameters import ParameterLayout, flatten
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+CACHED_BYTES = 256 * 2**20
+"""Training inputs up to this size are normalised once and kept; larger sets are normalised batch by batch."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One look at the loss at one point."""
+
+    loss: float
+    """Mean loss in nats; where the sum passed the limit early, an estimate that lies above the limit."""
+    share: float
+    """Share of the training set that was looked at."""
+
+
+class StreamedLoss:
+    """The mean cross-entropy of a network over images, evaluated at one point at a time.
+
+    Every point is made from the minimum itself, in a copy of the network whose parameters are overwritten; the network
+    that was passed in is never touched. BatchNorm statistics are frozen at the minimum. Memory stays within the
+    minimum, one moved copy and one forward pass: a direction is made anew from its seed at every evaluation.
+
+    Because the losses of samples are not negative, a point is known to lie beyond a limit as soon as the running sum
+    passes limit × N. After `look_first_at` the samples that lose most come first, so that this happens early.
+
+    Args:
+        model: A network that maps a batch of inputs to logits; measured in eval mode.
+        train: The training images, on the model's device.
+        batch_size: Images in one forward pass.
+        precision: `float32` leaves the model's own; `tf32` or `bfloat16` where a trial found them accurate enough.
+        compiled: Run forward passes through `torch.compile`.
+
+    Raises:
+        InputError: The model has no parameters, or gives other than one logit for each class.
+
+    Example:
+        >>> landscape = StreamedLoss(model, train)
+        >>> landscape.at(landscape.minimum[None])  # the clean loss
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Images,
+        *,
+        batch_size: int = 125,
+        precision: Precision = "float32",
+        compiled: bool = False,
+    ) -> None:
+        choose("precision", precision, get_args(Precision))
+        if batch_size < 1:
+            raise InputError(f"batch_size = {batch_size}: must be at least 1")
+        parameters = {name: tensor.detach() for name, tensor in model.named_parameters()}
+        if not parameters:
+            raise InputError(f"{type(model).__name__} has no parameters: there is nothing to move")
+        self.layout = ParameterLayout.of(parameters)
+        self.minimum: Float[Tensor, " params"] = flatten(parameters)
+        """The model's own parameters as one flat vector."""
+        self.num_evaluations = 0.0
+        """Passes over the training set so far; one that ended early counts for its share."""
+        self.train, self.batch_size, self.precision = train, batch_size, precision
+        self._module = copy.deepcopy(model).eval().requires_grad_(False)
+        self._point = self.minimum.clone()
+        for tensor, view in zip(self._module.parameters(), self.layout.views(self._point), strict=True):
+            tensor.data = view
+        self._forward = torch.compile(self._module) if compiled else self._module
+        self._set_order(torch.arange(len(train)))
+        self._profile: Float[Tensor, " batches"] | None = None
+        self._latest = torch.zeros(len(train), dtype=torch.float64)
+        _check_classes(self._module, self._inputs(slice(0, 1)), train)
+
+    def _set_order(self, order: Int[Tensor, " samples"]) -> None:
+        self._order = order
+        self._ordered = self.train.subset(order.to(self.train.pixels.device))
+        size = self.train.pixels.numel() * self.minimum.element_size()
+        self._cached = self._ordered.inputs(dtype=self.minimum.dtype) if size <= CACHED_BYTES else None
+
+    def _inputs(self, where: slice) -> Tensor:
+        if self._cached is not None:
+            return self._cached[where]
+        return self._ordered.inputs(where, dtype=self.minimum.dtype)
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor, slice]]:
+        for start in range(0, len(self.train), self.batch_size):
+            where = slice(start, min(start + self.batch_size, len(self.train)))
+            yield self._inputs(where), self._ordered.labels[where], where
+
+    @contextlib.contextmanager
+    def _precisely(self) -> Iterator[None]:
+        """Compute in the chosen precision; the process's own settings come back afterwards."""
+        before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+        try:
+            with torch.autocast(self.minimum.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+                yield
+        finally:
+            torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+    def _losses(self, inputs: Tensor, labels: Tensor) -> Float[Tensor, " samples"]:
+        """Loss of each sample of a batch, from logits in single precision or the more precise one of the parameters."""
+        exact = torch.promote_types(self.minimum.dtype, torch.float32)
+        return cross_entropy(self._forward(inputs).to(exact), labels).double()
+
+    @torch.no_grad()
+    def _evaluate(self, limit: float = math.inf) -> Evaluation:
+        """Stream the training set through the moved copy until it is through, or known to lie beyond the limit."""
+        total, num, seen, last = 0.0, len(self.train), 0, 0
+        losses = torch.full((num,), torch.nan, dtype=torch.float64)
+        with self._precisely():
+            for batch, (inputs, labels, where) in enumerate(self._batches()):
+                last = batch
+                losses[where] = self._losses(inputs, labels).cpu()
+                total += float(losses[where].sum())
+                seen = where.stop
+                # Divided as the result is, so that rounding cannot part the two verdicts.
+                if not total / num <= limit:
+                    break
+        self.num_evaluations += seen / num
+        if seen == num:
+            if math.isfinite(total):
+                self._latest[self._order] = losses
+            return Evaluation(total / num, 1.0)
+        share = seen / num if self._profile is None else float(self._profile[last])
+        beyond = total / num / max(share, 1e-12)
+        return Evaluation(max(beyond, math.nextafter(limit, math.inf)) if math.isfinite(total) else total, seen / num)
+
+    def look_first_at(self, losses: Float[Tensor, " samples"]) -> None:
+        """Let the samples with the largest of these losses come first from now on.
+
+        Args:
+            losses: One a sample, in the order of the training set; best from a point just below the cutoff.
+        """
+        order = losses.argsort(descending=True, stable=True)
+        self._set_order(order)
+        running = losses[order].cumsum(0)
+        ends = [where.stop - 1 for _, _, where in self._batches()]
+        self._profile = running[ends] / running[-1].clamp_min(1e-300)
+
+    @property
+    def latest_losses(self) -> Float[Tensor, " samples"]:
+        """Losses of all samples at the latest point that was evaluated to its end, in the order of the training set."""
+        return self._latest.clone()
+
+    @torch.no_grad()
+    def at(self, points: Float[Tensor, "points params"]) -> Float[Tensor, " points"]:
+        """See `Landscape.at`."""
+        return torch.tensor([self._at(point) for point in points], dtype=torch.float64)
+
+    def _at(self, point: Tensor) -> float:
+        self._point.copy_(point)
+        return self._evaluate().loss
+
+    @torch.no_grad()
+    def along(
+        self,
+        center: Float[Tensor, " params"],
+        directions: Float[Tensor, "rays params"],
+        distances: Float[Tensor, " points"],
+        rows: Int[Tensor, " points"] | None = None,
+    ) -> Float[Tensor, " points"]:
+        """See `Landscape.along`."""
+        places = range(len(distances)) if rows is None else rows.tolist()
+        losses = []
+        for row, distance in zip(places, distances.tolist(), strict=True):
+            torch.add(center, directions[row], alpha=distance, out=self._point)
+            losses.append(self._evaluate().loss)
+        return torch.tensor(losses, dtype=torch.float64)
+
+    @torch.no_grad()
+    def look_along(
+        self, center: Float[Tensor, " params"], ray: Ray, distance: float, *, limit: float = math.inf
+    ) -> Evaluation:
+        """Evaluate the loss at a distance along a ray, and stop early once it is known to exceed `limit`."""
+        ray.place(self._point, center, distance)
+        return self._evaluate(limit)
+
+    @torch.no_grad()
+    def rough_loss(self, center: Float[Tensor, " params"], ray: Ray, distance: float) -> float:
+        """Mean loss over the first batch alone; counts as the share of an evaluation that it is."""
+        ray.place(self._point, center, distance)
+        with self._precisely():
+            inputs, labels, where = next(self._batches())
+            self.num_evaluations += where.stop / len(self.train)
+            return float(self._losses(inputs, labels).mean())
+
+    @torch.no_grad()
+    def logits(self, point: Float[Tensor, " params"]) -> Float[Tensor, "samples classes"]:
+        """Outputs for every sample, in the order of the training set, on the CPU."""
+        self._point.copy_(point)
+        self.num_evaluations += 1
+        found = torch.cat([self._module(inputs).cpu() for inputs, _, _ in self._batches()])
+        return found[self._order.argsort()]
+
+    def second_derivative(
+        self, center: Float[Tensor, " params"], directions: Float[Tensor, "rays params"]
+    ) -> Float[Tensor, " rays"]:
+        """See `Landscape.second_derivative`."""
+        return self.second_derivatives(center, directions, scales=(1.0,))[0]
+
+    @torch.no_grad()
+    def second_derivatives(
+        self, center: Float[Tensor, " params"], directions: Float[Tensor, "rays params"], *, scales: Sequence[float]
+    ) -> Float[Tensor, "scales rays"]:
+        """Second derivative along each direction, also for networks whose last layer is the minimum's, scaled.
+
+        A scaled last layer scales all logits, and filter-normalised directions with them: their derivatives along the
+        line are the same multiple. So one forward pass of forward mode over forward mode serves all scales.
+
+        Args:
+            center: The minimum.
+            directions: Filter-normalised directions around it, biases not moved.
+            scales: Factors of the last layer, 1 for the minimum itself.
+
+        Returns:
+            dᵀHd in nats, float64 on the CPU.
+        """
+        num, found = len(self.train), torch.zeros(len(scales), len(directions), dtype=torch.float64)
+        zero, one = center.new_zeros(()), center.new_ones(())
+        for k, direction in enumerate(directions):
+            for inputs, labels, where in self._batches():
+
+                def logits(distance: Tensor, inputs: Tensor = inputs, direction: Tensor = direction) -> Tensor:
+                    return self._call(center + distance * direction, inputs)
+
+                def slope(distance: Tensor, logits: Callable = logits) -> Any:
+                    return torch.func.jvp(logits, (distance,), (one,))
+
+                taylor: Any = torch.func.jvp(slope, (zero,), (one,))
+                (value, first), (_, second) = taylor
+                for j, scale in enumerate(scales):
+                    mean = cross_entropy_second_derivative(scale * value, scale * first, scale * second, labels)
+                    found[j, k] += float(mean) * (where.stop - where.start) / num
+        return found
+
+    def hessian_vector_product(
+        self, center: Float[Tensor, " params"], vector: Float[Tensor, " params"]
+    ) -> Float[Tensor, " params"]:
+        """See `Landscape.hessian_vector_product`; summed over batches."""
+        total = torch.zeros_like(vector)
+        for inputs, labels, _ in self._batches():
+            leaf = center.detach().requires_grad_()
+            with torch.enable_grad():
+                loss = cross_entropy(self._call(leaf, inputs), labels).sum() / len(self.train)
+                (gradient,) = torch.autograd.grad(loss, leaf, create_graph=True)
+                total += torch.autograd.grad(gradient, leaf, vector)[0]
+        return total
+
+    def _call(self, point: Tensor, inputs: Tensor) -> Tensor:
+        """Evaluate the network at a point that derivatives are taken by."""
+        tensors = dict(zip(self.layout.names, self.layout.views(point), strict=True))
+        return torch.func.functional_call(self._module, tensors, (inputs,))
+
+
+@torch.no_grad()
+def _check_classes(module: nn.Module, inputs: Tensor, train: Images) -> None:
+    """Refuse a network whose outputs are not one logit for each class."""
+    shape = tuple(module(inputs).shape)
+    if shape != (1, train.num_classes):
+        raise InputError(
+            f"{type(module).__name__} gives outputs of shape {shape} for one image: the data have "
+            f"{train.num_classes} classes, so (1, {train.num_classes}) is needed"
+        )

@@ -1,0 +1,104 @@
+"""Accuracies of models: over training, side by side, and as a table with dots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from basinscope.plots.style import FAINT, INK
+
+
+def plot_histories(axes: Axes, histories: Mapping[str, xr.Dataset], colours: Sequence[str]) -> list[Any]:
+    """Draw each model's accuracy over training: dashed on the training set, solid on the test set.
+
+    Args:
+        axes: Where to draw.
+        histories: A `history` dataset of each model, by what the legend calls it.
+        colours: One a model.
+
+    Returns:
+        The lines, two a model.
+    """
+    artists: list[Any] = []
+    for (name, history), colour in zip(histories.items(), colours, strict=True):
+        epoch = history["epoch"].values
+        artists += axes.plot(epoch, 100 * history["train_accuracy"].values, "--", color=colour, linewidth=1.1)
+        artists += axes.plot(epoch, 100 * history["test_accuracy"].values, "-", color=colour, label=name)
+    axes.set_xlabel("passes over the training set")
+    axes.set_ylabel("accuracy [%]")
+    axes.set_ylim(0, 103)
+    axes.set_xlim(left=0)
+    axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
+    return artists
+
+
+def plot_bars(axes: Axes, nets: xr.Dataset, labels: Sequence[str], colours: Sequence[str]) -> list[Any]:
+    """Draw final training and test accuracy of each model as two bars with their numbers.
+
+    Args:
+        axes: Where to draw.
+        nets: An `image_nets` dataset.
+        labels: What each model is called.
+        colours: One a model.
+
+    Returns:
+        The bars, pale for the training set, full for the test set.
+    """
+    artists: list[Any] = []
+    for place, colour in enumerate(colours):
+        for aside, name, strength in ((-0.21, "train_accuracy", 0.35), (0.21, "test_accuracy", 1.0)):
+            value = 100 * float(nets[name].values[place])
+            artists += axes.bar(place + aside, value, 0.4, color=colour, alpha=strength)
+            axes.text(place + aside, value + 1, f"{value:.1f}", ha="center", va="bottom", fontsize=7.5, color=INK)
+    axes.set_xticks(range(len(labels)), list(labels))
+    axes.set_ylim(0, 109)
+    axes.set_ylabel("accuracy at the end [%]")
+    return artists
+
+
+def plot_table(axes: Axes, rows: xr.Dataset, *, colour: str, pale: str) -> list[Any]:
+    """Draw one row an optimizer, best test accuracy on top: dots for accuracies, and the numbers beside them.
+
+    Args:
+        axes: Where to draw.
+        rows: An `optimizers` dataset.
+        colour: Of test accuracies.
+        pale: Of training accuracies.
+
+    Returns:
+        The dots of training and of test accuracies.
+    """
+    order = np.argsort(np.nan_to_num(rows["test_accuracy"].values, nan=-1.0))
+    shown = rows.isel(net=order)
+    places = np.arange(shown.sizes["net"])
+    train, test = (100 * shown[name].values for name in ("train_accuracy", "test_accuracy"))
+    axes.hlines(places, np.minimum(train, test), np.maximum(train, test), color=FAINT, alpha=0.5, linewidth=0.8)
+    dots = [
+        axes.scatter(train, places, s=26, facecolors="white", edgecolors=pale, linewidths=1.2, zorder=3),
+        axes.scatter(test, places, s=26, color=colour, zorder=4),
+    ]
+    axes.set_yticks(places, [str(title) for title in shown["title"].values])
+    axes.set_xlabel("accuracy [%]")
+    axes.set_xlim(0, 103)
+    axes.set_ylim(-0.6, len(places) + 0.1)
+    axes.grid(axis="x", color=FAINT, alpha=0.2, linewidth=0.5)
+    aside = axes.get_yaxis_transform()
+    columns = (("rate", 1.03, "left"), ("updates", 1.25, "right"), ("loss", 1.41, "right"), ("train", 1.55, "right"))
+    for words, x, side in (*columns, ("test", 1.69, "right")):
+        axes.text(x, len(places) - 0.15, words, transform=aside, ha=side, fontsize=7.5, color=FAINT)
+    for place in places:
+        row = shown.isel(net=place)
+        cells = (
+            f"{float(row['learning_rate']):g}",
+            f"{int(row['steps']):,}",
+            "diverged" if int(row["diverged"]) else f"{float(row['clean_loss']):.1e}",
+            f"{train[place]:.1f}",
+            f"{test[place]:.1f}",
+        )
+        for text, (_, x, side) in zip(cells, (*columns, ("", 1.69, "right")), strict=True):
+            axes.text(x, float(place), text, transform=aside, ha=side, va="center", fontsize=7.5)
+    return dots

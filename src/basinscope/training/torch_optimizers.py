@@ -1,0 +1,65 @@
+"""The optimizers that one net is trained with in turn, as torch runs them, with their published learning rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim import LBFGS, SGD, Optimizer
+
+from basinscope.training.proxprop import ProxProp
+
+
+@dataclass(frozen=True)
+class OptimizerRow:
+    """One optimizer of the comparison.
+
+    Example:
+        >>> row = TORCH_OPTIMIZERS["adam"]
+        >>> optimizer = row.make(network, row.learning_rate)
+    """
+
+    title: str
+    """As written in a figure."""
+    make: Callable[[nn.Module, float], Optimizer]
+    """Opens it for all parameters of a network, at a learning rate."""
+    learning_rate: float
+    """The published one, where there is one."""
+    full_batch: bool = False
+    """Whether its step takes a closure, which computes loss and gradient over the whole training set at each call."""
+
+
+def _lbfgs(net: nn.Module, lr: float) -> Optimizer:
+    """Open L-BFGS; ten remembered pairs fill twenty times the net's memory, torch's hundred would two hundred times."""
+    return LBFGS(net.parameters(), lr=lr, history_size=10, line_search_fn="strong_wolfe")
+
+
+TORCH_OPTIMIZERS: Mapping[str, OptimizerRow] = {
+    "sgd": OptimizerRow("SGD", lambda net, lr: SGD(net.parameters(), lr), 0.05),
+    "momentum": OptimizerRow("SGD, momentum", lambda net, lr: SGD(net.parameters(), lr, momentum=0.9), 0.01),
+    "nesterov": OptimizerRow(
+        "SGD, Nesterov", lambda net, lr: SGD(net.parameters(), lr, momentum=0.9, nesterov=True), 0.01
+    ),
+    "adam": OptimizerRow("Adam", lambda net, lr: torch.optim.Adam(net.parameters(), lr), 0.01),
+    "amsgrad": OptimizerRow("AMSGrad", lambda net, lr: torch.optim.Adam(net.parameters(), lr, amsgrad=True), 0.0005),
+    "adamax": OptimizerRow("Adamax", lambda net, lr: torch.optim.Adamax(net.parameters(), lr), 0.0005),
+    "adadelta": OptimizerRow("Adadelta", lambda net, lr: torch.optim.Adadelta(net.parameters(), lr, rho=0.5), 5.0),
+    "adagrad": OptimizerRow("Adagrad", lambda net, lr: torch.optim.Adagrad(net.parameters(), lr), 0.025),
+    "rmsprop": OptimizerRow("RMSprop", lambda net, lr: torch.optim.RMSprop(net.parameters(), lr), 0.0005),
+    "asgd": OptimizerRow("ASGD", lambda net, lr: torch.optim.ASGD(net.parameters(), lr), 0.1),
+    "lbfgs": OptimizerRow("L-BFGS", _lbfgs, 0.9, full_batch=True),
+    "proxprop": OptimizerRow("ProxProp", ProxProp, 0.001),
+    "gradient_descent": OptimizerRow(
+        "Gradient descent", lambda net, lr: SGD(net.parameters(), lr), 0.5, full_batch=True
+    ),
+}
+"""Momentum is 0.9; what is not given here is torch's default, the decay of 1e-4 within ASGD among it.
+
+Rates are those of Huang et al. 2019 (arXiv 1906.03291, figure 2). Of Adadelta's published pair 5 and 0.5 the first is
+read as the rate, the second as the decay ρ. ProxProp has Adam on top and the settings of Frerix et al. 2018 for
+convolutional nets (arXiv 1706.04638). The rate of gradient descent is ours: ten times that of SGD, for it takes one
+step an epoch and its gradient has no noise. L-BFGS searches along its line for a point that meets the strong Wolfe
+conditions. ASGD trains the last iterate; the average stays in its state, as `ax`.
+"""
