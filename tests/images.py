@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -89,7 +90,7 @@ def flat_loss(net: nn.Module, images: Images, flat: Tensor) -> Tensor:
 
 def flat_hessian(net: nn.Module, images: Images, flat: Tensor) -> Tensor:
     """Explicit Hessian of `flat_loss`."""
-    return torch.autograd.functional.hessian(lambda point: flat_loss(net, images, point), flat.detach())
+    return torch.func.hessian(lambda point: flat_loss(net, images, point))(flat.detach())
 
 
 def flat_parameters(net: nn.Module) -> Tensor:
@@ -100,7 +101,7 @@ def layout_of(net: nn.Module) -> ParameterLayout:
     return ParameterLayout.of(dict(net.named_parameters()))
 
 
-def snapshot(net: nn.Module) -> dict[str, object]:
+def snapshot(net: nn.Module) -> dict[str, Any]:
     """Everything of a network that a measurement must leave alone."""
     tensors: Mapping[str, Tensor] = net.state_dict()
     return {
@@ -114,7 +115,7 @@ def snapshot(net: nn.Module) -> dict[str, object]:
 class MemoryCheckpoint:
     """Keeps what is saved, and may end the run after a number of saves, as a power cut would."""
 
-    class Killed(Exception):
+    class KilledError(Exception):
         """The end of the run."""
 
     def __init__(self, saves_left: float = math.inf) -> None:
@@ -131,4 +132,4 @@ class MemoryCheckpoint:
         self.kept = {name: tensor.clone() for name, tensor in tensors.items()}, note
         self.saves_left -= 1
         if self.saves_left <= 0:
-            raise self.Killed
+            raise self.KilledError

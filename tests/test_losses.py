@@ -130,10 +130,9 @@ def test_many_lines_at_once_are_each_line_alone(classes):
 
 def test_the_second_derivative_of_one_logit_is_that_of_two_with_their_difference():
     logits, first, second, labels = _line(2)
-    single = [t[..., 1:] - t[..., :1] for t in (logits, first, second)]
-    torch.testing.assert_close(
-        cross_entropy_second_derivative(*single, labels), cross_entropy_second_derivative(logits, first, second, labels)
-    )
+    z, slope, bend = (t[..., 1:] - t[..., :1] for t in (logits, first, second))
+    wanted = cross_entropy_second_derivative(logits, first, second, labels)
+    torch.testing.assert_close(cross_entropy_second_derivative(z, slope, bend, labels), wanted)
 
 
 def test_a_shift_of_all_logits_bends_nothing():

@@ -1,5 +1,6 @@
 import copy
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -30,6 +31,7 @@ from tests.images import (
 IMAGES = image_set(20, 1)
 NET = random_net()
 CENTER = flat_parameters(NET)
+HALF: Any = "half"
 RAYS = [Ray(Normalization(layout_of(NET)), 0, index) for index in range(4)]
 EASY = image_set(40, 2)
 TRAINED = trained_net(EASY)
@@ -115,7 +117,7 @@ def test_bfloat16_is_near_and_settings_come_back():
 def test_the_user_s_network_is_left_alone_bit_for_bit():
     net = copy.deepcopy(NET)
     net[0].eval()
-    net[1].weight.requires_grad_(False)
+    next(net[1].parameters()).requires_grad_(False)
     before = snapshot(net)
     landscape, center = StreamedLoss(net, IMAGES, batch_size=8), CENTER.clone()
     landscape.at(_points())
@@ -143,7 +145,7 @@ def test_statistics_of_batchnorm_are_those_of_the_minimum_whatever_is_evaluated(
     moved = copy.deepcopy(NET)
     for name, buffer in moved.named_buffers():
         if name.endswith("running_mean"):
-            buffer += 1
+            buffer.add_(1)
     assert not torch.equal(StreamedLoss(moved, IMAGES).at(CENTER[None]), before)
     assert all(torch.equal(frozen[name], b) for name, b in NET.named_buffers())
 
@@ -157,7 +159,9 @@ def test_the_minimum_is_the_network_s_own():
 
 
 def test_shared_weights_count_once():
-    net = nn.Sequential(nn.Flatten(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, CLASSES))
+    net = nn.Sequential(
+        nn.Flatten(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, CLASSES)
+    )
     net[3].weight = net[1].weight
     net.double()
     landscape, center = StreamedLoss(net, IMAGES), flat_parameters(net)
@@ -336,10 +340,11 @@ def test_a_loss_beyond_the_limit_before_it_is_undefined_is_beyond_the_limit():
 
 @pytest.mark.parametrize("limit", [1e6, math.inf])
 def test_an_infinite_loss_is_infinite(limit):
-    net = nn.Sequential(nn.Flatten(), nn.Linear(32, CLASSES)).double()
+    linear = nn.Linear(32, CLASSES)
     with torch.no_grad():
-        net[1].weight.zero_()
-        net[1].bias.copy_(torch.tensor([0.0, -torch.inf, 0.0]))
+        linear.weight.zero_()
+        linear.bias.copy_(torch.tensor([0.0, -torch.inf, 0.0]))
+    net = nn.Sequential(nn.Flatten(), linear).double()
     landscape = StreamedLoss(net, IMAGES, batch_size=5)
     still = Ray(Normalization(landscape.layout), 0, 0)
     assert landscape.look_along(landscape.minimum, still, 0.0, limit=limit).loss == math.inf
@@ -396,7 +401,7 @@ def test_products_with_the_hessian_are_explicit_whatever_the_batch_size(batch_si
         (lambda: StreamedLoss(nn.Sequential(nn.Flatten(), nn.Linear(32, 4)), IMAGES), r"\(1, 4\).*\(1, 3\) is needed"),
         (lambda: StreamedLoss(nn.Conv2d(2, 3, 1), IMAGES), "for one image"),
         (lambda: StreamedLoss(NET, IMAGES, batch_size=0), "batch_size = 0"),
-        (lambda: StreamedLoss(NET, IMAGES, precision="half"), "precision"),
+        (lambda: StreamedLoss(NET, IMAGES, precision=HALF), "precision"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(make, message):

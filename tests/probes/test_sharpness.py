@@ -7,9 +7,12 @@ import torch
 from basinscope.landscape.directions import gaussian
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.objective import CleanLoss
+from basinscope.landscape.rescale import with_last_layer_scaled
+from basinscope.landscape.streamed import StreamedLoss
 from basinscope.probes import sharpness as module
-from basinscope.probes.sharpness import curvature_along, sharpness, standard_error
+from basinscope.probes.sharpness import curvature_along, sharpness, standard_error, streamed_sharpness
 from basinscope.results.convert import check
+from tests.images import flat_hessian, image_set, random_net
 from tests.quadratics import ellipsoid, origin, sphere, unit_directions
 from tests.reference import hessian, small_problem
 
@@ -100,3 +103,62 @@ def test_the_second_trace_uses_the_front_of_the_family():
 def test_one_value_has_no_standard_error():
     assert math.isnan(standard_error(np.array([1.0])))
     assert standard_error(np.array([1.0, 3.0])) == pytest.approx(1.0)
+
+
+def _streamed(batch_size=7):
+    landscape = StreamedLoss(random_net(), image_set(20, 1), batch_size=batch_size)
+    return landscape, landscape.minimum, Normalization(landscape.layout)
+
+
+def test_streamed_sharpness_is_the_plain_one():
+    landscape, center, normalization = _streamed()
+    settings = {"seed": 2, "indices": [3, 0, 7], "num_trace": 2}
+    wanted = sharpness(landscape, center, normalization, **settings)
+    (found,) = streamed_sharpness(landscape, center, normalization, scales=(1.0,), tolerance=1e-3, **settings)
+    assert found.attrs == wanted.attrs
+    for name, values in wanted.items():
+        np.testing.assert_allclose(found[name], values, rtol=2e-3 if name == "top_eigenvalue" else 1e-12)
+    np.testing.assert_array_equal(found["ray"], [3, 0, 7])
+
+
+def test_streamed_sharpness_at_scales_is_that_of_the_scaled_nets():
+    landscape, center, normalization = _streamed()
+    settings = {"seed": 0, "indices": range(3), "num_trace": 3}
+    found = streamed_sharpness(landscape, center, normalization, scales=(0.5, 2.0), tolerance=1e-3, **settings)
+    assert len(found) == 2
+    for scale, one in zip((0.5, 2.0), found, strict=True):
+        scaled = with_last_layer_scaled(center, landscape.layout, scale)
+        wanted = sharpness(landscape, scaled, normalization, **settings)
+        for name, values in wanted.items():
+            np.testing.assert_allclose(one[name], values, rtol=2e-3 if name == "top_eigenvalue" else 1e-9)
+
+
+def test_streamed_sharpness_is_that_of_the_explicit_hessian():
+    net, images = random_net(), image_set(20, 1)
+    landscape, center, normalization = _streamed()
+    matrix = flat_hessian(net, images, center)
+    (found,) = streamed_sharpness(
+        landscape, center, normalization, scales=(1.0,), seed=0, indices=range(25), num_trace=2
+    )
+    diagonal = normalization.preconditioner(center)
+    assert _within_four_errors(found, "sharpness", float((matrix.diag() * diagonal.square()).sum()))
+    wanted = torch.linalg.eigvalsh(diagonal[:, None] * matrix * diagonal)[-1].item()
+    assert float(found["top_eigenvalue"]) == pytest.approx(wanted, rel=0.02)
+
+
+def test_progress_of_streamed_sharpness_rises_to_one():
+    landscape, center, normalization = _streamed()
+    shares = []
+    streamed_sharpness(
+        landscape,
+        center,
+        normalization,
+        scales=(1.0, 0.5),
+        seed=0,
+        indices=range(3),
+        num_trace=2,
+        progress=shares.append,
+    )
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert len(shares) == 3 + 2 + 2

@@ -25,6 +25,8 @@ from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.objective import Landscape
 from basinscope.landscape.streamed import StreamedLoss
 from basinscope.probes.bracket import (
+    INNERMOST,
+    NONFINITE,
     OK,
     OUTERMOST,
     RUNNING,
@@ -40,6 +42,9 @@ from basinscope.probes.bracket import (
 )
 from basinscope.probes.streamed_radius import count_earlier_streamed, search_one_by_one
 from basinscope.results.convert import dataset
+
+# What a search can end with, and where it looks, is asked for beside the radius.
+__all__ = ["INNERMOST", "NONFINITE", "OK", "OUTERMOST", "STRIDE", "UNBOUNDED", "basin_radius"]
 
 NUM_PILOT = 32
 BLOCK = 1024

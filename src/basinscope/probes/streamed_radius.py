@@ -41,6 +41,9 @@ ENOUGH_RAYS, USUAL_SPREAD = 4, 0.15
 """Rays from which the spread of log distances is taken, and what it is until then."""
 BEGIN_WITHIN = 0.5
 """Spreads by which a ray begins within the middle of the earlier crossings."""
+KNOWN_UP_TO = math.exp(2)
+"""Multiple of the cutoff up to which a loss is taken exactly, unless it closes a bracket: to know the height saves more
+evaluations than to end early would."""
 NEAR = 0.7
 """Log distance from a crossing up to which points tell of its neighbourhood."""
 
@@ -149,7 +152,10 @@ def _search(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         while rays.status[0] == RUNNING:
             x = next_distance(rays, live, start, tolerance)
-            look = landscape.look_along(center, ray, math.exp(x[0]), limit=cutoff)
+            # What closes the bracket need only lie beyond; elsewhere the height leads to the crossing.
+            closes = np.expm1(x[0] - rays.low[0]) <= tolerance
+            limit = cutoff if closes else KNOWN_UP_TO * cutoff
+            look = landscape.look_along(center, ray, math.exp(x[0]), limit=limit)
             loss = np.array([look.loss])
             exact = look.share == 1
             record(rays, live, x, loss, cutoff, spent=look.share, exact=exact)

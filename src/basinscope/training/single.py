@@ -173,8 +173,6 @@ class SingleTrainer:
         schedule, num_train = self.recipe.schedule, len(self.task.train)
         in_epoch = self.recipe.updates_per_epoch(num_train)
         saved = time.monotonic()
-        if not self.history.epoch:
-            self._look(0.0)
         while not self._is_over(in_epoch):
             for inputs, labels in self._batches(self.step // in_epoch, self.step % in_epoch):
                 self._update(inputs, labels)
@@ -186,22 +184,23 @@ class SingleTrainer:
                 if progress:
                     progress(min(1.0, self.step / schedule.steps))
             self._refuse_divergence(checkpoint)
-            epoch = self.step // in_epoch
-            if self.recipe.record_every and epoch % self.recipe.record_every == 0:
-                self._look(epoch)
-        if self.history.epoch[-1] != self.step / in_epoch:
-            self._look(self.step / in_epoch)
+        self._look(self.step / in_epoch)
+        self._refuse_divergence(checkpoint)
         return self._result()
 
     def _is_over(self, in_epoch: int) -> bool:
-        """Tell whether the course is done and, after poison, the clean loss has settled."""
-        schedule = self.recipe.schedule
+        """Take the looks that are due; tell whether the course is done and, after poison, the loss has settled."""
+        # Both belong to ends of epochs: an epoch that was interrupted is finished first.
+        if self.step % in_epoch:
+            return False
+        schedule, every, epoch = self.recipe.schedule, self.recipe.record_every, self.step // in_epoch
+        if epoch == 0 or (every and epoch % every == 0):
+            self._look(epoch)
         if self.step < schedule.steps:
             return False
         if self.step >= schedule.max_steps or schedule.poison == 0:
             return True
-        if self.history.epoch[-1] != self.step / in_epoch:
-            self._look(self.step / in_epoch)
+        self._look(epoch)
         return self.history.clean_loss[-1] <= schedule.settle_loss
 
     def _batches(self, epoch: int, skip: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -285,7 +284,9 @@ class SingleTrainer:
             layer.momentum = momentum
 
     def _look(self, epoch: float) -> None:
-        """Note how training and test set are fitted now."""
+        """Note how training and test set are fitted now, once an epoch."""
+        if self.history.epoch and self.history.epoch[-1] == epoch:
+            return
         if self.recipe.full_batch and self.step:
             self._renew_statistics()
         loss, train_accuracy = score(self.model, self.task.train)
@@ -295,16 +296,23 @@ class SingleTrainer:
             values.append(value)
 
     def _refuse_divergence(self, checkpoint: Checkpoint | None) -> None:
-        """Raise if the loss was not finite since the last look."""
+        """Raise if the loss was not finite since the last time, or is bound not to be at the next update."""
         first = float(self._first_bad)
         if math.isinf(first):
-            return
+            if self._is_sound():
+                return
+            first = self.step
         kept = ""
         if checkpoint is not None and (found := checkpoint.load()) is not None:
             kept = f"; the state of update {json.loads(found[1])['step']} is kept as a checkpoint"
         raise TrainingDivergedError(
             f"{self.name}: the loss is not finite at update {int(first)}{kept}; lower the learning rate and run again"
         )
+
+    def _is_sound(self) -> bool:
+        """Tell whether all parameters and the latest clean loss are finite."""
+        finite = torch.stack([parameter.isfinite().all() for parameter in self.model.parameters()])
+        return bool(finite.all()) and all(map(math.isfinite, self.history.clean_loss[-1:]))
 
     def _save(self, checkpoint: Checkpoint) -> None:
         tensors, note = pack(self.optimizer)

@@ -27,6 +27,8 @@ class OptimizerRow:
     """Opens it for all parameters of a network, at a learning rate."""
     learning_rate: float
     """The published one, where there is one."""
+    short_rate: float
+    """One for courses of some hundred updates, in which many of the published ones do not get far enough; ours."""
     full_batch: bool = False
     """Whether its step takes a closure, which computes loss and gradient over the whole training set at each call."""
 
@@ -37,22 +39,24 @@ def _lbfgs(net: nn.Module, lr: float) -> Optimizer:
 
 
 TORCH_OPTIMIZERS: Mapping[str, OptimizerRow] = {
-    "sgd": OptimizerRow("SGD", lambda net, lr: SGD(net.parameters(), lr), 0.05),
-    "momentum": OptimizerRow("SGD, momentum", lambda net, lr: SGD(net.parameters(), lr, momentum=0.9), 0.01),
+    "sgd": OptimizerRow("SGD", lambda net, lr: SGD(net.parameters(), lr), 0.05, 0.5),
+    "momentum": OptimizerRow("SGD, momentum", lambda net, lr: SGD(net.parameters(), lr, momentum=0.9), 0.01, 0.1),
     "nesterov": OptimizerRow(
-        "SGD, Nesterov", lambda net, lr: SGD(net.parameters(), lr, momentum=0.9, nesterov=True), 0.01
+        "SGD, Nesterov", lambda net, lr: SGD(net.parameters(), lr, momentum=0.9, nesterov=True), 0.01, 0.1
     ),
-    "adam": OptimizerRow("Adam", lambda net, lr: torch.optim.Adam(net.parameters(), lr), 0.01),
-    "amsgrad": OptimizerRow("AMSGrad", lambda net, lr: torch.optim.Adam(net.parameters(), lr, amsgrad=True), 0.0005),
-    "adamax": OptimizerRow("Adamax", lambda net, lr: torch.optim.Adamax(net.parameters(), lr), 0.0005),
-    "adadelta": OptimizerRow("Adadelta", lambda net, lr: torch.optim.Adadelta(net.parameters(), lr, rho=0.5), 5.0),
-    "adagrad": OptimizerRow("Adagrad", lambda net, lr: torch.optim.Adagrad(net.parameters(), lr), 0.025),
-    "rmsprop": OptimizerRow("RMSprop", lambda net, lr: torch.optim.RMSprop(net.parameters(), lr), 0.0005),
-    "asgd": OptimizerRow("ASGD", lambda net, lr: torch.optim.ASGD(net.parameters(), lr), 0.1),
-    "lbfgs": OptimizerRow("L-BFGS", _lbfgs, 0.9, full_batch=True),
-    "proxprop": OptimizerRow("ProxProp", ProxProp, 0.001),
+    "adam": OptimizerRow("Adam", lambda net, lr: torch.optim.Adam(net.parameters(), lr), 0.01, 0.01),
+    "amsgrad": OptimizerRow(
+        "AMSGrad", lambda net, lr: torch.optim.Adam(net.parameters(), lr, amsgrad=True), 0.0005, 0.01
+    ),
+    "adamax": OptimizerRow("Adamax", lambda net, lr: torch.optim.Adamax(net.parameters(), lr), 0.0005, 0.02),
+    "adadelta": OptimizerRow("Adadelta", lambda net, lr: torch.optim.Adadelta(net.parameters(), lr, rho=0.5), 5.0, 2.0),
+    "adagrad": OptimizerRow("Adagrad", lambda net, lr: torch.optim.Adagrad(net.parameters(), lr), 0.025, 0.05),
+    "rmsprop": OptimizerRow("RMSprop", lambda net, lr: torch.optim.RMSprop(net.parameters(), lr), 0.0005, 0.003),
+    "asgd": OptimizerRow("ASGD", lambda net, lr: torch.optim.ASGD(net.parameters(), lr), 0.1, 0.5),
+    "lbfgs": OptimizerRow("L-BFGS", _lbfgs, 0.9, 0.9, full_batch=True),
+    "proxprop": OptimizerRow("ProxProp", ProxProp, 0.001, 0.01),
     "gradient_descent": OptimizerRow(
-        "Gradient descent", lambda net, lr: SGD(net.parameters(), lr), 0.5, full_batch=True
+        "Gradient descent", lambda net, lr: SGD(net.parameters(), lr), 0.5, 1.0, full_batch=True
     ),
 }
 """Momentum is 0.9; what is not given here is torch's default, the decay of 1e-4 within ASGD among it.

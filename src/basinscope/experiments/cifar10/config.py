@@ -30,27 +30,29 @@ class Config(ImageConfig):
     """Edge of the shrunk image whose pixels' products the linear model takes, besides all pixels."""
     epochs: float = 40.0
     """Passes over the training images, for networks."""
-    linear_epochs: float = 60.0
+    linear_epochs: float = 100.0
     """Passes for the linear model."""
     batch_size: int = 125
     """Training images in each update."""
     learning_rate: float = 0.1
     """Highest learning rate of SGD with momentum 0.9, for networks."""
-    linear_rate: float = 2.0
+    linear_rate: float = 10.0
     """The same for the linear model."""
     warmup: float = 0.04
     """Fraction of the course over which the learning rate rises, in the comparison with the linear model."""
     optimizers: tuple[str, ...] = ALL_OPTIMIZERS
     """Rows of the table of optimizers."""
-    table_net: str = "vgg13"
+    table_net: str = "resnet8"
     """Network of the table."""
-    table_width: float = 0.125
+    table_width: float = 0.5
     """Factor on its channel counts."""
-    table_epochs: float = 30.0
+    table_epochs: float = 40.0
     """Passes over the training images of each optimizer that takes them in batches."""
-    table_decay: Literal["cosine", "tenfold", "constant"] = "tenfold"
+    table_rates: Literal["published", "short"] = "short"
+    """Learning rates of the table: the published ones, or higher ones for a short course."""
+    table_decay: Literal["cosine", "tenfold", "constant"] = "cosine"
     """Course of the learning rates of the table."""
-    descent_steps: int = 200
+    descent_steps: int = 120
     """Updates of gradient descent, each of which takes all training images."""
     lbfgs_steps: int = 10
     """Updates of L-BFGS; each searches along lines, for which it passes over all training images up to 25 times."""
@@ -107,7 +109,7 @@ PRESETS = {
         epochs=6.0,
         linear_epochs=6.0,
         batch_size=20,
-        table_width=0.0625,
+        table_width=0.25,
         table_epochs=2.0,
         descent_steps=3,
         lbfgs_steps=1,
@@ -122,9 +124,9 @@ PRESETS = {
         width=0.5,
         shrunk=16,
         epochs=30.0,
+        linear_epochs=60.0,
+        table_net="vgg13",
         table_width=0.25,
-        table_epochs=30.0,
-        descent_steps=150,
     ),
     "paper": replace(
         _QUICK,
@@ -139,8 +141,11 @@ PRESETS = {
         epochs=150.0,
         linear_epochs=150.0,
         batch_size=128,
+        table_net="vgg13",
         table_width=1.0,
         table_epochs=150.0,
+        table_rates="published",
+        table_decay="tenfold",
         descent_steps=3_000,
         lbfgs_steps=100,
     ),

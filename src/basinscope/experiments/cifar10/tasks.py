@@ -75,9 +75,10 @@ def _steps(config: Config, name: str, num_train: int) -> int:
 def _optimize(context: Context, config: Config, name: str) -> Mapping[str, Artifact]:
     """Train the network of the table by one optimizer; all begin with the same weights."""
     task, row = open_task(KIND, config, context), TORCH_OPTIMIZERS[name]
+    rate = row.learning_rate if config.table_rates == "published" else row.short_rate
     schedule = Schedule(
         steps=_steps(config, name, len(task.train)),
-        learning_rate=row.learning_rate,
+        learning_rate=rate,
         # A line search sets the length of L-BFGS's steps.
         decay="constant" if name == "lbfgs" else config.table_decay,
     )
@@ -100,7 +101,7 @@ def _optimize(context: Context, config: Config, name: str) -> Mapping[str, Artif
         {
             "net": [name],
             "title": [row.title],
-            "learning_rate": np.array([row.learning_rate]),
+            "learning_rate": np.array([rate]),
             "steps": np.array([trainer.step]),
             "diverged": np.array([diverged], dtype=np.int8),
             "clean_loss": np.array([loss]),
