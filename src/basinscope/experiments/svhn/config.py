@@ -17,15 +17,15 @@ class Config(ImageConfig):
 
     net: str = "resnet8"
     """Network: resnet8, resnet14, resnet20 (pre-activation), resnet18 or vgg13."""
-    width: float = 0.75
+    width: float = 0.5
     """Factor on the network's channel counts."""
     runs: int = 2
     """Networks trained for each poison factor."""
     poisons: tuple[float, ...] = (0.0, 0.1, 1.0)
     """Poison factors β in rising order, first 0 for natural training; the last makes the bad net."""
-    epochs: float = 40.0
+    epochs: float = 60.0
     """Passes over the training images of a natural run."""
-    poisoned_epochs: float = 60.0
+    poisoned_epochs: float = 70.0
     """Passes of a poisoned run."""
     batch_size: int = 125
     """Training images in each update."""
@@ -37,7 +37,7 @@ class Config(ImageConfig):
     """Course of the learning rate; `steps` divides by ten at 40, 60 and 80 % of the course."""
     warmup: float = 0.04
     """Fraction of the course over which the learning rate rises."""
-    settle_ratio: float = 0.05
+    settle_ratio: float = 0.01
     """β at the end of the course as a fraction of β before settling, which begins at 60 % of the course."""
     settle_loss: float = 0.005
     """Clean loss in nats at which a poisoned network that has done its course stops."""
@@ -63,15 +63,15 @@ class Config(ImageConfig):
     """Images in one forward pass of a measurement."""
     slice_extent: float = 0.3
     """Half the side of the 2-D slice and half the length of the 1-D slices, in filter norms."""
-    slice_resolution: int = 21
+    slice_resolution: int = 17
     """Points along each side of the 2-D slice."""
     line_resolution: int = 41
     """Points along each 1-D slice."""
-    num_lines: int = 30
+    num_lines: int = 20
     """Random lines of figure 7 around each network."""
     line_extent: float = 0.5
     """How far these lines go, in filter norms."""
-    line_points: int = 26
+    line_points: int = 21
     """Points on each of these lines."""
     line_ceiling: float = 0.5
     """Clean loss in nats at which such a line is left."""
@@ -192,12 +192,15 @@ PRESETS = {
         num_unseen=6_000,
         num_test=5_000,
         net="resnet20",
-        width=0.5,
+        epochs=30.0,
+        poisoned_epochs=50.0,
         num_directions=50,
-        num_curvature=10,
-        slice_resolution=15,
-        line_resolution=31,
-        num_lines=20,
+        num_curvature=6,
+        num_trace=3,
+        slice_resolution=13,
+        line_resolution=21,
+        num_lines=12,
+        line_points=16,
     ),
     "paper": replace(
         _QUICK,
