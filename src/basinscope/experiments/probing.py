@@ -55,7 +55,7 @@ def open_landscape(
     if stored is None or stored.get("backend") not in get_args(Backend):
         planned = int(EVALUATIONS_PER_RAY * num_rays)
         stored = asdict(choose_backend(make, center, planned=planned, reproducible=context.reproducible))
-        context.folder.write_json("backend.json", stored)
+        stored = context.folder.settle_json("backend.json", stored)
     return make(stored["backend"])
 
 

@@ -20,6 +20,8 @@ import hashlib
 import itertools
 import json
 import logging
+import os
+import platform
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -45,6 +47,7 @@ Artifact = xr.Dataset | Mapping[str, Tensor] | Mapping[str, Any]
 COMPUTING = (
     "parameters.py",
     "losses.py",
+    "memory.py",
     "seeds.py",
     "data",
     "models",
@@ -175,6 +178,21 @@ class RunFolder:
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a record of the run."""
         records.write(self.path / name, value)
+
+    def settle_json(self, name: str, value: Mapping[str, Any]) -> dict[str, Any]:
+        """Write a record unless another process was faster; return the one that stands."""
+        path = self.path / name
+        own = path.with_name(f".{os.getpid()}-{platform.node()}-{path.name}")
+        records.write(own, value)
+        try:
+            os.link(own, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            own.replace(path)
+        finally:
+            own.unlink(missing_ok=True)
+        return self.take_json(name) or dict(value)
 
     @property
     def aside(self) -> Path:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from basinscope.data.images import Images, ImageTask
 from basinscope.errors import InputError, TrainingDivergedError, choose
 from basinscope.losses import cross_entropy, is_correct, poison
+from basinscope.memory import told_of_memory
 from basinscope.models.catalog import initialize
 from basinscope.seeds import generator
 from basinscope.training.optimizer_state import pack, unpack
@@ -165,11 +166,16 @@ class SingleTrainer:
             The minimum and how it was reached.
 
         Raises:
+            InputError: Memory runs out.
             TrainingDivergedError: The loss became NaN or infinite; the message names the network and the update, the
                 checkpoint of the last good state is kept.
         """
         if checkpoint is not None and (found := checkpoint.load()) is not None:
             self._restore(*found)
+        with told_of_memory(f"training {self.name}", "batch_size"):
+            return self._train(checkpoint, progress)
+
+    def _train(self, checkpoint: Checkpoint | None, progress: Callable[[float], None] | None) -> SingleResult:
         schedule, num_train = self.recipe.schedule, len(self.task.train)
         in_epoch = self.recipe.updates_per_epoch(num_train)
         saved = time.monotonic()

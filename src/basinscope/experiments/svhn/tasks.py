@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import get_args
 
 import numpy as np
 import torch
@@ -14,8 +15,11 @@ from basinscope.errors import InputError
 from basinscope.experiments.imaging import build_net, describe_net, label_history, load_net, open_task
 from basinscope.experiments.svhn.config import Config, net_name
 from basinscope.landscape.normalize import Normalization
+from basinscope.landscape.precision import precision_for
+from basinscope.landscape.rays import Ray
 from basinscope.landscape.rescale import scale_of_logits, with_last_layer_scaled
-from basinscope.landscape.streamed import StreamedLoss
+from basinscope.landscape.streamed import Precision, StreamedLoss
+from basinscope.memory import told_of_memory
 from basinscope.probes.lines import rising_lines
 from basinscope.probes.radius import basin_radius
 from basinscope.probes.sharpness import streamed_sharpness
@@ -51,22 +55,34 @@ def tasks(config: Config) -> list[Task]:
         for run in range(config.runs):
             train = partial(_train, config=config, poison=poison, run=run)
             work.append(Task(f"train-{net_name(poison, run)}", cost, train, after=()))
+
+    def measuring(work: Callable[..., Mapping[str, Artifact]], net: str, **which: object) -> partial:
+        return partial(_within_memory, work=partial(work, config=config, net=net, **which), net=net)
+
     for net in config.net_names():
         trained = (f"train-{net}",)
         cost = _CURVATURE * look * (config.num_curvature + config.num_trace + _PRODUCTS)
-        work.append(Task(f"curvature-{net}", cost, partial(_curvature, config=config, net=net), after=trained))
+        work.append(Task(f"curvature-{net}", cost, measuring(_curvature, net), after=trained))
         for scaled in (False, True):
             for share in range(len(config.shares())):
-                measure = partial(_measure, config=config, net=net, scaled=scaled, share=share)
+                measure = measuring(_measure, net, scaled=scaled, share=share)
                 cost = EVALUATIONS_PER_RAY * look * len(config.shares()[share])
                 work.append(Task(f"measure-{share_name(net, scaled, share)}", cost, measure, after=trained))
     for net in config.compared:
         trained = (f"train-{net}",)
         cost = look * (config.slice_resolution**2 + NUM_SLICES * config.line_resolution)
-        work.append(Task(f"slices-{net}", cost, partial(_slices, config=config, net=net), after=trained))
+        work.append(Task(f"slices-{net}", cost, measuring(_slices, net), after=trained))
         cost = 0.6 * look * config.num_lines * config.line_points
-        work.append(Task(f"lines-{net}", cost, partial(_lines, config=config, net=net), after=trained))
+        work.append(Task(f"lines-{net}", cost, measuring(_lines, net), after=trained))
     return work
+
+
+def _within_memory(
+    context: Context, work: Callable[[Context], Mapping[str, Artifact]], net: str
+) -> Mapping[str, Artifact]:
+    """Measure, and say what to lower where memory does not suffice."""
+    with told_of_memory(f"measuring {net}", "svhn.evaluated_together"):
+        return work(context)
 
 
 def _relative_cost(config: Config) -> float:
@@ -119,7 +135,19 @@ def _open(context: Context, config: Config, net: str) -> StreamedLoss:
     """Open the clean loss around one trained network."""
     task = open_task(KIND, config, context)
     model = load_net(context.folder, net, build_net(config.net, config.width, task), context.device)
-    return StreamedLoss(model, task.train, batch_size=config.evaluated_together)
+
+    def make(precision: Precision, compiled: bool) -> StreamedLoss:
+        together = config.evaluated_together
+        return StreamedLoss(model, task.train, batch_size=together, precision=precision, compiled=compiled)
+
+    plain = make("float32", False)
+    stored = context.folder.take_json("backend.json")
+    if stored is None or stored.get("precision") not in get_args(Precision):
+        ray = Ray(Normalization(plain.layout), _directions(config), 0)
+        chosen = precision_for(context.device, make, ray, reproducible=context.reproducible)
+        stored = context.folder.settle_json("backend.json", chosen.to_json())
+    as_chosen = (stored["precision"], stored["compiled"])
+    return plain if as_chosen == ("float32", False) else make(*as_chosen)
 
 
 def _scale(landscape: StreamedLoss, config: Config) -> float:

@@ -52,15 +52,18 @@ def tasks(config: Config) -> list[Task]:
         if poisons:
             each = _UNPOISONED_COST if group == "natural" else _STEP_COST
             cost = config.runs * each * sum(config.steps_of(p) for p in poisons)
-            work.append(Task(f"train-{group}", cost, _bind(_train, config, group, poisons)))
+            work.append(Task(f"train-{group}", cost, _bind(_train, config, group, poisons), after=()))
+    trained = tuple(task.name for task in work)
     ray_cost = _RAY_COST * config.runs * config.num_directions
     for poison in config.poisons:
         for scaled in (False, True):
             name = measure_name(poison, scaled)
-            work.append(Task(f"measure-{name}", ray_cost, _bind(_measure, config, poison, scaled)))
-    work.append(Task("slices", 2e-5 * 4 * config.slice_resolution**2, _bind(_slices, config)))
-    work.append(Task("boundaries", 1e-5 * config.boundary_resolution**2, _bind(_boundaries, config)))
-    work.append(Task("frames", 4e-6 * config.num_frames * config.frame_resolution**2, _bind(_frames, config)))
+            work.append(Task(f"measure-{name}", ray_cost, _bind(_measure, config, poison, scaled), after=trained))
+    work.append(Task("slices", 2e-5 * 4 * config.slice_resolution**2, _bind(_slices, config), after=trained))
+    work.append(Task("boundaries", 1e-5 * config.boundary_resolution**2, _bind(_boundaries, config), after=trained))
+    work.append(
+        Task("frames", 4e-6 * config.num_frames * config.frame_resolution**2, _bind(_frames, config), after=trained)
+    )
     return work
 
 
