@@ -9,8 +9,6 @@ printed. Machines are noisy: read the range before the median.
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
@@ -24,31 +22,11 @@ from basinscope.probes.radius import basin_radius
 from basinscope.training.ensemble import StackTrainer
 from basinscope.training.members import Member
 from basinscope.training.schedules import Schedule
+from ratios import head, machine, ratios, report, seconds
 
 CUTOFF = 0.1
 GRID = 100
 """Evaluations of a radius on the authors' grid."""
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Time one call."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def ratios(slow: Callable[[], object], fast: Callable[[], object], repeats: int) -> list[float]:
-    """Run both in turn, after one warm-up each, and return slow / fast of every turn."""
-    slow(), fast()
-    return [seconds(slow) / seconds(fast) for _ in range(repeats)]
-
-
-def report(name: str, target: str, found: list[float]) -> None:
-    """Print one row of the table."""
-    print(
-        f"| {name} | {target} | {statistics.median(found):.1f} | {min(found):.1f} – {max(found):.1f} | {len(found)} |",
-        flush=True,
-    )
 
 
 def minima() -> dict[str, Tensor]:
@@ -163,8 +141,8 @@ def main() -> None:
     parser.add_argument("--no-compile", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(f"torch {torch.__version__}, {options.threads} threads, {torch.backends.cpu.get_cpu_capability()}\n")
-    print("| what | target | median ratio | range | repeats |\n|---|---|---|---|---|")
+    print(f"{machine()}\n")
+    head()
     bench_radius(("eager",) if options.no_compile else ("eager", "compiled"), options.repeats)
     bench_stack(options.repeats)
 

@@ -1,3 +1,4 @@
+import re
 import sys
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 
 from basinscope.cli import main
 from basinscope.cli.progress import TimeLeft, shown, spoken
+from basinscope.experiments.registry import IMAGES, NAMES, load
 from basinscope.experiments.swissroll.config import PRESETS
 
 
@@ -37,6 +39,17 @@ from basinscope.experiments.swissroll.config import PRESETS
         ([], "required: VERB"),
         (["plot", "swissroll", "--out", "empty"], "no finished run"),
         (["report", "--out", "empty"], "no figures in empty"),
+        (["run", "swissroll", "--preset", "laptop"], "no preset 'laptop'; choose from: smoke, quick, paper"),
+        (["run", "svhn", "--preset", "labtop"], "no preset 'labtop'; did you mean 'laptop'?"),
+        (["run", "all", "--preset", "laptop"], "no preset 'laptop'"),
+        (["run", "svhn", "--preset", "smoke", "--data-dir", "nowhere"], "nowhere: train_32x32.mat is not there"),
+        (["run", "cifar10", "--preset", "smoke", "--data-dir", "nowhere"], "nowhere: data_batch_1.bin is not there"),
+        (["run", "svhn", "--engine", "cloud"], "--engine: invalid choice: 'cloud'"),
+        (["run", "svhn", "--address", "auto"], "--address is for --engine ray; add --engine ray"),
+        (["run", "cifar10", "--set", "svhn.runs=3"], "svhn is not among what is run (cifar10)"),
+        (["run", "cifar10", "--set", "cifar10.num_trian=50"], "did you mean 'num_train'?"),
+        (["fetch", "cifar100"], "no data set 'cifar100'; did you mean 'cifar10'?"),
+        (["fetch"], "required: name"),
     ],
 )
 def test_a_mistake_gets_one_clear_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,6 +76,17 @@ def test_list_tells_presets_and_every_field(capsys: pytest.CaptureFixture[str]) 
     assert "Networks trained for each poison factor. [smoke 2, quick 10, paper 10]" in told
 
 
+@pytest.mark.parametrize("name", IMAGES)
+def test_list_tells_what_each_field_of_the_images_means(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", name]) == 0
+    told = capsys.readouterr().out
+    for field in vars(load(name).presets["quick"]):
+        (line,) = re.findall(rf"^  {field}: (.*)$", told, re.MULTILINE)
+        assert re.match(r"[\w`]", line), "words, then the values in brackets"
+    # A field that both share, with the values of each preset.
+    assert "Training images; none takes all that there are. [smoke 60, quick 1000, laptop 2000, paper None]" in told
+
+
 def test_status_of_nothing_says_how_to_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--out", str(tmp_path)]) == 0
     assert "basinscope run" in capsys.readouterr().out
@@ -71,8 +95,11 @@ def test_status_of_nothing_says_how_to_start(tmp_path: Path, capsys: pytest.Capt
 def test_status_of_a_finished_run(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--out", str(smoke)]) == 0
     told = capsys.readouterr().out
-    assert "12 of 12 tasks, finished" in told
-    assert "preset smoke" in told
+    for name, num_tasks in {"swissroll": 12, "cifar10": 15, "svhn": 16}.items():
+        assert re.search(
+            rf"^{name}-\w+: {num_tasks} of {num_tasks} tasks, finished [^,]+, preset smoke$", told, re.MULTILINE
+        )
+    assert len(told.splitlines()) == len(NAMES)
 
 
 def test_strict_exits_with_3_when_a_claim_does_not_hold(smoke: Path) -> None:

@@ -74,3 +74,20 @@ def test_checkpoint_returns_tensors_and_note(tmp_path: Path) -> None:
     assert torch.equal(loaded[0]["a"], torch.arange(3))
     file.path.write_bytes(file.path.read_bytes()[:10])
     assert file.load() is None
+
+
+def test_of_two_processes_that_settle_a_record_the_first_decides(folder: RunFolder) -> None:
+    assert folder.settle_json("backend.json", {"backend": "eager"}) == {"backend": "eager"}
+    assert folder.settle_json("backend.json", {"backend": "compiled"}) == {"backend": "eager"}
+    assert folder.read_json("backend.json") == {"backend": "eager"}
+    assert [path.name for path in folder.path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_record_is_settled_where_the_file_system_has_no_links(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr("basinscope.runs.store.os.link", refuse)
+    assert folder.settle_json("backend.json", {"backend": "eager"}) == {"backend": "eager"}

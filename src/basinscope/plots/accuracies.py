@@ -96,8 +96,7 @@ def plot_table(axes: Axes, rows: xr.Dataset, *, colour: str, pale: str) -> list[
             f"{float(row['learning_rate']):g}",
             f"{int(row['steps']):,}",
             "diverged" if int(row["diverged"]) else f"{float(row['clean_loss']):.1e}",
-            f"{train[place]:.1f}",
-            f"{test[place]:.1f}",
+            *("–" if np.isnan(value) else f"{value:.1f}" for value in (train[place], test[place])),
         )
         for text, (_, x, side) in zip(cells, (*columns, ("", 1.69, "right")), strict=True):
             axes.text(x, float(place), text, transform=aside, ha=side, va="center", fontsize=7.5)

@@ -15,13 +15,15 @@ from basinscope.models.catalog import NETS
 class Config(ImageConfig):
     """Settings of the experiment on house numbers; the defaults are the preset `quick`."""
 
+    num_unseen: int = 20_000
+    """Images among which unseen samples are drawn; from few, a net learns their wrong answers by heart instead."""
     net: str = "resnet8"
     """Network: resnet8, resnet14, resnet20 (pre-activation), resnet18 or vgg13."""
     width: float = 0.5
     """Factor on the network's channel counts."""
     runs: int = 2
     """Networks trained for each poison factor."""
-    poisons: tuple[float, ...] = (0.0, 0.1, 1.0)
+    poisons: tuple[float, ...] = (0.0, 0.03, 1.0)
     """Poison factors β in rising order, first 0 for natural training; the last makes the bad net."""
     epochs: float = 60.0
     """Passes over the training images of a natural run."""
@@ -29,10 +31,10 @@ class Config(ImageConfig):
     """Passes of a poisoned run."""
     batch_size: int = 125
     """Training images in each update."""
-    unseen_per_update: int = 67
+    unseen_per_update: int = 125
     """Unseen images in each update of a poisoned run."""
-    learning_rate: float = 0.1
-    """Highest learning rate of SGD with momentum 0.9."""
+    learning_rate: float = 0.4
+    """Highest learning rate of SGD with momentum 0.9; at low ones, so few images give minima that are all narrow."""
     decay: Literal["cosine", "tenfold", "steps", "constant"] = "cosine"
     """Course of the learning rate; `steps` divides by ten at 40, 60 and 80 % of the course."""
     warmup: float = 0.04
@@ -189,7 +191,6 @@ PRESETS = {
         _QUICK,
         source="files",
         num_train=2_000,
-        num_unseen=6_000,
         num_test=5_000,
         net="resnet20",
         epochs=30.0,
@@ -206,7 +207,8 @@ PRESETS = {
         _QUICK,
         source="files",
         num_train=None,
-        num_unseen=39_040,
+        num_unseen=200_000,
+        learning_rate=0.1,
         num_test=None,
         net="resnet20",
         width=1.0,
