@@ -55,6 +55,15 @@ class ImageConfig:
         """What the images are called in claims and titles."""
         return self.data_name
 
+    def nets(self) -> tuple[tuple[str, float], ...]:
+        """Every kind of network that a run builds, with its width."""
+        raise AssertionError("each experiment names its own")
+
+    @property
+    def edge_of_products(self) -> int:
+        """Edge of the shrunk image whose pixels' products a linear model takes."""
+        return 16
+
 
 Settings = TypeVar("Settings", bound=ImageConfig)
 
@@ -92,11 +101,16 @@ def prepare(kind: str, config: Settings, data_dir: Path | None) -> Settings:
         data_dir: Where files lie; naming it asks for files, whatever the preset's source.
 
     Raises:
-        InputError: Files are missing or damaged, or there are too few images.
+        InputError: Files are missing or damaged, there are too few images, or a network cannot be built for them.
     """
     if data_dir is not None:
         config = replace(config, source="files")
     task = _load(kind, config, data_dir)
+    for name, width in config.nets():
+        try:
+            build_net(name, width, task, shrunk=config.edge_of_products)
+        except InputError as error:
+            raise InputError(f"{kind}, {name}: {error}") from error
     return replace(config, data_name=config.data_name or task.name, data_checksum=task.checksum)
 
 

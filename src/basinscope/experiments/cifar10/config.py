@@ -92,6 +92,16 @@ class Config(ImageConfig):
         if not 0 <= self.warmup < 1:
             raise InputError(f"cifar10.warmup = {self.warmup}: must lie at 0 or above, and below 1")
 
+    def nets(self) -> tuple[tuple[str, float], ...]:
+        """See `ImageConfig.nets`."""
+        networks = [(self.net, width) for width in self.models().values() if width is not None]
+        return (*networks, ("polynomial", 1.0), (self.table_net, self.table_width))
+
+    @property
+    def edge_of_products(self) -> int:
+        """See `ImageConfig.edge_of_products`."""
+        return self.shrunk
+
     def models(self) -> dict[str, float | None]:
         """What is compared: name of each model and its width; the linear model has none."""
         larger = {"larger": self.larger_width} if self.larger_width is not None else {}

@@ -71,11 +71,11 @@ class Config(ImageConfig):
     """Points along each 1-D slice."""
     num_lines: int = 20
     """Random lines of figure 7 around each network."""
-    line_extent: float = 0.5
+    line_extent: float = 0.3
     """How far these lines go, in filter norms."""
     line_points: int = 21
     """Points on each of these lines."""
-    line_ceiling: float = 0.5
+    line_ceiling: float = 1.0
     """Clean loss in nats at which such a line is left."""
     good_train: float = 0.99
     """Training accuracy that good and bad nets should reach."""
@@ -140,6 +140,10 @@ class Config(ImageConfig):
             raise InputError(f"svhn.settle_ratio = {self.settle_ratio}: must lie above 0 and at most at 1")
         if not 0 <= self.warmup < 1:
             raise InputError(f"svhn.warmup = {self.warmup}: must lie at 0 or above, and below 1")
+
+    def nets(self) -> tuple[tuple[str, float], ...]:
+        """See `ImageConfig.nets`."""
+        return ((self.net, self.width),)
 
     def net_names(self) -> list[str]:
         """Every network of the experiment, by poison factor and run."""
