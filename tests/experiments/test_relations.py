@@ -53,7 +53,14 @@ def _probed(log_r: np.ndarray, bound: np.ndarray, radius: np.ndarray, sharpness:
             },
             {"net": NETS},
         ),
-        sharpness=xr.Dataset({"sharpness": _nets(sharpness), "top_eigenvalue": _nets(sharpness[::-1])}, {"net": NETS}),
+        sharpness=xr.Dataset(
+            {
+                "sharpness": _nets(sharpness),
+                "sharpness_stderr": _nets(0.1 * sharpness),
+                "top_eigenvalue": _nets(sharpness[::-1]),
+            },
+            {"net": NETS},
+        ),
     )
 
 
@@ -239,6 +246,19 @@ def test_the_figure_shows_every_network_of_each_measure_where_it_lies(found: Rel
         assert "orders of magnitude" in row[1].get_ylabel()
         assert "3.5 effective\nof 3 rays" in row[2].texts[0].get_text()
     assert all("gap" in axes.get_xlabel() for axes in figure.axes[3:])
+
+
+@pytest.mark.usefixtures("look")
+def test_the_top_eigenvalue_gets_a_column_and_the_sharpness_its_error(found: Relations) -> None:
+    figure = relations_figure(found, "made up data", with_eigenvalue=True)
+    assert len(figure.axes) == 8
+    sharp, top = figure.axes[:2]
+    offsets = np.asarray(top.collections[-1].get_offsets())
+    np.testing.assert_allclose(offsets[:, 1], found.natural.sharpness["top_eigenvalue"])
+    assert "eigenvalue" in top.get_ylabel()
+    (bars,) = sharp.containers
+    ends = np.array([segment[:, 1] for segment in bars[2][0].get_segments()])
+    np.testing.assert_allclose(np.ptp(ends, axis=1), 2 * found.natural.sharpness["sharpness_stderr"])
 
 
 @pytest.mark.usefixtures("look")

@@ -9,6 +9,7 @@ from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import rankdata
@@ -95,25 +96,40 @@ class Relations:
         return good["net"].values, bad["net"].values
 
 
-def relations_figure(found: Relations, data: str) -> Figure:
-    """Draw figure 5: gap against sharpness, mean n·log r and log-volume, as trained and at one clean loss."""
-    figure, rows = plt.subplots(2, 3, figsize=(9.6, 6.0), sharex=True, layout="constrained")
-    figure.suptitle(
-        f"Figure 5 · Generalisation gap against sharpness and size of the basin ({data})",
-    )
+def relations_figure(found: Relations, data: str, *, with_eigenvalue: bool = False) -> Figure:
+    """Draw figure 5: gap against sharpness, mean n·log r and log-volume, as trained and at one clean loss.
+
+    Args:
+        found: What was measured.
+        data: What the title calls the data.
+        with_eigenvalue: Whether the top eigenvalue has a column too.
+    """
+    num = 4 if with_eigenvalue else 3
+    figure, rows = plt.subplots(2, num, figsize=(3.2 * num, 6.0), sharex=True, layout="constrained")
+    figure.suptitle(f"Figure 5 · Generalisation gap against sharpness and size of the basin\n{data}")
     variants = (
         (found.natural, "as trained", AS_TRAINED),
         (found.scaled, f"last layers scaled to clean loss {found.scaled_loss:g}", SCALED),
     )
     for axes_row, (probed, words, colour) in zip(rows, variants, strict=True):
-        sharp, size, volume = axes_row
-        _sharpness_panel(found, probed, sharp, colour)
-        size_values = probed.volume["mean_n_log_r"] / math.log(10)
-        plot_relation(size, found.nets["gap"], size_values, found.nets["poison"], colour=colour)
-        size.set_ylabel("mean n·log₁₀ r [orders of magnitude]")
-        bound = probed.volume["log_volume"] / math.log(10)
-        plot_relation(volume, found.nets["gap"], bound, found.nets["poison"], colour=colour)
-        volume.set_ylabel("log₁₀ volume, lower bound")
+        sharp, *between, size, volume = axes_row
+        curvature = probed.sharpness["sharpness"]
+        size_values, bound = (probed.volume[name] / math.log(10) for name in ("mean_n_log_r", "log_volume"))
+        panels: list[tuple[Axes, xr.DataArray, xr.DataArray | None, str]] = [
+            (sharp, curvature, probed.sharpness["sharpness_stderr"], "sharpness, mean dᵀHd [nat]"),
+            *((axes, probed.sharpness["top_eigenvalue"], None, "top eigenvalue of DHD [nat]") for axes in between),
+            (size, size_values, None, "mean n·log₁₀ r\n[orders of magnitude]"),
+            (volume, bound, None, "log₁₀ volume, lower bound"),
+        ]
+        for axes, values, error, label in panels:
+            if axes is sharp or axes in between:
+                axes.set_yscale("log")
+            drawn = plot_relation(axes, found.nets["gap"], values, found.nets["poison"], colour=colour, error=error)
+            axes.set_ylabel(label)
+            rank = f"{found.rank_with_gap(values.values):+.2f}".replace("-", "−")
+            axes.set_title(f"{words}\nSpearman {rank}", fontsize=8.5)
+            if axes is sharp:
+                _label(*drawn)
         volume.text(
             0.03,
             0.04,
@@ -122,24 +138,17 @@ def relations_figure(found: Relations, data: str) -> Figure:
             fontsize=7.5,
             color="#555555",
         )
-        for axes, values in ((sharp, probed.sharpness["sharpness"]), (size, size_values), (volume, bound)):
-            rank = f"{found.rank_with_gap(values.values):+.2f}".replace("-", "−")
-            axes.set_title(f"{words}\nSpearman {rank}", fontsize=8.5)
     for axes in rows[0]:
         axes.set_xlabel("")
     figure.legend(*rows[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
-def _sharpness_panel(found: Relations, probed: Probed, axes: Axes, colour: str) -> None:
-    axes.set_yscale("log")
-    band, line, dots = plot_relation(
-        axes, found.nets["gap"], probed.sharpness["sharpness"], found.nets["poison"], colour=colour
-    )
-    dots.set_label("one network")
-    line.set_label("mean of a poison factor's runs (of sharpness: geometric)")
+def _label(band: Artist, line: Artist, dots: Artist) -> None:
+    """Name what the panels show, for the legend."""
+    dots.set_label("one network; bar: standard error of the sharpness, where it can be seen")
+    line.set_label("mean of a poison factor's runs (on log scales: geometric)")
     band.set_label("their min–max, drawn at their mean gap")
-    axes.set_ylabel("sharpness, mean dᵀHd [nat]")
 
 
 def relation_claims(found: Relations, claim: partial[Claim]) -> list[Claim]:

@@ -24,7 +24,7 @@ def plot_rising_lines(
         lines: A `slice1d` dataset of one network with lines from the minimum outwards; infinite beyond a ceiling.
         radii: Radius along each direction of the network, in filter norms.
         cutoff: Loss in nats that bounds the basin.
-        ceiling: Loss in nats at which lines end.
+        ceiling: Loss in nats at the upper end of the picture.
         colour: Of lines, band and basin.
         most: Lines that are drawn one by one.
 
@@ -33,7 +33,7 @@ def plot_rising_lines(
     """
     distance, losses = lines["distance"].values, lines["loss"].values
     axes.set_yscale("log")
-    shown = np.minimum(losses, ceiling)
+    shown = np.minimum(losses, ceiling)  # what is infinite lies above
     artists: list[Any] = []
     for line in losses[:most]:
         inside = np.isfinite(line)

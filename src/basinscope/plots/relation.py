@@ -7,12 +7,22 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
 from basinscope.plots.style import FAINT, INK
 
+FEW_POWERS = 30.0
+"""Ratio of the ends of a log axis below which its ticks are plain numbers."""
+
 
 def plot_relation(
-    axes: Axes, gap: xr.DataArray, value: xr.DataArray, poison: xr.DataArray, *, colour: str
+    axes: Axes,
+    gap: xr.DataArray,
+    value: xr.DataArray,
+    poison: xr.DataArray,
+    *,
+    colour: str,
+    error: xr.DataArray | None = None,
 ) -> list[Any]:
     """Draw one dot a network, a dashed mean and a min–max band over the runs of each poison factor.
 
@@ -25,6 +35,7 @@ def plot_relation(
         value: The measure, along `net`.
         poison: Poison factor of each network, along `net`.
         colour: Of dots and band.
+        error: Standard error of the measure, along `net`, drawn as a bar through each dot.
 
     Networks without a value are left out.
 
@@ -33,6 +44,8 @@ def plot_relation(
     """
     present = np.isfinite(value.values)
     gap, value, poison = gap[present], value[present], poison[present]
+    if error is not None:
+        axes.errorbar(gap.values, value.values, error.values[present], fmt="none", ecolor=colour, elinewidth=0.9)
     levels = np.unique(poison.values)
     groups = [poison.values == level for level in levels]
     centers = np.array([gap.values[group].mean() for group in groups])
@@ -48,6 +61,9 @@ def plot_relation(
     band = axes.fill_between(centers[order], low[order], high[order], color=colour, alpha=0.18, linewidth=0)
     (line,) = axes.plot(centers[order], middle[order], "--", color=INK, linewidth=1.1)
     dots = axes.scatter(gap.values, value.values, s=11, c=colour, edgecolors="white", linewidths=0.4, zorder=3)
+    if logarithmic and axes.get_ylim()[0] > 0 and axes.get_ylim()[1] / axes.get_ylim()[0] < FEW_POWERS:
+        for setter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            setter(FuncFormatter(lambda tick, _: f"{tick:g}"))
     axes.set_xlabel("generalisation gap (train − test)")
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
     return [band, line, dots]

@@ -19,6 +19,8 @@ from basinscope.runs import atomic
 
 SLICES, RELATIONS, LINES = "4-svhn", "5-svhn", "7-svhn"
 STEMS = (SLICES, RELATIONS, LINES)
+TOP = 5.0
+"""Upper end of figure 7, in cutoffs; lines are followed beyond it."""
 FLOOR = 1e-4
 """Loss in nats below which slices are flat."""
 
@@ -75,7 +77,7 @@ def _nets(found: Measurements) -> tuple[str, str]:
 
 
 def _figure5(found: Measurements) -> Figure:
-    return relations_figure(found.relations, found.config.data)
+    return relations_figure(found.relations, found.config.data, with_eigenvalue=True)
 
 
 def _figure7(found: Measurements) -> Figure:
@@ -89,7 +91,7 @@ def _figure7(found: Measurements) -> Figure:
             found.lines.sel(net=net),
             radii,
             cutoff=config.cutoff,
-            ceiling=config.line_ceiling,
+            ceiling=min(config.line_ceiling, TOP * config.cutoff),
             colour=colour,
         )
         middle = f"median radius {float(radii.median()):.3g} of {config.num_directions} directions"
