@@ -87,8 +87,14 @@ def plot_table(axes: Axes, rows: xr.Dataset, *, colour: str, pale: str) -> list[
     axes.set_ylim(-0.6, len(places) + 0.1)
     axes.grid(axis="x", color=FAINT, alpha=0.2, linewidth=0.5)
     aside = axes.get_yaxis_transform()
-    columns = (("rate", 1.03, "left"), ("updates", 1.25, "right"), ("loss", 1.41, "right"), ("train", 1.55, "right"))
-    for words, x, side in (*columns, ("test", 1.69, "right")):
+    columns = (
+        ("rate", 1.03, "left"),
+        ("updates", 1.22, "right"),
+        ("loss [nat]", 1.40, "right"),
+        ("train [%]", 1.56, "right"),
+        ("test [%]", 1.73, "right"),
+    )
+    for words, x, side in columns:
         axes.text(x, len(places) - 0.15, words, transform=aside, ha=side, fontsize=7.5, color=FAINT)
     for place in places:
         row = shown.isel(net=place)
@@ -98,6 +104,6 @@ def plot_table(axes: Axes, rows: xr.Dataset, *, colour: str, pale: str) -> list[
             "diverged" if int(row["diverged"]) else f"{float(row['clean_loss']):.1e}",
             *("–" if np.isnan(value) else f"{value:.1f}" for value in (train[place], test[place])),
         )
-        for text, (_, x, side) in zip(cells, (*columns, ("", 1.69, "right")), strict=True):
+        for text, (_, x, side) in zip(cells, columns, strict=True):
             axes.text(x, float(place), text, transform=aside, ha=side, va="center", fontsize=7.5)
     return dots

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter
 
 from basinscope.plots.style import FAINT, INK
 
-FEW_POWERS = 30.0
+FEW_POWERS = 100.0
 """Ratio of the ends of a log axis below which its ticks are plain numbers."""
 
 

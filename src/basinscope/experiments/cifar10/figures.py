@@ -76,12 +76,14 @@ def _fit(found: Measurements) -> Figure:
 def _optimizers(found: Measurements) -> Figure:
     config = found.config
     rows = found.optimizers.sizes["net"]
-    figure = plt.figure(figsize=(8.6, 1.5 + 0.3 * rows))
-    axes = figure.add_axes((0.17, 0.16, 0.46, 0.66))
+    height = 1.6 + 0.3 * rows
+    figure = plt.figure(figsize=(8.6, height))
+    # Title above, axis label and legend below: what they take does not grow with the rows.
+    axes = figure.add_axes((0.17, 0.75 / height, 0.46, 1 - 1.5 / height))
     net = net_title(config.table_net, config.table_width)
     figure.suptitle(f"Figure 2 · One network, many optimizers: {net}\n{config.data}", y=0.985)
     train, test = plot_table(axes, found.optimizers, colour=AS_TRAINED, pale=FAINT)
     train.set_label("training images")
     test.set_label("test images")
-    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.0))
+    figure.legend(loc="lower center", bbox_to_anchor=(0.4, 0.0), ncols=2)
     return figure

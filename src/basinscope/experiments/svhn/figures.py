@@ -97,11 +97,11 @@ def _figure7(found: Measurements) -> Figure:
         middle = f"median radius {float(radii.median()):.3g} of {config.num_directions} directions"
         axes.set_title(f"{role} minimum ({how})\n{_scores(found, net)}; {middle}", color=colour, fontsize=8.5)
     panels[1].set_ylabel("")
-    panels[0].text(
+    panels[1].text(
         0.98,
         config.cutoff * 1.08,
         f"cutoff {config.cutoff:g} nat",
-        transform=panels[0].get_yaxis_transform(),
+        transform=panels[1].get_yaxis_transform(),
         ha="right",
         va="bottom",
         fontsize=7.5,
