@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,12 @@ from basinscope.plots.style import FAINT, INK
 
 FEW_POWERS = 100.0
 """Ratio of the ends of a log axis below which its ticks are plain numbers."""
+
+
+def _plain(tick: float, _: int | None) -> str:
+    """Write a tick that begins with 1, 2 or 5; the others would touch."""
+    lead = tick / 10 ** math.floor(math.log10(tick) + 1e-9)
+    return f"{tick:g}" if round(lead) in (1, 2, 5) else ""
 
 
 def plot_relation(
@@ -63,7 +70,7 @@ def plot_relation(
     dots = axes.scatter(gap.values, value.values, s=11, c=colour, edgecolors="white", linewidths=0.4, zorder=3)
     if logarithmic and axes.get_ylim()[0] > 0 and axes.get_ylim()[1] / axes.get_ylim()[0] < FEW_POWERS:
         for setter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            setter(FuncFormatter(lambda tick, _: f"{tick:g}"))
+            setter(FuncFormatter(_plain))
     axes.set_xlabel("generalisation gap (train − test)")
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
     return [band, line, dots]
