@@ -13,7 +13,7 @@ from basinscope.runs import atomic, records
 def test_page_holds_every_figure_and_claim_and_asks_for_nothing(smoke: Path) -> None:
     page = (smoke / "index.html").read_text(encoding="utf-8")
     claims = [json.loads((smoke / name / "claims.json").read_text()) for name in NAMES]
-    assert page.count("<figure>") == sum(len(load(name).figures) for name in NAMES) == 7
+    assert page.count("<figure>") == sum(len(load(name).figures) for name in NAMES) == 12
     assert page.count('<td class="words">') == sum(map(len, claims))
     assert not re.search(r'(?:src|href)="(?!data:|https://arxiv\.org)', page)
 

@@ -138,7 +138,7 @@ def test_a_tensor_keeps_its_dtype_beside_a_parameter_of_another():
 def test_a_value_of_another_kind_is_refused_with_its_place():
     weight = nn.Parameter(torch.zeros(2))
     optimizer = torch.optim.SGD([weight], lr=0.1)
-    optimizer.state[weight] = {"callable": print}
+    optimizer.state[weight] = {"callable": len}
     with pytest.raises(InputError, match=r"'optimizer.state.0.callable' is a builtin"):
         pack(optimizer)
 
