@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import datetime
 import logging
+import math
 import re
 import sys
 import tempfile
@@ -120,6 +121,8 @@ def run(options: argparse.Namespace) -> int:
             raise InputError(f"--set {setting}: {target} is not among what is run ({', '.join(chosen)})")
     if options.address is not None and options.engine != "ray":
         raise InputError("--address is for --engine ray; add --engine ray")
+    if options.data_dir is not None and not set(chosen) & set(registry.IMAGES):
+        raise InputError(f"--data-dir is for {' and '.join(registry.IMAGES)}; {', '.join(chosen)} makes its own data")
     requests = [_configure(name, options) for name in chosen]
     device = provenance.pick_device(options.device)
     out = _writable(options.out)
@@ -225,7 +228,8 @@ def _print_claims(claims: Sequence[Claim]) -> None:
     words = {True: "holds", False: "DOES NOT HOLD"}
     for claim in claims:
         if claim.holds is not None:
-            print(f"  {words[claim.holds]}: {claim.claim}: {claim.measured:.4g} ({claim.target})")
+            number = f"{claim.measured:.4g}" if math.isfinite(claim.measured) else "could not be measured"
+            print(f"  {words[claim.holds]}: {claim.claim}: {number} ({claim.target})")
 
 
 def status(options: argparse.Namespace) -> int:

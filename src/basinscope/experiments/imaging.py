@@ -40,7 +40,7 @@ class ImageConfig:
     data_name: str = ""
     """What titles call the data; empty takes the name that goes with them."""
     data_checksum: str = ""
-    """SHA-256 of the images, noted when a run begins."""
+    """SHA-256 of the images, noted when a run begins; one that is given must be theirs."""
     num_train: int | None = 1_000
     """Training images; none takes all that there are."""
     num_unseen: int = 3_000
@@ -106,6 +106,8 @@ def prepare(kind: str, config: Settings, data_dir: Path | None) -> Settings:
     if data_dir is not None:
         config = replace(config, source="files")
     task = _load(kind, config, data_dir)
+    if config.data_checksum and config.data_checksum != task.checksum:
+        raise InputError(f"{kind}.data_checksum = {config.data_checksum}: the images have {task.checksum}")
     for name, width in config.nets():
         try:
             build_net(name, width, task, shrunk=config.edge_of_products)

@@ -126,8 +126,11 @@ def relations_figure(found: Relations, data: str, *, with_eigenvalue: bool = Fal
                 axes.set_yscale("log")
             drawn = plot_relation(axes, found.nets["gap"], values, found.nets["poison"], colour=colour, error=error)
             axes.set_ylabel(label)
-            rank = f"{found.rank_with_gap(values.values):+.2f}".replace("-", "−")
-            axes.set_title(f"{words}\nSpearman {rank}", fontsize=8.5)
+            correlation = found.rank_with_gap(values.values)
+            rank = f"Spearman {correlation:+.2f}".replace("-", "−")
+            if math.isnan(correlation):
+                rank = f"Spearman: too few of {len(values)} networks"
+            axes.set_title(f"{words}\n{rank}", fontsize=8.5)
             if axes is sharp:
                 _label(*drawn)
         volume.text(
@@ -148,7 +151,7 @@ def _label(band: Artist, line: Artist, dots: Artist) -> None:
     """Name what the panels show, for the legend."""
     dots.set_label("one network; bar: standard error of the sharpness, where it can be seen")
     line.set_label("mean of a poison factor's runs (on log scales: geometric)")
-    band.set_label("their min–max, drawn at their mean gap")
+    band.set_label("min–max of a poison factor's runs, drawn at their mean gap")
 
 
 def relation_claims(found: Relations, claim: partial[Claim]) -> list[Claim]:

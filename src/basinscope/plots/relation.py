@@ -14,12 +14,14 @@ from basinscope.plots.style import FAINT, INK
 
 FEW_POWERS = 100.0
 """Ratio of the ends of a log axis below which its ticks are plain numbers."""
+CLOSE = 4.0
+"""The same, below which every tick is written."""
 
 
-def _plain(tick: float, _: int | None) -> str:
-    """Write a tick that begins with 1, 2 or 5; the others would touch."""
+def _plain(tick: float, leads: tuple[int, ...]) -> str:
+    """Write a tick whose first digit is among some; others would touch."""
     lead = tick / 10 ** math.floor(math.log10(tick) + 1e-9)
-    return f"{tick:g}" if round(lead) in (1, 2, 5) else ""
+    return f"{tick:g}" if round(lead) in leads else ""
 
 
 def plot_relation(
@@ -69,8 +71,9 @@ def plot_relation(
     (line,) = axes.plot(centers[order], middle[order], "--", color=INK, linewidth=1.1)
     dots = axes.scatter(gap.values, value.values, s=11, c=colour, edgecolors="white", linewidths=0.4, zorder=3)
     if logarithmic and axes.get_ylim()[0] > 0 and axes.get_ylim()[1] / axes.get_ylim()[0] < FEW_POWERS:
+        leads = (1, 2, 5) if axes.get_ylim()[1] / axes.get_ylim()[0] > CLOSE else tuple(range(1, 10))
         for setter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            setter(FuncFormatter(_plain))
+            setter(FuncFormatter(lambda tick, _: _plain(tick, leads)))
     axes.set_xlabel("generalisation gap (train − test)")
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
     return [band, line, dots]

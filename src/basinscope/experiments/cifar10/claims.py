@@ -20,16 +20,23 @@ def claims(found: Measurements, preset: str) -> list[Claim]:
     return [*_fit(found, partial(claim, figure=FIT)), *_optimizers(found, partial(claim, figure=OPTIMIZERS))]
 
 
-def _one(claim: partial[Claim], words: str, value: float, *, unit: str = "1", target: str = "") -> Claim:
+def _one(claim: partial[Claim], words: str, value: float, *, target: str = "", published: float | None = None) -> Claim:
     """A claim that rests on one network."""
-    return claim(claim=words, measured=value, unit=unit, num=1, spread=(value, value), target=target)
+    spread = (value, value)
+    return claim(claim=words, published=published, measured=value, unit="1", num=1, spread=spread, target=target)
 
 
 def _fit(found: Measurements, claim: partial[Claim]) -> list[Claim]:
     config = found.config
     fits = f">= {config.fit_target:g}"
     rows = [
-        _one(claim, f"{_WORDS[name]}: accuracy on the training images", found.of("train_accuracy", name), target=fits)
+        _one(
+            claim,
+            f"{_WORDS[name]}: accuracy on the training images",
+            found.of("train_accuracy", name),
+            target=fits,
+            published=1.0,
+        )
         for name in found.histories
     ]
     rows += [
@@ -58,8 +65,9 @@ def _optimizers(found: Measurements, claim: partial[Claim]) -> list[Claim]:
     rows = [
         claim(
             claim="span of the test accuracies of all optimizers that fit the training images",
-            target=f"<= {config.within_target:g}",
-            measured=high - low,
+            # One alone spans nothing.
+            target=f"<= {config.within_target:g}" if len(tests) > 1 else "",
+            measured=high - low if len(tests) > 1 else math.nan,
             unit="1",
             num=len(tests),
             spread=(low, high),

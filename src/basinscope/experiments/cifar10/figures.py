@@ -49,7 +49,7 @@ def _counted(num: float) -> str:
 def _fit(found: Measurements) -> Figure:
     config = found.config
     figure, (over, ends) = plt.subplots(1, 2, figsize=(9.0, 3.9), width_ratios=(1.7, 1), layout="constrained")
-    figure.suptitle(f"Figure 2 · Both fit the training images; only the network generalises\n{config.data}")
+    figure.suptitle(f"Figure 2 · Training images and new ones: a network and a linear model\n{config.data}")
     colours = {"net": AS_TRAINED, "larger": SCALED, "linear": LINEAR}
     titles = {
         name: "linear model on pixels and products" if width is None else net_title(config.net, width)

@@ -82,7 +82,7 @@ def _figure5(found: Measurements) -> Figure:
 
 def _figure7(found: Measurements) -> Figure:
     config = found.config
-    figure, panels = plt.subplots(1, 2, figsize=(9.0, 3.9), sharex=True, sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(9.0, 4.1), sharex=True, sharey=True, layout="constrained")
     figure.suptitle(f"Figure 7 · The loss along random directions, and the basin beneath the cutoff\n{config.data}")
     for axes, (role, net, colour, how) in zip(panels, _columns(found), strict=True):
         radii = found.relations.natural.radius["radius"].sel(net=net)
@@ -95,7 +95,11 @@ def _figure7(found: Measurements) -> Figure:
             colour=colour,
         )
         middle = f"median radius {float(radii.median()):.3g} of {config.num_directions} directions"
-        axes.set_title(f"{role} minimum ({how})\n{_scores(found, net)}; {middle}", color=colour, fontsize=8.5)
+        if not np.isfinite(radii.values).any():
+            middle = f"no basin: clean loss {found.of('clean_loss', net):.2g}, not below the cutoff"
+        axes.set_title(f"{role} minimum ({how})\n{_scores(found, net)}\n{middle}", color=colour, fontsize=8.5)
+    seen = found.lines["loss"].values
+    panels[0].set_ylim(bottom=0.7 * min(float(seen[seen > 0].min()), config.cutoff))
     panels[1].set_ylabel("")
     panels[1].text(
         0.98,
