@@ -109,5 +109,5 @@ def _figure7(found: Measurements) -> Figure:
         ha="right",
         va="bottom",
         fontsize=7.5,
-    )
+    ).set_in_layout(False)
     return figure
