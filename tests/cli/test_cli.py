@@ -35,6 +35,11 @@ from basinscope.experiments.swissroll.config import PRESETS
         (["run", "swissroll", "--device", "meta"], "device 'meta' is not there"),
         (["run", "swissroll", "--out", ""], "--out is empty"),
         (["status", "--out", __file__], "is a file; name a folder"),
+        (["run", "minefield", "--data-dir", "."], "--data-dir is for cifar10 and svhn"),
+        (
+            ["run", "svhn", "--preset", "smoke", "--set", "svhn.data_checksum=abc"],
+            "svhn.data_checksum = abc: the images",
+        ),
         (["run", "minefield", "--set", "rings.steps=5"], "rings is not among what is run (minefield)"),
         ([], "required: VERB"),
         (["plot", "swissroll", "--out", "empty"], "no finished run"),

@@ -144,6 +144,9 @@ def test_where_no_optimizer_fits_the_span_does_not_hold(found: Measurements) -> 
     span = _row(replace(found, optimizers=_table([0.5, np.nan], [0.4, np.nan])), "span of the test accuracies")
     assert math.isnan(span.measured)
     assert (span.num, span.holds) == (0, False)
+    alone = _row(replace(found, optimizers=_table([1.0, 0.5], [0.9, 0.4])), "span of the test accuracies")
+    assert math.isnan(alone.measured)
+    assert (alone.num, alone.holds) == (1, False)
 
 
 def test_the_lead_and_the_sizes_are_those_of_network_and_linear_model(found: Measurements) -> None:
