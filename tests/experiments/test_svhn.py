@@ -302,7 +302,7 @@ def test_the_bad_net_is_held_to_the_points_at_which_the_good_net_is_low(found: M
     # What is undefined is not below the cutoff.
     values[0, 0, 1], values[1, 0, 1] = np.inf, 0.0
     row = _row(replace(found, surfaces=found.surfaces.assign(loss=loss.copy(data=values))), "2-D slice")
-    assert (row.measured, row.num, row.holds) == (pytest.approx(3 / 5), 5, None)
+    assert (row.measured, row.num, row.holds) == (pytest.approx(3 / 5), 5, False)
 
 
 def test_later_crossings_are_counted_direction_by_direction(found: Measurements) -> None:

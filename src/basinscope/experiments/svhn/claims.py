@@ -11,6 +11,7 @@ from basinscope.experiments.relations import COMPARED_LOSS, relation_claims
 from basinscope.experiments.svhn.collect import Measurements
 from basinscope.experiments.svhn.figures import LINES, RELATIONS, SLICES
 
+ABOVE_SHARE = 0.9
 ENOUGH_EVALUATIONS = 4.0
 """Passes over the training set that a radius should take at most."""
 
@@ -96,6 +97,7 @@ def _figure4(found: Measurements, claim: partial[Claim]) -> list[Claim]:
         ),
         claim(
             claim="2-D slice: share of the points below the cutoff for the good net at which the bad net exceeds it",
+            target=f">= {ABOVE_SHARE:g}",
             measured=share,
             unit="1",
             num=int(inside.sum()),
