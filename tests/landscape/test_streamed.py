@@ -290,6 +290,24 @@ def test_the_rough_loss_is_that_of_the_first_batch():
     assert landscape.rough_loss(CENTER, RAYS[1], 0.3) == pytest.approx(float(wanted), rel=1e-12)
 
 
+def test_the_rough_loss_scales_what_the_worst_samples_lose():
+    landscape = StreamedLoss(TRAINED, EASY, batch_size=2)
+    ray = Ray(Normalization(landscape.layout), 0, 3)
+    whole = landscape.look_along(TRAINED_CENTER, ray, 0.6).loss
+    losses = landscape.latest_losses.sort(descending=True).values
+    landscape.look_first_at(landscape.latest_losses)
+    for share in (0.0, 0.1, 0.33, 1.0):
+        # At the same point what the worst lose is scaled to the whole exactly, however few they are.
+        assert landscape.rough_loss(TRAINED_CENTER, ray, 0.6, share=share) == pytest.approx(whole, rel=1e-9)
+        before = landscape.num_evaluations
+        near = landscape.rough_loss(TRAINED_CENTER, ray, 0.61, share=share)
+        assert landscape.num_evaluations - before == pytest.approx(max(2, math.ceil(share * 40 / 2) * 2) / 40)
+        assert near == pytest.approx(landscape.look_along(TRAINED_CENTER, ray, 0.61).loss, rel=0.1)
+    for fraction in (0.1, 0.5, 0.9, 0.999):
+        num = round(40 * landscape.share_that_loses(fraction))
+        assert losses[:num].sum() >= fraction * losses.sum() > losses[: num - 2].sum()
+
+
 def test_looking_first_at_what_loses_most_ends_earlier():
     plain, ahead = (StreamedLoss(TRAINED, EASY, batch_size=2) for _ in range(2))
     normalization = Normalization(plain.layout)

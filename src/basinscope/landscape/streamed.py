@@ -85,26 +85,23 @@ class StreamedLoss:
         for tensor, view in zip(self._module.parameters(), self.layout.views(self._point), strict=True):
             tensor.data = view
         self._forward = torch.compile(self._module) if compiled else self._module
-        self._set_order(torch.arange(len(train)))
+        size = train.pixels.numel() * self.minimum.element_size()
+        self._cached = train.inputs(dtype=self.minimum.dtype) if size <= CACHED_BYTES else None
+        self._order: Int[Tensor, " samples"] | None = None
         self._profile: Float[Tensor, " batches"] | None = None
         self._latest = torch.zeros(len(train), dtype=torch.float64)
         _check_classes(self._module, self._inputs(slice(0, 1)), train)
 
-    def _set_order(self, order: Int[Tensor, " samples"]) -> None:
-        self._order = order
-        self._ordered = self.train.subset(order.to(self.train.pixels.device))
-        size = self.train.pixels.numel() * self.minimum.element_size()
-        self._cached = self._ordered.inputs(dtype=self.minimum.dtype) if size <= CACHED_BYTES else None
-
-    def _inputs(self, where: slice) -> Tensor:
+    def _inputs(self, where: slice | Int[Tensor, " chosen"]) -> Tensor:
         if self._cached is not None:
             return self._cached[where]
-        return self._ordered.inputs(where, dtype=self.minimum.dtype)
+        return self.train.inputs(where, dtype=self.minimum.dtype)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor, slice]]:
         for start in range(0, len(self.train), self.batch_size):
             where = slice(start, min(start + self.batch_size, len(self.train)))
-            yield self._inputs(where), self._ordered.labels[where], where
+            chosen = where if self._order is None else self._order[where]
+            yield self._inputs(chosen), self.train.labels[chosen], where
 
     @contextlib.contextmanager
     def _precisely(self) -> Iterator[None]:
@@ -139,7 +136,7 @@ class StreamedLoss:
         self.num_evaluations += seen / num
         if seen == num:
             if math.isfinite(total):
-                self._latest[self._order] = losses
+                self._latest[... if self._order is None else self._order.cpu()] = losses
             return Evaluation(total / num, 1.0)
         share = seen / num if self._profile is None else float(self._profile[last])
         beyond = total / num / max(share, 1e-12)
@@ -152,10 +149,17 @@ class StreamedLoss:
             losses: One a sample, in the order of the training set; best from a point just below the cutoff.
         """
         order = losses.argsort(descending=True, stable=True)
-        self._set_order(order)
+        self._order = order.to(self.train.pixels.device)
         running = losses[order].cumsum(0)
         ends = [where.stop - 1 for _, _, where in self._batches()]
         self._profile = running[ends] / running[-1].clamp_min(1e-300)
+
+    def share_that_loses(self, fraction: float) -> float:
+        """Share of the training set, the samples that come first, that lost this fraction of all that was lost then."""
+        if self._profile is None:
+            return fraction
+        batches = int(torch.searchsorted(self._profile, fraction)) + 1
+        return min(1.0, batches * self.batch_size / len(self.train))
 
     @property
     def latest_losses(self) -> Float[Tensor, " samples"]:
@@ -196,13 +200,28 @@ class StreamedLoss:
         return self._evaluate(limit)
 
     @torch.no_grad()
-    def rough_loss(self, center: Float[Tensor, " params"], ray: Ray, distance: float) -> float:
-        """Mean loss over the first batch alone; counts as the share of an evaluation that it is."""
+    def rough_loss(self, center: Float[Tensor, " params"], ray: Ray, distance: float, *, share: float = 0.0) -> float:
+        """Estimate the loss at a distance along a ray from some of the samples; counts as the share that they are.
+
+        After `look_first_at` these are the ones that lost most, and the sum of their losses is scaled by what they were
+        of the whole then. Along one ray, whose few bad samples stay the same ones, this is a close estimate.
+
+        Args:
+            center: Where the ray begins.
+            ray: The direction.
+            distance: How far to go along it.
+            share: How much of the training set to look at, as a fraction; always one batch or more.
+        """
         ray.place(self._point, center, distance)
+        total, num, seen, scale = 0.0, len(self.train), 0, 1.0
         with self._precisely():
-            inputs, labels, where = next(self._batches())
-            self.num_evaluations += where.stop / len(self.train)
-            return float(self._losses(inputs, labels).mean())
+            for batch, (inputs, labels, where) in enumerate(self._batches()):
+                total, seen = total + float(self._losses(inputs, labels).sum()), where.stop
+                scale = seen / num if self._profile is None else float(self._profile[batch])
+                if seen >= share * num:
+                    break
+        self.num_evaluations += seen / num
+        return total / num / max(scale, 1e-12)
 
     @torch.no_grad()
     def logits(self, point: Float[Tensor, " params"]) -> Float[Tensor, "samples classes"]:
@@ -210,7 +229,7 @@ class StreamedLoss:
         self._point.copy_(point)
         self.num_evaluations += 1
         found = torch.cat([self._module(inputs).cpu() for inputs, _, _ in self._batches()])
-        return found[self._order.argsort()]
+        return found if self._order is None else found[self._order.cpu().argsort()]
 
     def second_derivative(
         self, center: Float[Tensor, " params"], directions: Float[Tensor, "rays params"]
