@@ -47,6 +47,10 @@ from basinscope.experiments.swissroll.config import PRESETS
         (["run", "swissroll", "--preset", "laptop"], "no preset 'laptop'; choose from: smoke, quick, paper"),
         (["run", "svhn", "--preset", "labtop"], "no preset 'labtop'; did you mean 'laptop'?"),
         (["run", "all", "--preset", "laptop"], "no preset 'laptop'"),
+        (
+            ["run", "svhn", "--set", "svhn.source=scattered-digits", "--data-dir", "."],
+            "--set svhn.source=scattered-digits takes no files: leave it or --data-dir out",
+        ),
         (["run", "svhn", "--preset", "smoke", "--data-dir", "nowhere"], "nowhere: train_32x32.mat is not there"),
         (["run", "cifar10", "--preset", "smoke", "--data-dir", "nowhere"], "nowhere: data_batch_1.bin is not there"),
         (["run", "svhn", "--engine", "cloud"], "--engine: invalid choice: 'cloud'"),

@@ -79,6 +79,8 @@ def _configure(name: str, options: argparse.Namespace) -> tuple[Experiment, Any,
     config = dataclasses.replace(config, seed=options.seed, data_seed=options.data_seed)
     split = [_split_setting(setting) for setting in options.set]
     settings = {field: text for target, field, text in split if target == name}
+    if options.data_dir is not None and settings.get("source", "files") != "files":
+        raise InputError(f"--set {name}.source={settings['source']} takes no files: leave it or --data-dir out")
     config = experiment.prepare(change(config, name, settings), options.data_dir)
     changed = ", ".join(f"{field}={text}" for field, text in settings.items())
     label = f"{options.preset}, changed: {changed}" if changed else options.preset
@@ -155,6 +157,8 @@ def _run_one(
         claims = _publish(experiment, folder, config, label, options.out)
     seconds = time.perf_counter() - began
     print(f"{experiment.name}: {num_done} of {len(tasks)} tasks done now, in {spoken(seconds)}; run {folder.name}")
+    if options.preset == "smoke":
+        print("  smoke shows that everything works; it is too small for the claims, which need not hold")
     _print_claims(claims)
     return claims
 
