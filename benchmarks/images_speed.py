@@ -24,8 +24,8 @@ from basinscope.landscape.rays import Ray
 from basinscope.landscape.streamed import Evaluation, StreamedLoss
 from basinscope.losses import cross_entropy
 from basinscope.models.catalog import build, initialize, num_parameters
+from basinscope.probes.one_by_one import search_one_by_one
 from basinscope.probes.radius import basin_radius
-from basinscope.probes.streamed_radius import search_one_by_one
 from basinscope.runs.provenance import forget_peak_memory, peak_memory_mib
 from basinscope.seeds import generator
 from basinscope.training.schedules import Schedule
@@ -152,15 +152,8 @@ def each_cold(model: nn.Module, train: Images, num: int) -> Found:
         landscape = StreamedLoss(model, train, batch_size=BATCH)
         if not index:
             landscape.at(landscape.minimum[None])
-        (rays,) = search_one_by_one(
-            landscape,
-            landscape.minimum,
-            Normalization(landscape.layout),
-            seed=0,
-            indices=[index],
-            cutoff=CUTOFF,
-            tolerance=TOLERANCE,
-        )
+        line = landscape.line(landscape.minimum, Ray(Normalization(landscape.layout), 0, index))
+        (rays,) = search_one_by_one([line], cutoff=CUTOFF, tolerance=TOLERANCE)
         radius[index], spent[index] = math.exp(0.5 * (rays.low[0] + rays.high[0])), rays.spent[0]
     return Found(radius, spent, (spent.sum() + 1) / num)
 

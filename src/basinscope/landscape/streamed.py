@@ -223,6 +223,10 @@ class StreamedLoss:
         self.num_evaluations += seen / num
         return total / num / max(scale, 1e-12)
 
+    def line(self, center: Float[Tensor, " params"], ray: Ray) -> StreamedLine:
+        """Open the loss along one ray."""
+        return StreamedLine(self, center, ray)
+
     @torch.no_grad()
     def logits(self, point: Float[Tensor, " params"]) -> Float[Tensor, "samples classes"]:
         """Outputs for every sample, in the order of the training set, on the CPU."""
@@ -289,6 +293,30 @@ class StreamedLoss:
         """Evaluate the network at a point that derivatives are taken by."""
         tensors = dict(zip(self.layout.names, self.layout.views(point), strict=True))
         return torch.func.functional_call(self._module, tensors, (inputs,))
+
+
+@dataclass(frozen=True)
+class StreamedLine:
+    """The loss along one ray; see `probes.one_by_one.Line`."""
+
+    landscape: StreamedLoss
+    center: Float[Tensor, " params"]
+    ray: Ray
+
+    def look(self, distance: float, *, limit: float) -> Evaluation:
+        """Evaluate the loss, and stop early once it is known to exceed the limit."""
+        return self.landscape.look_along(self.center, self.ray, distance, limit=limit)
+
+    def rough(self, distance: float, *, share: float) -> Evaluation:
+        """Estimate the loss from the samples that come first."""
+        before = self.landscape.num_evaluations
+        loss = self.landscape.rough_loss(self.center, self.ray, distance, share=share)
+        return Evaluation(loss, self.landscape.num_evaluations - before)
+
+    def worst_first(self, fraction: float) -> float:
+        """Let the samples that lost most at the latest point come first; return the share that lost this fraction."""
+        self.landscape.look_first_at(self.landscape.latest_losses)
+        return self.landscape.share_that_loses(fraction)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 Each ray is walked in steps of at most ×1.5 until one distance lies below the crossing and the next beyond it;
 this bracket is then closed to a relative width of `tolerance`. A short pilot walks from 1e-4 outwards and tells
 the other rays where to begin, so that most need four or five evaluations. Networks whose training set is streamed
-through them go one ray at a time (`streamed_radius`). Lines are not monotone: whether an earlier crossing was stepped
+through them go one ray at a time (`one_by_one`). Lines are not monotone: whether an earlier crossing was stepped
 over is checked on a finely scanned sample of the rays and reported.
 """
 
@@ -23,6 +23,7 @@ from basinscope.errors import InputError
 from basinscope.landscape.directions import gaussian, rays_at_once
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.objective import Landscape
+from basinscope.landscape.rays import Ray
 from basinscope.landscape.streamed import StreamedLoss
 from basinscope.probes.bracket import (
     INNERMOST,
@@ -40,7 +41,7 @@ from basinscope.probes.bracket import (
     record,
     settle,
 )
-from basinscope.probes.streamed_radius import count_earlier_streamed, search_one_by_one
+from basinscope.probes.one_by_one import count_earlier, search_one_by_one
 from basinscope.results.convert import dataset
 
 # What a search can end with, and where it looks, is asked for beside the radius.
@@ -163,19 +164,9 @@ def basin_radius(
     if not chosen:
         raise InputError("no directions to measure: indices is empty")
     if isinstance(landscape, StreamedLoss):
-        parts = search_one_by_one(
-            landscape,
-            center,
-            normalization,
-            seed=seed,
-            indices=chosen,
-            cutoff=cutoff,
-            tolerance=tolerance,
-            progress=progress,
-        )
-        earlier = count_earlier_streamed(
-            landscape, center, normalization, parts, seed=seed, indices=chosen[:num_scanned], cutoff=cutoff
-        )
+        lines = [landscape.line(center, Ray(normalization, seed, index)) for index in chosen]
+        parts = search_one_by_one(lines, cutoff=cutoff, tolerance=tolerance, progress=progress)
+        earlier = count_earlier(lines[:num_scanned], parts, cutoff=cutoff)
     else:
         parts, earlier = _in_blocks(landscape, center, normalization, seed, chosen, cutoff, tolerance, num_scanned)
 

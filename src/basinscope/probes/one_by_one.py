@@ -1,4 +1,4 @@
-"""Radii of networks whose training set is streamed through them: one ray at a time, each evaluation made to count.
+"""Radii of networks whose training set is streamed through them: one ray at a time, each pass made to count.
 
 A pass over the training set is what costs. So a look on one batch tells where the first ray begins, and every later
 ray begins where the earlier ones crossed. Beyond a basin a few samples, other ones on every ray, lose nearly all that
@@ -12,15 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.rays import Ray
-from basinscope.landscape.streamed import StreamedLoss
+from basinscope.landscape.streamed import Evaluation
 from basinscope.probes.bracket import (
     INNERMOST,
     OK,
@@ -92,57 +88,88 @@ class _Seen:
         return float(slope), float(bend)
 
 
-def _rough_begin(landscape: StreamedLoss, center: Tensor, ray: Ray, cutoff: float) -> float:
-    """Find about where one batch's loss crosses the cutoff, and return a distance a little below."""
+class Line(Protocol):
+    """The loss along one ray; where evaluations count by their share of a pass over the training set."""
+
+    def look(self, distance: float, *, limit: float) -> Evaluation:
+        """Evaluate the loss; may stop early, with a share below 1, once it is known to exceed the limit."""
+        ...
+
+    def rough(self, distance: float, *, share: float) -> Evaluation:
+        """Estimate the loss from about this share of the samples, one batch or more."""
+        ...
+
+    def worst_first(self, fraction: float) -> float:
+        """Let the samples that lost most at the latest point come first, so that `rough` looks at those.
+
+        Returns:
+            Share of the samples that lost this fraction of all that was lost; 0 where samples keep their order.
+        """
+        ...
+
+
+def _rough_begin(line: Line, cutoff: float) -> tuple[float, float]:
+    """Find about where one batch's loss crosses the cutoff; return a distance a little below, and what that cost."""
+    spent = 0.0
+
+    def below(distance: float) -> bool:
+        nonlocal spent
+        found = line.rough(distance, share=0.0)
+        spent += found.share
+        return found.loss <= cutoff
+
     low = high = ROUGH_BEGIN
-    if landscape.rough_loss(center, ray, low) <= cutoff:
+    if below(low):
         while high < OUTERMOST:
             high = min(high * ROUGH_STRIDE, OUTERMOST)
-            if not landscape.rough_loss(center, ray, high) <= cutoff:
+            if not below(high):
                 break
             low = high
     else:
         while low > INNERMOST:
             low = max(low / ROUGH_STRIDE, INNERMOST)
-            if landscape.rough_loss(center, ray, low) <= cutoff:
+            if below(low):
                 break
             high = low
     for _ in range(ROUGH_CUTS):
         middle = math.sqrt(low * high)
-        if landscape.rough_loss(center, ray, middle) <= cutoff:
+        if below(middle):
             low = middle
         else:
             high = middle
-    return low
+    return low, spent
 
 
-@torch.no_grad()
 def search_one_by_one(
-    landscape: StreamedLoss,
-    center: Float[Tensor, " params"],
-    normalization: Normalization,
+    lines: Sequence[Line],
     *,
-    seed: int,
-    indices: Sequence[int],
     cutoff: float,
     tolerance: float,
     progress: Callable[[float], None] | None = None,
 ) -> list[Rays]:
-    """Find the crossing of each ray, one after another; see `basin_radius`."""
+    """Find the first crossing along each line, one after another.
+
+    Args:
+        lines: The loss along each ray; 0 or more, in nats or whatever else.
+        cutoff: Loss that bounds the basin.
+        tolerance: Relative width of the final bracket.
+        progress: Called after each line with the finished share.
+
+    Returns:
+        A block of a single ray for each line.
+    """
     seen, parts, begin = _Seen(), [], INNERMOST
-    for place, index in enumerate(indices):
-        ray = Ray(normalization, seed, index)
-        before = landscape.num_evaluations
+    for place, line in enumerate(lines):
+        rough = 0.0
         if not place:
-            begin = _rough_begin(landscape, center, ray, cutoff)
-        rough = landscape.num_evaluations - before
-        rays, trace = _search(landscape, center, ray, cutoff, seen.start(begin), tolerance)
+            begin, rough = _rough_begin(line, cutoff)
+        rays, trace = _search(line, cutoff, seen.start(begin), tolerance)
         rays.spent += rough
         parts.append(rays)
         if rays.status[0] == OK:
             seen.add(trace, 0.5 * float(rays.low[0] + rays.high[0]))
         if progress:
-            progress((place + 1) / len(indices))
+            progress((place + 1) / len(lines))
     return parts
 
 
@@ -156,9 +183,7 @@ class _Foretold:
     """Log distance per unit of height there."""
 
 
-def _search(
-    landscape: StreamedLoss, center: Tensor, ray: Ray, cutoff: float, start: Start, tolerance: float
-) -> tuple[Rays, list[tuple[float, float]]]:
+def _search(line: Line, cutoff: float, start: Start, tolerance: float) -> tuple[Rays, list[tuple[float, float]]]:
     """Find the crossing of one ray; also return the points (log distance, height) whose loss is known exactly."""
     rays, live, trace, foretold = Rays.start(1), np.array([0]), [], None
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -167,7 +192,7 @@ def _search(
             # What closes the bracket, or lies beyond a crossing that is foretold, need only lie beyond; elsewhere the
             # height leads to the crossing.
             beyond = np.expm1(x[0] - rays.low[0]) <= tolerance or (foretold is not None and x[0] > foretold.crossing)
-            look = landscape.look_along(center, ray, math.exp(x[0]), limit=cutoff if beyond else KNOWN_UP_TO * cutoff)
+            look = line.look(math.exp(x[0]), limit=cutoff if beyond else KNOWN_UP_TO * cutoff)
             loss = np.array([look.loss])
             exact = look.share == 1
             record(rays, live, x, loss, cutoff, spent=look.share, exact=exact)
@@ -176,7 +201,7 @@ def _search(
                 continue
             trace.append((float(x[0]), float(log_height(loss, cutoff)[0])))
             if foretold is None:
-                foretold = _foretell(landscape, center, ray, cutoff, rays, start, tolerance)
+                foretold = _foretell(line, cutoff, rays, start, tolerance)
                 if foretold is not None:
                     start = Start(start.distance, foretold.slope)
                     _know_only(rays, foretold.crossing, 0.0)
@@ -190,46 +215,33 @@ def _know_only(rays: Rays, x: float, f: float) -> None:
     rays.x[:, 0], rays.f[:, 0] = (x, np.nan, np.nan), (f, np.nan, np.nan)
 
 
-def _foretell(
-    landscape: StreamedLoss, center: Tensor, ray: Ray, cutoff: float, rays: Rays, start: Start, tolerance: float
-) -> _Foretold | None:
+def _foretell(line: Line, cutoff: float, rays: Rays, start: Start, tolerance: float) -> _Foretold | None:
     """Follow the worst samples at the latest point of a ray to where the loss crosses the cutoff; None if it is far."""
     x, f = rays.x.copy(), rays.f.copy()
-    first, before, found = float(x[0, 0]), landscape.num_evaluations, None
-    landscape.look_first_at(landscape.latest_losses)
-    share = min(WORST_SHARE, landscape.share_that_loses(WORST))
+    first = float(x[0, 0])
+    share = min(WORST_SHARE, line.worst_first(WORST))
+    if not share:
+        return None
     for looks in range(MAX_LOOKS + 1):
         crossing = float(estimate(x, f, start)[0])
         if not (rays.low[0] <= crossing <= rays.high[0] and abs(crossing - first) <= NEAR):
             break
         if looks == MAX_LOOKS or (looks and abs(crossing - x[0, 0]) <= SURE_WITHIN * tolerance):
             slope = float((x[0, 0] - x[1, 0]) / (f[0, 0] - f[1, 0]))
-            found = _Foretold(crossing, slope) if 0 < slope < math.inf else None
-            break
-        loss = landscape.rough_loss(center, ray, math.exp(crossing), share=share)
+            return _Foretold(crossing, slope) if 0 < slope < math.inf else None
+        look = line.rough(math.exp(crossing), share=share)
+        rays.spent += look.share
         x[1:], f[1:] = x[:-1].copy(), f[:-1].copy()
-        x[0], f[0] = crossing, log_height(np.array([loss]), cutoff)
-    rays.spent += landscape.num_evaluations - before
-    return found
+        x[0], f[0] = crossing, log_height(np.array([look.loss]), cutoff)
+    return None
 
 
-@torch.no_grad()
-def count_earlier_streamed(
-    landscape: StreamedLoss,
-    center: Float[Tensor, " params"],
-    normalization: Normalization,
-    parts: Sequence[Rays],
-    *,
-    seed: int,
-    indices: Sequence[int],
-    cutoff: float,
-) -> int:
-    """Count the rays on which a scan at 20 points finds the loss above the cutoff before the bracket."""
+def count_earlier(lines: Sequence[Line], parts: Sequence[Rays], *, cutoff: float) -> int:
+    """Count the lines on which a scan at 20 points finds the loss above the cutoff before the bracket."""
     count = 0
-    for index, rays in zip(indices, parts, strict=False):
+    for line, rays in zip(lines, parts, strict=False):
         if rays.status[0] not in (OK, UNBOUNDED):
             continue
-        ray = Ray(normalization, seed, index)
         inner = np.linspace(0, math.exp(rays.low[0]), STREAMED_SCAN_POINTS + 2)[1:-1]
-        count += any(landscape.look_along(center, ray, c, limit=cutoff).loss > cutoff for c in inner.tolist())
+        count += any(line.look(c, limit=cutoff).loss > cutoff for c in inner.tolist())
     return count

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-import basinscope.probes.streamed_radius as module
+import basinscope.probes.one_by_one as module
 from basinscope.errors import InputError
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.objective import PointObjective
