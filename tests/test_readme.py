@@ -5,14 +5,18 @@ from pathlib import Path
 
 import pytest
 
+import basinscope as bs
+
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_ten_lines_of_the_readme_run_as_they_stand() -> None:
+def test_the_ten_lines_of_the_readme_run_as_they_stand(tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
     assert len([line for line in code.splitlines() if line and not line.startswith("import")]) <= 10
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert "effective_rays" in done.stdout
+    assert bs.load(tmp_path / "radii.nc").sizes["ray"] == 50
+    assert (tmp_path / "slice.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("document", sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]), ids=lambda p: p.name)

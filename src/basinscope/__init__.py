@@ -13,21 +13,25 @@ if TYPE_CHECKING:
     from basinscope.data.images import Images, ImageTask
     from basinscope.data.samples import Samples
     from basinscope.landscape.directions import gaussian
+    from basinscope.landscape.module_objective import Objective
     from basinscope.landscape.normalize import Normalization
     from basinscope.landscape.objective import CleanLoss, PointObjective
     from basinscope.landscape.rescale import scale_last_layer
     from basinscope.landscape.streamed import StreamedLoss
+    from basinscope.measure.curvature import curvature
+    from basinscope.measure.files import load, save
+    from basinscope.measure.radius import basin_radius
+    from basinscope.measure.sharpness import sharpness
+    from basinscope.measure.slices import linear_path, slice1d, slice2d
     from basinscope.models.mlp import MLP
     from basinscope.parameters import ParameterLayout, flatten, unflatten
+    from basinscope.plots.measured import plot
     from basinscope.probes.boundary import decision_boundary
     from basinscope.probes.curvature import top_eigenvalue
     from basinscope.probes.embedding import tsne_map
     from basinscope.probes.lines import rising_lines
     from basinscope.probes.margin import input_margin
     from basinscope.probes.moving import moving_boundary
-    from basinscope.probes.radius import basin_radius
-    from basinscope.probes.sharpness import sharpness, streamed_sharpness
-    from basinscope.probes.slices import slice1d, slice2d
     from basinscope.probes.volume import log_volume
     from basinscope.training.ensemble import StackTrainer
     from basinscope.training.members import Member, StopRule
@@ -41,6 +45,7 @@ _HOMES = {
     "MLP": "models.mlp",
     "Member": "training.members",
     "Normalization": "landscape.normalize",
+    "Objective": "landscape.module_objective",
     "ParameterLayout": "parameters",
     "PointObjective": "landscape.objective",
     "Recipe": "training.single",
@@ -50,20 +55,24 @@ _HOMES = {
     "StackTrainer": "training.ensemble",
     "StopRule": "training.members",
     "StreamedLoss": "landscape.streamed",
-    "basin_radius": "probes.radius",
+    "basin_radius": "measure.radius",
+    "curvature": "measure.curvature",
     "decision_boundary": "probes.boundary",
     "flatten": "parameters",
     "gaussian": "landscape.directions",
     "input_margin": "probes.margin",
+    "linear_path": "measure.slices",
+    "load": "measure.files",
     "log_volume": "probes.volume",
     "moving_boundary": "probes.moving",
+    "plot": "plots.measured",
     "rising_lines": "probes.lines",
+    "save": "measure.files",
     "scale_last_layer": "landscape.rescale",
     "scattered_digits": "data.digits",
-    "sharpness": "probes.sharpness",
-    "slice1d": "probes.slices",
-    "slice2d": "probes.slices",
-    "streamed_sharpness": "probes.sharpness",
+    "sharpness": "measure.sharpness",
+    "slice1d": "measure.slices",
+    "slice2d": "measure.slices",
     "top_eigenvalue": "probes.curvature",
     "tsne_map": "probes.embedding",
     "unflatten": "parameters",
@@ -76,6 +85,7 @@ __all__ = [
     "Images",
     "Member",
     "Normalization",
+    "Objective",
     "ParameterLayout",
     "PointObjective",
     "Recipe",
@@ -87,19 +97,23 @@ __all__ = [
     "StreamedLoss",
     "__version__",
     "basin_radius",
+    "curvature",
     "decision_boundary",
     "flatten",
     "gaussian",
     "input_margin",
+    "linear_path",
+    "load",
     "log_volume",
     "moving_boundary",
+    "plot",
     "rising_lines",
+    "save",
     "scale_last_layer",
     "scattered_digits",
     "sharpness",
     "slice1d",
     "slice2d",
-    "streamed_sharpness",
     "top_eigenvalue",
     "tsne_map",
     "unflatten",

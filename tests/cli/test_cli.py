@@ -140,7 +140,7 @@ def test_durations_are_spoken(seconds: float, words: str) -> None:
 
 def test_time_left_follows_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("basinscope.cli.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("basinscope.progress.time.monotonic", lambda: now[0])
     left = TimeLeft()
     assert left(50, 100) == 50
     now[0] = 20.0
@@ -151,7 +151,7 @@ def test_without_a_terminal_a_line_comes_every_ten_seconds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr("basinscope.cli.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("basinscope.progress.time.monotonic", lambda: now[0])
     with shown("swissroll") as progress:
         for second in range(25):
             now[0] = float(second)

@@ -69,11 +69,11 @@ def test_without_a_terminal_lines_tell_how_far_it_is(
 ) -> None:
     def slowly(name: str, folder: Path, *, progress: download.Shown) -> Path:
         for second in range(0, 25, 5):
-            monkeypatch.setattr("basinscope.cli.progress.time.monotonic", lambda: 1e6 + second)  # noqa: B023
+            monkeypatch.setattr("basinscope.progress.time.monotonic", lambda: 1e6 + second)  # noqa: B023
             progress("train.mat", second * 10e6, 1e9)
         return folder
 
-    monkeypatch.setattr("basinscope.cli.progress.time.monotonic", lambda: 1e6)
+    monkeypatch.setattr("basinscope.progress.time.monotonic", lambda: 1e6)
     monkeypatch.setattr(download, "fetch", slowly)
     fetch(_options("svhn", tmp_path))
     assert capsys.readouterr().err.splitlines() == [

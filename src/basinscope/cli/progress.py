@@ -7,38 +7,11 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from basinscope.progress import LINE_SECONDS, TimeLeft, spoken
 from basinscope.runs.engine import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-LINE_SECONDS = 10.0
-
-
-class TimeLeft:
-    """Estimates the time left from the work done since it was made."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._first: float | None = None
-
-    def __call__(self, done: float, total: float) -> float:
-        """Seconds left; before anything was done, the work itself, which is counted in expected seconds."""
-        if self._first is None:
-            self._first = done
-        gained = done - self._first
-        rate = (time.monotonic() - self._began) / gained if gained > 0.01 * total else 1.0
-        return (total - done) * rate
-
-
-def spoken(seconds: float) -> str:
-    """Say a duration: `2 min 05 s`."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 class Lines:

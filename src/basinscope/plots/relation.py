@@ -18,7 +18,7 @@ CLOSE = 4.0
 """The same, below which every tick is written."""
 
 
-def _plain(tick: float, leads: tuple[int, ...]) -> str:
+def plain_tick(tick: float, leads: tuple[int, ...]) -> str:
     """Write a tick whose first digit is among some; others would touch."""
     lead = tick / 10 ** math.floor(math.log10(tick) + 1e-9)
     return f"{tick:g}" if round(lead) in leads else ""
@@ -73,7 +73,7 @@ def plot_relation(
     if logarithmic and axes.get_ylim()[0] > 0 and axes.get_ylim()[1] / axes.get_ylim()[0] < FEW_POWERS:
         leads = (1, 2, 5) if axes.get_ylim()[1] / axes.get_ylim()[0] > CLOSE else tuple(range(1, 10))
         for setter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            setter(FuncFormatter(lambda tick, _: _plain(tick, leads)))
+            setter(FuncFormatter(lambda tick, _: plain_tick(tick, leads)))
     axes.set_xlabel("generalisation gap (train − test)")
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
     return [band, line, dots]

@@ -1,0 +1,58 @@
+"""A user's batches: gone through as often as needed, sent to the network's device, and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from basinscope.errors import InputError
+
+Batches = Iterable[Any] | Callable[[], Iterable[Any]]
+
+
+def checked(batches: Batches) -> Callable[[], Iterator[Any]]:
+    """Return what begins a pass over the batches.
+
+    Raises:
+        InputError: They can be gone through only once, or not at all.
+    """
+    if isinstance(batches, Iterable):
+        if iter(batches) is batches:
+            raise InputError(
+                f"batches is a {type(batches).__name__}, which can be gone through only once: give a list, a "
+                "DataLoader, or a function that makes the iterator anew"
+            )
+        return lambda: iter(batches)
+    if callable(batches):
+        return lambda: iter(batches())
+    raise InputError(f"batches is a {type(batches).__name__}: give a list of batches or a DataLoader")
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """Send all tensors of a batch to a device, whatever it is made of; what is there already is not copied."""
+
+    def move(part: Any) -> Any:
+        return part.to(device) if hasattr(part, "to") else part
+
+    return pytree.tree_map(move, batch)
+
+
+def length(batch: Any) -> int:
+    """Count the samples of a batch: the first axis of its first tensor.
+
+    Raises:
+        InputError: It holds no tensor with an axis.
+    """
+    # Batches of Hugging Face are dictionaries of a kind of their own.
+    parts = dict(batch) if hasattr(batch, "keys") else batch
+    for part in pytree.tree_leaves(parts):
+        if isinstance(part, Tensor) and part.ndim:
+            return len(part)
+    raise InputError(
+        f"a batch of type {type(batch).__name__} holds no tensor with an axis, so its samples cannot be counted: "
+        "let the loss function return (sum of losses, count)"
+    )

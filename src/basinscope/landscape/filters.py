@@ -1,0 +1,136 @@
+"""What counts as a filter in each kind of layer of any network, and which tensors a direction moves, in one table.
+
+| layer                                             | tensor           | a filter is                                   |
+|---------------------------------------------------|------------------|-----------------------------------------------|
+| `Linear`, `Bilinear`, `LazyLinear`                | `weight`         | what leads to one output: axis 0              |
+| `Conv1d` to `Conv3d`                              | `weight`         | one output channel: axis 0                    |
+| `ConvTranspose1d` to `ConvTranspose3d`            | `weight`         | one output channel: axis 1 within its group   |
+| `Conv1D` of Hugging Face (GPT-2)                  | `weight`         | what leads to one output: axis 1              |
+| `Embedding`, `EmbeddingBag`                       | `weight`         | the vector of one token: axis 0               |
+| `MultiheadAttention`, `RNN`, `LSTM`, `GRU`        | matrices         | what leads to one projection or gate: axis 0  |
+| any other layer                                   | two or more axes | one index of axis 0                           |
+| any layer                                         | one axis or none | the whole tensor; not moved by default        |
+
+One axis or none have biases, the scales and shifts of BatchNorm, LayerNorm, GroupNorm and RMSNorm, class tokens and
+gates. Tied tensors are one tensor, taken as the layer that comes first holds it. Buffers, such as running statistics,
+are never moved; nor are integer tensors. A filter of norm 0 stays at rest.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from basinscope.errors import InputError, choose
+
+OneDim = Literal["fixed", "moved"]
+Choice = str | Sequence[str] | Callable[[str, Tensor], bool]
+"""Patterns of dotted names as in a shell, or a function of a name and its tensor that tells whether it is moved."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """One tensor of a network that directions move, and how it falls into filters."""
+
+    name: str
+    """Dotted name, as in `named_parameters`."""
+    shape: torch.Size
+    split: tuple[int, ...]
+    """The tensor's shape, with groups on an axis of their own."""
+    inner: tuple[int, ...]
+    """Axes of `split` that lie within a filter."""
+
+    @property
+    def size(self) -> int:
+        """Entries."""
+        return math.prod(self.shape)
+
+    @property
+    def num_filters(self) -> int:
+        """Filters in the tensor."""
+        return self.size // max(1, math.prod(self.split[axis] for axis in self.inner))
+
+    def norms(self, tensor: Tensor) -> Tensor:
+        """Norm of each filter, in the shape of `split` with 1 on the inner axes."""
+        return torch.linalg.vector_norm(tensor.reshape(self.split), dim=self.inner, keepdim=True)
+
+
+def _split(module: nn.Module, tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """How a tensor of a layer falls into filters: shape and inner axes."""
+    shape = tuple(tensor.shape)
+    if len(shape) < 2:
+        return (math.prod(shape),), (0,)
+    if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+        groups = module.groups
+        split = (groups, shape[0] // groups, *shape[1:])
+        return split, (1, *range(3, len(split)))
+    # Hugging Face's transposed linear layer; known by name, so that its package need not be there.
+    if type(module).__name__ == "Conv1D" and not isinstance(module, nn.Conv1d) and len(shape) == 2:
+        return shape, (0,)
+    return shape, tuple(range(1, len(shape)))
+
+
+def _owned(model: nn.Module) -> Iterator[tuple[str, nn.Module, Tensor]]:
+    """Every parameter once, with the layer that holds it first."""
+    modules = dict(model.named_modules(remove_duplicate=False))
+    for name, tensor in model.named_parameters():
+        yield name, modules[name.rpartition(".")[0]], tensor
+
+
+def _chosen(choice: Choice | None, name: str, tensor: Tensor) -> bool:
+    if choice is None:
+        return tensor.requires_grad
+    if callable(choice):
+        return bool(choice(name, tensor))
+    patterns = [choice] if isinstance(choice, str) else choice
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def moved_filters(
+    model: nn.Module, *, parameters: Choice | None = None, one_dim: OneDim = "fixed"
+) -> tuple[Filters, ...]:
+    """Find the tensors of a network that directions move.
+
+    Args:
+        model: Any network.
+        parameters: Which ones: patterns such as `"*.lora_*"`, or a function of name and tensor. None takes those that
+            are not frozen; what is named is moved even if it is frozen.
+        one_dim: Whether tensors of one axis or none are moved, too, each as one filter.
+
+    Returns:
+        Those tensors, in the order of `named_parameters`.
+
+    Raises:
+        InputError: There is nothing to move, or a tensor of complex numbers is to be moved.
+    """
+    choose("one_dim", one_dim, get_args(OneDim))
+    found, chosen, seen = [], [], []
+    for name, module, tensor in _owned(model):
+        seen.append(name)
+        if not _chosen(parameters, name, tensor):
+            continue
+        chosen.append(name)
+        if tensor.is_complex():
+            raise InputError(f"{name} is complex: directions move real tensors; leave it out by parameters=")
+        if tensor.is_floating_point() and tensor.numel() and (tensor.ndim > 1 or one_dim == "moved"):
+            found.append(Filters(name, tensor.shape, *_split(module, tensor)))
+    if not found:
+        raise InputError(_nothing(model, parameters, seen, chosen))
+    return tuple(found)
+
+
+def _nothing(model: nn.Module, parameters: Choice | None, seen: list[str], chosen: list[str]) -> str:
+    kind = type(model).__name__
+    if not seen:
+        return f"{kind} has no parameters: there is nothing to move"
+    if chosen:
+        return f"{kind}: {', '.join(chosen[:3])} have one axis or none: there is nothing to move; say one_dim='moved'"
+    if parameters is None:
+        return f"{kind}: all {len(seen)} parameters are frozen; name some to move, parameters='*' for all"
+    return f"{kind}: parameters={parameters!r} fits none of {len(seen)} names, which begin with {', '.join(seen[:3])}"

@@ -1,0 +1,389 @@
+"""The loss of anyone's network on anyone's batches, at and around the weights that it has."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from basinscope.errors import InputError, choose
+from basinscope.landscape.batches import Batches, checked, length, to_device
+from basinscope.landscape.filters import Choice, Filters, OneDim, moved_filters
+from basinscope.landscape.steps import UNITS, Center, Direction, RandomDirection, Scheme
+from basinscope.landscape.undisturbed import undisturbed
+
+Loss = Callable[[Any, Any], Any]
+AGREE = 1e-5
+"""Relative difference of two passes over the same batches that rounding may explain."""
+NUDGE = 0.1
+"""Distance at which a loss is looked at to see whether it depends on the weights at all."""
+Step = tuple[Direction, float]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What a loss function said of one batch."""
+
+    total: Tensor
+    """Sum of the losses, differentiable."""
+    count: float
+
+
+class Objective:
+    """The mean loss of a network over batches of data, as it can be measured around the network's weights.
+
+    The network itself is never changed, nor is any random state: points around it are made in a copy. A direction is
+    made anew from its seed at each evaluation, so that memory stays within the network, one copy and one pass.
+
+    Before the first measurement two passes over the batches must agree. If the network is trained on or loaded anew,
+    the next measurement starts from its new weights.
+
+    Args:
+        model: Any `nn.Module`, in eval mode. Its device is the one that is used; batches are sent there.
+        loss_fn: `loss_fn(model, batch)` returns each sample's loss, `(sum of losses, count)`, or the mean over the
+            batch, which counts by the batch's length. It must use the model that it is given.
+        batches: A list, a `DataLoader`, or a function that returns an iterator; they must be the same in each pass.
+        parameters: Which tensors directions move: patterns of names such as `"*.lora_*"`, or a function of name and
+            tensor. Default: those that are not frozen.
+        normalization: `filter`, `layer` or `sphere`; see `RandomDirection`.
+        one_dim: `moved` moves biases and other tensors of one axis, too; see `landscape.filters`.
+        unit: Unit of the loss, for results and axes, such as `nat`.
+
+    Attributes:
+        num_evaluations: Passes over the batches so far, those of derivatives left out.
+
+    Raises:
+        InputError: The batches can be gone through only once, nothing can be moved, or the network cannot be copied.
+
+    Example:
+        >>> objective = Objective(model, lambda model, batch: cross_entropy(model(batch[0]), batch[1]), batches)
+        >>> objective.center_loss
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: Loss,
+        batches: Batches,
+        *,
+        parameters: Choice | None = None,
+        normalization: Scheme = "filter",
+        one_dim: OneDim = "fixed",
+        unit: str = "",
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise InputError(f"model is a {type(model).__name__}: give an nn.Module")
+        if not callable(loss_fn):
+            raise InputError(f"loss_fn is a {type(loss_fn).__name__}: give a function of the model and a batch")
+        choose("normalization", normalization, get_args(Scheme))
+        self.model, self.unit = model, unit
+        self.scheme: Scheme = normalization
+        self._loss, self._begin = loss_fn, checked(batches)
+        self.filters: tuple[Filters, ...] = moved_filters(model, parameters=parameters, one_dim=one_dim)
+        self.one_dim = one_dim
+        self.num_evaluations = 0
+        self._copy = _copied(model)
+        moved = dict(self._copy.named_parameters())
+        self._follow()
+        self._targets = tuple(moved[f.name] for f in self.filters)
+        self._seen: tuple[Any, ...] | None = None
+        self._center_loss, self._count = math.nan, 0.0
+
+    @property
+    def num_moved(self) -> int:
+        """Entries of the moved tensors: the dimension of the space that is looked at."""
+        return sum(filters.size for filters in self.filters)
+
+    @property
+    def units(self) -> str:
+        """What distance 1 along a random direction is."""
+        return UNITS[self.scheme]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies; the first tensor's device if it is spread over several."""
+        return self.center.tensors[0].device
+
+    @property
+    def center_loss(self) -> float:
+        """Mean loss of the network as it is.
+
+        Raises:
+            InputError: See `check`.
+        """
+        self.check()
+        return self._center_loss
+
+    @property
+    def num_samples(self) -> float:
+        """What the batches of one pass count: samples, or what the loss function counts.
+
+        Raises:
+            InputError: See `check`.
+        """
+        self.check()
+        return self._count
+
+    def direction(self, seed: int, index: int) -> RandomDirection:
+        """Name one of a family of random directions."""
+        return RandomDirection(self.center, seed, index, self.scheme)
+
+    def check(self) -> None:
+        """Make sure that the loss can be measured; quick if it was looked at and nothing has changed since.
+
+        Raises:
+            InputError: The loss is random, is not finite, or does not depend on the weights; the message names the
+                usual causes.
+        """
+        state = _state(self.model)
+        if state == self._seen:
+            return
+        _refuse_training_layers(self.model)
+        self._follow()
+        with self._quiet():
+            first = self._mean([])
+            if not math.isfinite(first):
+                raise InputError(f"the loss of the network as it is is {first}: there is nothing to measure around")
+            second = self._mean([])
+            if not abs(first - second) <= AGREE * max(abs(first), abs(second)) + 1e-12:
+                raise InputError(self._why_random(first, second))
+            self._refuse_other_model()
+        self._center_loss, self._seen = first, state
+
+    def loss_at(self, *steps: Step) -> float:
+        """Mean loss at the network's weights plus each direction times its distance."""
+        self.check()
+        with self._quiet():
+            return self._mean(steps)
+
+    def gradient_at(self, *steps: Step) -> tuple[float, list[Tensor]]:
+        """Mean loss at a point, and its gradient by the moved tensors."""
+        self.check()
+        with self._quiet(), _differentiable(self._copy, self._targets):
+            self._place(steps)
+            total, gradient = 0.0, [torch.zeros_like(target) for target in self._targets]
+            for batch in self._batches():
+                found = self._of(batch)
+                parts = torch.autograd.grad(found.total, self._targets, allow_unused=True)
+                total += float(found.total.detach())
+                _add(gradient, parts)
+        return total / self._count, [part / self._count for part in gradient]
+
+    def hessian_vector_product(self, vector: Sequence[Tensor]) -> list[Tensor]:
+        """Multiply the Hessian of the mean loss at the network's weights by a vector, tensor by tensor.
+
+        Raises:
+            InputError: A layer of the network has no second derivative.
+        """
+        self.check()
+        with self._quiet(), _differentiable(self._copy, self._targets), _twice_differentiable(self._copy):
+            self._place([])
+            cast = [v.to(t) for v, t in zip(vector, self._targets, strict=True)]
+            product = [torch.zeros_like(target) for target in self._targets]
+            for batch in self._batches():
+                total = self._of(batch).total
+                slopes = torch.autograd.grad(total, self._targets, create_graph=True, allow_unused=True)
+                # A loss that is linear in the weights has a gradient that does not depend on them.
+                pairs = [(s, v) for s, v in zip(slopes, cast, strict=True) if s is not None and s.requires_grad]
+                if pairs:
+                    outputs, weights = zip(*pairs, strict=True)
+                    try:
+                        parts = torch.autograd.grad(outputs, self._targets, weights, allow_unused=True)
+                    except (NotImplementedError, RuntimeError) as error:
+                        raise InputError(f"the network cannot be differentiated twice: {_first_line(error)}") from error
+                    _add(product, parts)
+        return [part / self._count for part in product]
+
+    def rough_loss_at(self, *steps: Step) -> tuple[float, float]:
+        """Mean loss over the first batch alone at a point, and its count of samples."""
+        self.check()
+        with self._quiet(), torch.no_grad():
+            self._place(steps)
+            found = self._of(next(self._batches()))
+        return float(found.total) / found.count, found.count
+
+    @contextlib.contextmanager
+    def _quiet(self) -> Iterator[None]:
+        devices = {tensor.device for tensor in self.model.parameters()}
+        with undisturbed(devices):
+            yield
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Bring the copy to the state of the network.
+
+        Raises:
+            InputError: The network has other tensors than it had.
+        """
+        own = dict((*self.model.named_parameters(), *self.model.named_buffers()))
+        ours = dict((*self._copy.named_parameters(), *self._copy.named_buffers()))
+        if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in ours.items()}:
+            raise InputError(f"{type(self.model).__name__} has other tensors than before: make a new Objective")
+        for name, tensor in ours.items():
+            tensor.copy_(own[name])
+        for module, theirs in zip(self._copy.modules(), self.model.modules(), strict=True):
+            module.training = theirs.training
+        self.center = Center(self.filters, tuple(own[f.name] for f in self.filters))
+
+    @torch.no_grad()
+    def _place(self, steps: Sequence[Step]) -> None:
+        """Move the copy's weights; always from the network's own, so that no rounding adds up."""
+        for place, (own, target) in enumerate(zip(self.center.tensors, self._targets, strict=True)):
+            if not steps:
+                target.copy_(own)
+                continue
+            point = self.center.exact(place)
+            for direction, distance in steps:
+                point = torch.add(point, direction.block(place).to(point), alpha=distance)
+            target.copy_(point)
+
+    def _batches(self) -> Iterator[Any]:
+        device = self.device
+        return (to_device(batch, device) for batch in self._begin())
+
+    @torch.no_grad()
+    def _mean(self, steps: Sequence[Step]) -> float:
+        self._place(steps)
+        total = count = 0.0
+        for batch in self._batches():
+            found = self._of(batch)
+            total, count = total + float(found.total), count + found.count
+        if not count:
+            raise InputError("batches is empty: there is nothing to take the mean of")
+        self.num_evaluations, self._count = self.num_evaluations + 1, count
+        return total / count
+
+    def _of(self, batch: Any) -> _Batch:
+        """Ask the loss function about one batch, and understand its answer."""
+        found = self._loss(self._copy, batch)
+        if isinstance(found, tuple) and len(found) == 2:
+            total, count = found
+            return _Batch(_exact(total, "the sum that the loss function returns"), float(count))
+        losses = _exact(found, "what the loss function returns")
+        if losses.ndim == 0:
+            num = length(batch)
+            return _Batch(losses * num, num)
+        if losses.ndim == 1:
+            return _Batch(losses.sum(), len(losses))
+        raise InputError(
+            f"the loss function returns a tensor of shape {tuple(losses.shape)}: one loss for each sample, a mean, or "
+            "(sum, count) is needed; sum up what belongs to one sample"
+        )
+
+    def _why_random(self, first: float, second: float) -> str:
+        """Find out why two passes over the batches differ."""
+        found = f"two passes over the batches give a loss of {first:.6g} and {second:.6g}: "
+        for batch in self._batches():
+            with torch.no_grad():
+                once, again = (float(self._of(batch).total) for _ in range(2))
+            if once != again and abs(once - again) > AGREE * max(abs(once), abs(again)):
+                if any(module.training for module in self.model.modules()):
+                    return found + "the network is random, and in training mode; call model.eval() first"
+                return found + "the network or the loss function draws random numbers; it must not while it is measured"
+            break
+        return found + (
+            "each batch gives the same loss twice, so the batches change from pass to pass (random augmentation, "
+            "sampling, or shuffling with drop_last); make a fixed list of them first"
+        )
+
+    def _refuse_other_model(self) -> None:
+        """Refuse a loss function that uses another model than it is given."""
+        ran: list[bool] = []
+        handles = [m.register_forward_pre_hook(lambda *_: ran.append(True)) for m in self._copy.modules()]
+        try:
+            batch = next(self._batches())
+            losses = []
+            for distance in (0.0, NUDGE):
+                with torch.no_grad():
+                    self._place([(self.direction(0, 0), distance)])
+                    losses.append(float(self._of(batch).total))
+        finally:
+            for handle in handles:
+                handle.remove()
+        if not ran and losses[0] == losses[1]:
+            raise InputError(
+                "the loss does not depend on the weights, and the model was never called: let loss_fn(model, batch) "
+                "use the model that it is given, not one from outside"
+            )
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    try:
+        twin = copy.deepcopy(model)
+    except Exception as error:  # every way in which a user's class can refuse
+        raise InputError(f"{type(model).__name__} cannot be copied: {_first_line(error)}") from error
+    for parameter in twin.parameters():
+        parameter.grad = None
+    return twin.requires_grad_(False)
+
+
+def _state(model: nn.Module) -> tuple[Any, ...]:
+    """What tells whether a network has changed: where its tensors lie, how often they were written, and modes."""
+    tensors = (*model.parameters(), *model.buffers())
+    # Tensors made in inference mode do not count how often they are written, but cannot be trained either.
+    places = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
+    return places, tuple(module.training for module in model.modules())
+
+
+def _refuse_training_layers(model: nn.Module) -> None:
+    """Refuse layers whose training mode makes the loss random, or dependent on the other samples of a batch."""
+    for name, module in model.named_modules():
+        if not module.training:
+            continue
+        kind = type(module).__name__
+        if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
+            raise InputError(f"{name or kind} ({kind}) is in training mode, which makes the loss random: {_EVAL}")
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            raise InputError(
+                f"{name or kind} ({kind}) is in training mode, in which a sample's loss depends on the others of its "
+                f"batch: {_EVAL}"
+            )
+
+
+_EVAL = "call model.eval() first"
+
+
+def _exact(value: Any, what: str) -> Tensor:
+    """A loss in double precision, where the device has it."""
+    if not isinstance(value, Tensor):
+        raise InputError(f"{what} is a {type(value).__name__}: a tensor is needed")
+    return value.to(torch.float32 if value.device.type == "mps" else torch.float64)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0]
+
+
+@torch.no_grad()
+def _add(totals: list[Tensor], parts: Sequence[Tensor | None]) -> None:
+    for total, part in zip(totals, parts, strict=True):
+        if part is not None:
+            total.add_(part)
+
+
+@contextlib.contextmanager
+def _differentiable(twin: nn.Module, targets: Sequence[Tensor]) -> Iterator[None]:
+    """Let the moved tensors of the copy be differentiated by while the context is open."""
+    for target in targets:
+        target.requires_grad_(True)
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        twin.requires_grad_(False)
+
+
+@contextlib.contextmanager
+def _twice_differentiable(twin: nn.Module) -> Iterator[None]:
+    """Compute attention and recurrent layers in the one way that can be differentiated twice."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    recurrent = any(isinstance(module, nn.RNNBase) for module in twin.modules())
+    with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=not recurrent):
+        yield

@@ -1,0 +1,168 @@
+"""Directions around a network of any kind, made tensor by tensor, so that none as large as it has to be kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from basinscope.landscape.filters import Filters
+from basinscope.seeds import child_seed
+
+Scheme = Literal["filter", "layer", "sphere"]
+UNITS: Mapping[Scheme, str] = {"filter": "filter norms", "layer": "layer norms", "sphere": "Euclidean length"}
+"""What distance 1 along a direction is."""
+
+
+@dataclass(frozen=True)
+class Center:
+    """The tensors that directions move, as the minimum has them, and how they fall into filters."""
+
+    filters: tuple[Filters, ...]
+    tensors: tuple[Tensor, ...]
+    """Not copies: the network's own."""
+
+    def exact(self, place: int) -> Tensor:
+        """One tensor in single precision, or in double if it has that."""
+        tensor = self.tensors[place].detach()
+        return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+class Direction(Protocol):
+    """A direction in the space of the moved tensors."""
+
+    @property
+    def units(self) -> str:
+        """What distance 1 along it is."""
+        ...
+
+    def block(self, place: int) -> Tensor:
+        """Make its entries for one moved tensor, on that tensor's device, in single or double precision."""
+        ...
+
+
+@dataclass(frozen=True)
+class RandomDirection:
+    """A random direction that depends on (seed, index) and the shapes of the tensors alone.
+
+    Schemes, with g the Gaussian entries and w the weights: `filter`, g · ‖w‖ / ‖g‖ for each filter; `layer`, the same
+    for each tensor; `sphere`, the whole direction scaled to length 1.
+
+    References:
+        Li et al. 2018, arXiv 1712.09913 (filter normalisation).
+    """
+
+    center: Center
+    seed: int
+    index: int
+    scheme: Scheme = "filter"
+    _lengths: dict[str, float] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def units(self) -> str:
+        """See `Direction`."""
+        return UNITS[self.scheme]
+
+    def _gaussian(self, place: int) -> Tensor:
+        """Entries of one tensor: drawn on the CPU, so that they do not depend on the device."""
+        stream = torch.Generator().manual_seed(child_seed(self.seed, "direction", self.index, place))
+        drawn = torch.empty(self.center.filters[place].shape).normal_(generator=stream)
+        tensor = self.center.tensors[place]
+        return drawn.to(tensor.device, torch.promote_types(tensor.dtype, torch.float32))
+
+    def block(self, place: int) -> Tensor:
+        """See `Direction`."""
+        drawn, filters = self._gaussian(place), self.center.filters[place]
+        if self.scheme == "sphere":
+            return drawn / self._length()
+        weights = self.center.exact(place)
+        if self.scheme == "layer":
+            return drawn * (weights.norm() / drawn.norm())
+        # A filter that draws nothing but zeros, which only a single entry ever does, stays at rest.
+        scale = filters.norms(weights) / filters.norms(drawn).clamp_min(torch.finfo(drawn.dtype).tiny)
+        return (drawn.reshape(filters.split) * scale).reshape(filters.shape)
+
+    def _length(self) -> float:
+        if "gaussian" not in self._lengths:
+            drawn = (self._gaussian(place).cpu().double() for place in range(len(self.center.filters)))
+            self._lengths["gaussian"] = math.sqrt(sum(float(part.square().sum()) for part in drawn))
+        return self._lengths["gaussian"]
+
+
+@dataclass(frozen=True)
+class Orthogonal:
+    """A random direction without its part along another one, filter by filter, and scaled back.
+
+    A filter with a single entry has only one direction: there it does not move.
+    """
+
+    first: RandomDirection
+    second: RandomDirection
+
+    @property
+    def units(self) -> str:
+        """See `Direction`."""
+        return self.second.units
+
+    def block(self, place: int) -> Tensor:
+        """See `Direction`."""
+        filters = self.first.center.filters[place]
+        split, inner = filters.split, filters.inner
+        a, b = (d.block(place).reshape(split) for d in (self.first, self.second))
+        if self.first.scheme != "filter":
+            split, inner = (filters.size,), (0,)
+            a, b = a.reshape(split), b.reshape(split)
+        square = a.square().sum(inner, keepdim=True)
+        rest = b - (a * b).sum(inner, keepdim=True) / square.clamp_min(torch.finfo(a.dtype).tiny) * a
+        length, wanted = (torch.linalg.vector_norm(t, dim=inner, keepdim=True) for t in (rest, b))
+        # What rounding leaves of a filter with one entry is no direction.
+        keep = length > 1e-5 * wanted
+        return torch.where(keep, rest * wanted / length, torch.zeros_like(rest)).reshape(filters.shape)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A direction that is kept, such as an eigenvector."""
+
+    blocks: tuple[Tensor, ...]
+    units: str
+
+    def block(self, place: int) -> Tensor:
+        """See `Direction`."""
+        return self.blocks[place]
+
+
+@dataclass(frozen=True)
+class Combination:
+    """A weighted sum of the ways from the minimum to other points, such as checkpoints of a training run."""
+
+    center: Center
+    others: Sequence[Sequence[Tensor]]
+    """The moved tensors of each other point."""
+    weights: Sequence[float]
+    units: str
+
+    def block(self, place: int) -> Tensor:
+        """See `Direction`."""
+        here = self.center.exact(place)
+        total = torch.zeros_like(here)
+        for weight, other in zip(self.weights, self.others, strict=True):
+            total += weight * (other[place].to(here) - here)
+        return total
+
+
+def inner_product(center: Center, first: Direction, second: Direction) -> float:
+    """Inner product of two directions, summed up in double precision."""
+    # On the CPU, because not every device has double precision.
+    blocks = ((first.block(k).cpu().double(), second.block(k).cpu().double()) for k in range(len(center.filters)))
+    return sum(float((a * b).sum()) for a, b in blocks)
+
+
+def cosine(center: Center, first: Direction, second: Direction) -> float:
+    """Cosine between two directions."""
+    lengths = inner_product(center, first, first) * inner_product(center, second, second)
+    return inner_product(center, first, second) / math.sqrt(lengths) if lengths > 0 else math.nan

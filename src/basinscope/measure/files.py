@@ -1,0 +1,42 @@
+"""Results as files that any reader of netCDF opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import xarray as xr
+
+from basinscope.errors import DamagedResultError, InputError
+from basinscope.results.convert import check
+from basinscope.runs import atomic
+
+
+def save(result: xr.Dataset, path: str | Path) -> Path:
+    """Write a result as netCDF, whole or not at all.
+
+    Args:
+        result: What a verb returned.
+        path: Where to; replaced if it is there.
+    """
+    check(result)
+    place = Path(path)
+    atomic.write(place, lambda partial: result.to_netcdf(partial, engine="h5netcdf"))
+    return place
+
+
+def load(path: str | Path) -> xr.Dataset:
+    """Read a result, and hold it to what its kind should have.
+
+    Raises:
+        InputError: There is no such file.
+        DamagedResultError: It is no result, or is damaged.
+    """
+    place = Path(path)
+    if not place.is_file():
+        raise InputError(f"{place}: is not there")
+    try:
+        with xr.open_dataset(place, engine="h5netcdf") as stored:
+            found = stored.load()
+    except Exception as error:  # h5py tells of damage in many ways
+        raise DamagedResultError(f"{place}: cannot be read as a result") from error
+    return check(found)

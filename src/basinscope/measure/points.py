@@ -1,0 +1,93 @@
+"""Other points of a network's space: minima and checkpoints, given as state dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from basinscope.errors import InputError
+from basinscope.landscape.module_objective import Objective
+from basinscope.landscape.steps import Center, Combination
+
+Minimum = Mapping[str, Tensor] | nn.Module
+"""A state dictionary, or a network of the same kind."""
+_TOLD = 3
+"""Mismatches that a message names."""
+
+
+def moved_tensors(objective: Objective, point: Minimum, what: str) -> list[Tensor]:
+    """Pick the moved tensors out of a state dictionary.
+
+    Raises:
+        InputError: Some are missing or of another shape; the message names the first three.
+    """
+    state = point.state_dict() if isinstance(point, nn.Module) else point
+    # Tied tensors stand in a state dictionary under all of their names.
+    wrong = [
+        f"{f.name}: {'missing' if f.name not in state else tuple(state[f.name].shape)}, not {tuple(f.shape)}"
+        for f in objective.filters
+        if f.name not in state or state[f.name].shape != f.shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - _TOLD} more" if len(wrong) > _TOLD else ""
+        raise InputError(f"{what} does not fit {type(objective.model).__name__}: {'; '.join(wrong[:_TOLD])}{more}")
+    return [state[f.name].detach() for f in objective.filters]
+
+
+def _gram(center: Center, others: Sequence[Sequence[Tensor]]) -> Float[np.ndarray, "points points"]:
+    """Inner products of the ways from the minimum to the other points, tensor by tensor."""
+    total = np.zeros((len(others), len(others)))
+    for place in range(len(center.filters)):
+        here = center.exact(place).cpu().double()
+        ways = torch.stack([(other[place].detach().cpu().double() - here).reshape(-1) for other in others])
+        total += (ways @ ways.T).numpy()
+    return total
+
+
+def spanned(
+    objective: Objective, others: Sequence[Sequence[Tensor]], how: str
+) -> tuple[tuple[Combination, Combination], Float[np.ndarray, "points 3"]]:
+    """Span a plane through a network by other points; place them on it.
+
+    Args:
+        objective: The network.
+        others: The moved tensors of each other point.
+        how: `between`, through the first two; `pca`, along the two main axes of all as seen from the network.
+
+    Returns:
+        Two orthogonal directions of one length; and for each point its place along both, and its distance from the
+        plane. Units of `between` are the distance to the first point; those of `pca` are Euclidean.
+
+    Raises:
+        InputError: The points do not span a plane.
+    """
+    gram = _gram(objective.center, others)
+    num = len(others)
+    if how == "between":
+        if num != 2:
+            raise InputError(f"slice2d: directions='between' needs two points, not {num}")
+        length = np.sqrt(gram[0, 0])
+        unit = "distance to the first point"
+        first = np.array([1.0, 0.0])
+        rest = np.array([-gram[0, 1] / gram[0, 0], 1.0]) if length else first
+        second = rest * length / np.sqrt(max(rest @ gram @ rest, 0.0)) if length else rest
+    else:
+        if num < 2:
+            raise InputError(f"slice2d: directions='pca' needs two points or more, not {num}")
+        length, unit = 1.0, "Euclidean length"
+        values, vectors = np.linalg.eigh(gram)
+        first, second = (vectors[:, -k] / np.sqrt(max(values[-k], 0.0)) for k in (1, 2))
+    square = second @ gram @ second
+    scale = max(float(np.diag(gram).max()), 1e-300)
+    if not (np.isfinite(square) and abs(square / length**2 - 1) < 1e-3 and scale > 1e-30):
+        raise InputError("slice2d: the points and the network lie on one line; they span no plane")
+    axes = np.stack([first, second])
+    places = axes @ gram / length**2
+    away = np.sqrt(np.maximum(np.diag(gram) / length**2 - np.square(places).sum(0), 0.0))
+    directions = (Combination(objective.center, others, tuple(axis), unit) for axis in axes)
+    one, two = directions
+    return (one, two), np.concatenate([places.T, away[:, None]], axis=1)

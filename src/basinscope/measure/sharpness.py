@@ -1,0 +1,154 @@
+"""Sharpness of a network's loss in a ball: how much it rises at worst, and on average."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from basinscope.errors import InputError
+from basinscope.landscape.module_objective import Objective
+from basinscope.landscape.steps import Center, Stored
+from basinscope.measure.labels import labelled
+from basinscope.progress import Watcher, watched
+from basinscope.seeds import child_seed
+
+
+@dataclass(frozen=True)
+class _Ball:
+    """The ball ‖ε / T‖ ≤ ρ around the moved tensors, T = 1 or |w|."""
+
+    center: Center
+    rho: float
+    adaptive: bool
+
+    def scale(self, place: int) -> Tensor | float:
+        """T on one tensor."""
+        return self.center.exact(place).abs() if self.adaptive else 1.0
+
+    def uphill(self, slopes: Sequence[Tensor]) -> list[Tensor]:
+        """The point of the ball's surface at which a linear loss is largest: ρ T² g / ‖T g‖."""
+        length = self._norm([slope * self.scale(k) for k, slope in enumerate(slopes)])
+        if not length > 0:
+            return [torch.zeros_like(slope) for slope in slopes]
+        return [slope * self.scale(k) ** 2 * (self.rho / length) for k, slope in enumerate(slopes)]
+
+    def random(self, seed: int, number: int) -> list[Tensor]:
+        """A random point of the surface: T g, g uniform on the sphere of radius ρ."""
+        drawn = []
+        for k, filters in enumerate(self.center.filters):
+            stream = torch.Generator().manual_seed(child_seed(seed, "ball", number, k))
+            drawn.append(torch.randn(filters.shape, generator=stream).to(self.center.exact(k)))
+        length = self._norm(drawn)
+        return [part * self.scale(k) * (self.rho / length) for k, part in enumerate(drawn)]
+
+    def within(self, point: Sequence[Tensor]) -> list[Tensor]:
+        """Pull a point back into the ball."""
+        parts = []
+        for k, part in enumerate(point):
+            scale = self.scale(k)
+            # A weight of 0 has no room in an adaptive ball.
+            parts.append(torch.where(scale > 0, part / scale, 0.0) if isinstance(scale, Tensor) else part)
+        length = self._norm(parts)
+        return [part * min(1.0, self.rho / length) if length > 0 else part for part in point]
+
+    def _norm(self, parts: Sequence[Tensor]) -> float:
+        return math.sqrt(sum(float(part.cpu().double().square().sum()) for part in parts))
+
+
+def sharpness(
+    objective: Objective,
+    *,
+    rho: float = 0.05,
+    adaptive: bool = False,
+    num_restarts: int = 3,
+    num_steps: int = 10,
+    num_random: int = 20,
+    seed: int = 0,
+    progress: Watcher = None,
+) -> xr.Dataset:
+    """Measure how much a network's loss rises within a ball around its weights.
+
+    Formulas: worst case, max of L(θ + ε) − L(θ) over ‖ε / T‖ ≤ ρ, sought by gradient ascent, so a lower bound; average
+    case, the mean of the same over ε uniform on the ball's surface. T = 1, or |w| entry by entry if adaptive.
+
+    Args:
+        objective: The network's loss.
+        rho: Radius of the ball, in Euclidean length; adaptive, in multiples of the weights.
+        adaptive: Whether each entry has room in proportion to its weight; then nothing changes when a layer is scaled
+            up and the next one down.
+        num_restarts: Ascents; the first begins where the gradient points, the others at random.
+        num_steps: Steps of each.
+        num_random: Random points for the average case.
+        seed: Of random points.
+        progress: See `progress.watched`.
+
+    Returns:
+        A `ball` dataset: the rise of every ascent and the largest, the mean over random points and its standard error.
+
+    Raises:
+        InputError: A setting is out of range, or the loss cannot be measured.
+
+    References:
+        Foret et al. 2021, arXiv 2010.01412 (worst case); Kwon et al. 2021, arXiv 2102.11600 (adaptive); Andriushchenko
+        et al. 2023, arXiv 2302.07011 (average case).
+    """
+    if not (rho > 0 and math.isfinite(rho)):
+        raise InputError(f"sharpness: rho = {rho}: must be above 0")
+    for name, value, least in (
+        ("num_restarts", num_restarts, 1),
+        ("num_steps", num_steps, 1),
+        ("num_random", num_random, 0),
+    ):
+        if value < least:
+            raise InputError(f"sharpness: {name} = {value}: must be at least {least}")
+    base = objective.center_loss
+    ball = _Ball(objective.center, rho, adaptive)
+    # An ascent's step takes about three passes.
+    total, done = 3.0 * num_restarts * (num_steps + 1) + num_random, 0.0
+    worst, average = np.empty(num_restarts), np.empty(num_random)
+    with watched("sharpness", progress) as tell:
+        for k in range(num_restarts):
+            point = ball.uphill(objective.gradient_at()[1]) if k == 0 else ball.random(seed, k)
+            best = -math.inf
+            for step in range(num_steps + 1):
+                loss, slopes = objective.gradient_at((Stored(tuple(point), ""), 1.0))
+                best = max(best, loss - base) if not math.isnan(loss) else math.nan
+                done += 3
+                tell(done / total)
+                if step == num_steps or math.isnan(best):
+                    break
+                # Half the way to where the gradient points: on a quadratic, a power iteration.
+                way = ball.uphill(slopes)
+                point = ball.within([p + w for p, w in zip(point, way, strict=True)])
+            worst[k] = best
+        for k in range(num_random):
+            point = ball.random(seed, num_restarts + k)
+            average[k] = objective.loss_at((Stored(tuple(point), ""), 1.0)) - base
+            done += 1
+            tell(done / total)
+    mean = float(average.mean()) if num_random else math.nan
+    error = float(average.std(ddof=1) / math.sqrt(num_random)) if num_random > 1 else math.nan
+    return labelled(
+        "ball",
+        objective,
+        {
+            "restart": np.arange(num_restarts),
+            "rise": worst,
+            "worst": float(worst.max()),
+            "average": mean,
+            "average_stderr": error,
+            "num_random": num_random,
+            "rho": rho,
+            "center_loss": base,
+        },
+        units=dict.fromkeys(("rise", "worst", "average", "average_stderr", "center_loss"), objective.unit)
+        | {"rho": "multiples of the weights" if adaptive else "Euclidean length"},
+        seed=str(seed),
+        adaptive=int(adaptive),
+    )

@@ -1,0 +1,227 @@
+"""Slices of a network's loss along lines and across planes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+
+from basinscope.errors import InputError, choose
+from basinscope.landscape.module_objective import Objective
+from basinscope.landscape.steps import Combination, Direction, Orthogonal, cosine
+from basinscope.measure.curvature import top_directions
+from basinscope.measure.labels import labelled
+from basinscope.measure.points import Minimum, moved_tensors, spanned
+from basinscope.probes.slices import symmetric_grid
+from basinscope.progress import Watcher, watched
+
+EXTENT, NEAR_EXTENT = 1.0, 0.1
+"""Half the side of a slice along random directions, and along eigenvectors, in filter norms."""
+MARGIN = 0.25
+"""Room around marked points, as a share of their spread."""
+
+
+def _grid(name: str, extent: float, resolution: int) -> Float[np.ndarray, " points"]:
+    if not (extent > 0 and np.isfinite(extent)):
+        raise InputError(f"{name}: extent = {extent}: must be above 0")
+    if resolution < 2:
+        raise InputError(f"{name}: resolution = {resolution}: must be at least 2")
+    return symmetric_grid(extent, resolution).numpy()
+
+
+def slice1d(
+    objective: Objective,
+    *,
+    seed: int = 0,
+    num_directions: int = 3,
+    directions: str = "random",
+    extent: float | None = None,
+    resolution: int = 41,
+    progress: Watcher = None,
+) -> xr.Dataset:
+    """Evaluate the loss along straight lines through a network's weights.
+
+    Args:
+        objective: The network's loss.
+        seed: Family of random directions, or start of the search for eigenvectors.
+        num_directions: Lines.
+        directions: `random`, or `hessian` for the eigenvectors of the largest curvature, scaled like random directions.
+        extent: How far to go to either side; default 1 filter norm, 0.1 along eigenvectors.
+        resolution: Points on each line; of an odd number the middle one is the network itself.
+        progress: See `progress.watched`.
+
+    Returns:
+        A `slice1d` dataset, loss by ray and distance. What is not a number, or infinite, is kept so.
+
+    Raises:
+        InputError: A setting is out of range, or the loss cannot be measured.
+
+    References:
+        Li et al. 2018, arXiv 1712.09913.
+    """
+    choose("directions", directions, ("random", "hessian"))
+    if num_directions < 1:
+        raise InputError(f"slice1d: num_directions = {num_directions}: must be at least 1")
+    distances = _grid("slice1d", extent or (EXTENT if directions == "random" else NEAR_EXTENT), resolution)
+    objective.check()
+    lines: Sequence[Direction] = (
+        [objective.direction(seed, index) for index in range(num_directions)]
+        if directions == "random"
+        else top_directions(objective, num_directions, seed=seed, progress=progress)
+    )
+    losses = np.empty((len(lines), resolution))
+    with watched("slice1d", progress) as tell:
+        for k, line in enumerate(lines):
+            for j, distance in enumerate(distances):
+                losses[k, j] = objective.loss_at((line, float(distance)))
+                tell((k * resolution + j + 1) / losses.size)
+    return labelled(
+        "slice1d",
+        objective,
+        {"ray": np.arange(len(lines)), "distance": distances, "loss": losses},
+        units={"distance": lines[0].units, "loss": objective.unit},
+        seed=str(seed),
+        scheme=objective.scheme,
+        directions=directions,
+    )
+
+
+def slice2d(
+    objective: Objective,
+    *,
+    directions: str = "random",
+    points: Sequence[Minimum] = (),
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+    extent: float | None = None,
+    resolution: int = 21,
+    progress: Watcher = None,
+) -> xr.Dataset:
+    """Evaluate the loss on a rectangle of a plane through a network's weights.
+
+    Args:
+        objective: The network's loss.
+        directions: What spans the plane: `random`, two orthogonal random directions; `hessian`, the two eigenvectors of
+            the largest curvature; `between`, the ways to two other minima; `pca`, the two main axes of other
+            points, such as checkpoints of a training run, as seen from the network.
+        points: The other minima, or checkpoints, as state dictionaries; for `between` and `pca`.
+        names: What the points are called in figures.
+        seed: Family of random directions, or start of the search for eigenvectors.
+        extent: How far to go to every side; default 1 filter norm, 0.1 along eigenvectors. Planes through points
+            reach a quarter beyond them.
+        resolution: Grid lines along both directions.
+        progress: See `progress.watched`.
+
+    Returns:
+        A `plane` dataset: the loss, its first axis along the first direction, the cosine between the directions, and
+        where the network and the points lie on the plane and how far off it.
+
+    Raises:
+        InputError: A setting is out of range, points do not fit the network, or the loss cannot be measured.
+
+    References:
+        Li et al. 2018, arXiv 1712.09913; Garipov et al. 2018, arXiv 1802.10026 (planes through three minima).
+    """
+    choose("directions", directions, ("random", "hessian", "between", "pca"))
+    through = directions in ("between", "pca")
+    if bool(points) != through:
+        needed = "needs points" if through else "takes no points"
+        raise InputError(f"slice2d: directions={directions!r} {needed}")
+    objective.check()
+    labels, marks = ["model"], np.zeros((1, 3))
+    if through:
+        given = [moved_tensors(objective, point, f"points[{k}]") for k, point in enumerate(points)]
+        labels += list(names) if names is not None else [f"point {k + 1}" for k in range(len(given))]
+        if len(labels) != len(given) + 1:
+            raise InputError(f"slice2d: {len(labels) - 1} names for {len(given)} points")
+        plane: tuple[Direction, Direction]
+        plane, placed = spanned(objective, given, directions)
+        marks = np.concatenate([marks, placed])
+        first, second = (_around(marks[:, axis], resolution) for axis in (0, 1))
+    else:
+        first = second = _grid("slice2d", extent or (EXTENT if directions == "random" else NEAR_EXTENT), resolution)
+        if directions == "random":
+            one, two = (objective.direction(seed, index) for index in (0, 1))
+            plane = (one, Orthogonal(one, two))
+        else:
+            one, two = top_directions(objective, 2, seed=seed, progress=progress)
+            plane = (one, two)
+    losses = np.empty((resolution, resolution))
+    with watched("slice2d", progress) as tell:
+        for i, a in enumerate(first):
+            for j, b in enumerate(second):
+                losses[i, j] = objective.loss_at((plane[0], float(a)), (plane[1], float(b)))
+                tell((i * resolution + j + 1) / losses.size)
+    units = plane[0].units
+    return labelled(
+        "plane",
+        objective,
+        {
+            "first": first,
+            "second": second,
+            "loss": losses,
+            "cosine": cosine(objective.center, *plane),
+            "marker": labels,
+            "marker_first": marks[:, 0],
+            "marker_second": marks[:, 1],
+            "marker_away": marks[:, 2],
+        },
+        units=dict.fromkeys(("first", "second", "marker_first", "marker_second", "marker_away"), units)
+        | {"loss": objective.unit},
+        seed=str(seed),
+        scheme=objective.scheme,
+        directions=directions,
+    )
+
+
+def _around(values: np.ndarray, resolution: int) -> Float[np.ndarray, " points"]:
+    """Grid lines from a quarter below the smallest value to a quarter above the largest."""
+    low, high = float(values.min()), float(values.max())
+    room = MARGIN * (high - low) or 1.0
+    return np.linspace(low - room, high + room, resolution)
+
+
+def linear_path(
+    objective: Objective, other: Minimum, *, resolution: int = 25, beyond: float = 0.25, progress: Watcher = None
+) -> xr.Dataset:
+    """Evaluate the loss on the straight line from a network's weights to another minimum's, and beyond both.
+
+    Running statistics and all that is not moved stay the network's own on the whole line.
+
+    Args:
+        objective: The network's loss.
+        other: The other minimum, a state dictionary.
+        resolution: Points on the line.
+        beyond: How far to go beyond either end, as a share of the way between them.
+        progress: See `progress.watched`.
+
+    Returns:
+        A `slice1d` dataset of one ray; distance 0 is the network, 1 the other minimum.
+
+    References:
+        Goodfellow, Vinyals and Saxe 2015, arXiv 1412.6544.
+    """
+    if resolution < 2:
+        raise InputError(f"linear_path: resolution = {resolution}: must be at least 2")
+    objective.check()
+    way = Combination(objective.center, [moved_tensors(objective, other, "other")], [1.0], BETWEEN)
+    distances = np.linspace(-beyond, 1 + beyond, resolution)
+    losses = np.empty((1, resolution))
+    with watched("linear_path", progress) as tell:
+        for j, distance in enumerate(distances):
+            losses[0, j] = objective.loss_at((way, float(distance)))
+            tell((j + 1) / resolution)
+    return labelled(
+        "slice1d",
+        objective,
+        {"ray": torch.zeros(1, dtype=torch.int64), "distance": distances, "loss": losses},
+        units={"distance": BETWEEN, "loss": objective.unit},
+        scheme="between",
+        directions="between",
+    )
+
+
+BETWEEN = "share of the way"

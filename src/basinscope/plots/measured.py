@@ -1,0 +1,306 @@
+"""Any result around anyone's network as a figure; several of one kind side by side on one scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from basinscope.errors import InputError
+from basinscope.plots.relation import plain_tick
+from basinscope.plots.style import BAD, FAINT, GOOD, INK, SURFACE, styled
+
+COLOURS = (GOOD, BAD, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Networks that are compared; after Okabe and Ito 2008."""
+LOG_FROM = 30.0
+"""Ratio of losses from which on they are drawn on a log scale."""
+FLOOR = 1e-12
+Results = Mapping[str, xr.Dataset]
+
+
+def plot(results: xr.Dataset | Results, *, log: bool | None = None) -> Figure:
+    """Draw a result, or several of one kind on one scale.
+
+    Args:
+        results: What a verb returned; or results by the name of their network.
+        log: Whether losses are drawn on a log scale; None takes it where they are positive and span a factor of 30.
+
+    Returns:
+        A figure of its own, not shown: `figure.savefig("slice.png")`.
+
+    Raises:
+        InputError: There is nothing to draw, kinds are mixed, or units differ.
+    """
+    named = {"": results} if isinstance(results, xr.Dataset) else dict(results)
+    kinds = {str(found.attrs.get("kind")) for found in named.values()}
+    if len(kinds) != 1:
+        raise InputError(f"plot: give results of one kind, not {', '.join(sorted(kinds)) or 'none'}")
+    (kind,) = kinds
+    if kind not in _DRAW:
+        raise InputError(f"plot: {kind} is not drawn; choose from {', '.join(_DRAW)}")
+    if len(named) > len(COLOURS):
+        raise InputError(f"plot: {len(named)} results in one figure are too many; at most {len(COLOURS)}")
+    with styled():
+        return _DRAW[kind](named, log)
+
+
+def _with_unit(name: str, unit: str) -> str:
+    return f"{name} [{unit}]" if unit else name
+
+
+def _common(results: Results, variable: str) -> str:
+    """The unit that a variable has in all results."""
+    units = {str(found[variable].attrs.get("units", "")) for found in results.values()}
+    if len(units) != 1:
+        raise InputError(f"plot: {variable} is given in {' and in '.join(sorted(units))}; these do not compare")
+    return units.pop()
+
+
+def _logarithmic(values: np.ndarray, log: bool | None) -> bool:
+    known = values[np.isfinite(values)]
+    if log is not None or not len(known):
+        return bool(log)
+    return bool(known.min() > 0 and known.max() / known.min() > LOG_FROM)
+
+
+def _finish(axes: Axes, results: Results) -> None:
+    axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
+    if any(results):
+        axes.legend()
+
+
+_NORMALIZED = {"filter": "filter-normalised", "layer": "layer-normalised", "sphere": "of length 1"}
+_WAYS = {
+    "hessian": "eigenvectors of largest curvature",
+    "between": "through other minima",
+    "pca": "main axes of the marked points",
+}
+
+
+def _title(found: xr.Dataset) -> str:
+    """What was moved and how: belongs beside every picture."""
+    facts = found.attrs
+    way = _WAYS.get(str(facts.get("directions")))
+    if way is None:
+        way = f"random directions, {_NORMALIZED.get(str(facts.get('scheme')), facts.get('scheme'))}"
+    return f"{facts.get('model', '')}, {int(facts.get('num_moved', 0)):,} moved entries; {way}"
+
+
+def _draw_lines(results: Results, log: bool | None) -> Figure:
+    """Losses along lines; what is not finite leaves a gap, marked at the top."""
+    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    axes = figure.subplots()
+    losses = np.concatenate([found["loss"].values.ravel() for found in results.values()])
+    if _logarithmic(losses, log):
+        axes.set_yscale("log")
+    for colour, (name, found) in zip(COLOURS, results.items(), strict=False):
+        distance = found["distance"].values
+        for place, line in enumerate(found["loss"].values):
+            style = ("-", "--", ":", "-.")[place % 4]
+            axes.plot(distance, line, style, color=colour, label=name if name and not place else None)
+            missing = ~np.isfinite(line)
+            if missing.any():
+                axes.plot(
+                    distance[missing],
+                    np.full(missing.sum(), 0.98),
+                    "x",
+                    color=colour,
+                    markersize=4,
+                    transform=axes.get_xaxis_transform(),
+                    label="not finite" if not place else None,
+                )
+    axes.set_xlabel(_with_unit("distance along the direction", _common(results, "distance")))
+    axes.set_ylabel(_with_unit("loss", _common(results, "loss")))
+    axes.set_title(_title(next(iter(results.values()))), fontsize=8)
+    _finish(axes, results)
+    return figure
+
+
+def _draw_planes(results: Results, log: bool | None) -> Figure:
+    """Losses on planes, one panel a network, one colour scale; what is not finite is hatched."""
+    num = len(results)
+    columns = min(3, num)
+    rows = -(-num // columns)
+    figure = Figure(figsize=(0.9 + 3.4 * columns, 3.3 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    losses = np.concatenate([found["loss"].values.ravel() for found in results.values()])
+    known = losses[np.isfinite(losses)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    norm: Normalize = (
+        LogNorm(max(low, FLOOR), max(high, 2 * FLOOR)) if _logarithmic(losses, log) else Normalize(low, high)
+    )
+    for axes, (name, found) in zip(panels, results.items(), strict=False):
+        _draw_plane(axes, found, norm)
+        axes.set_title(f"{name}\n{_title(found)}" if name else _title(found), fontsize=7)
+    for axes in panels[num:]:
+        axes.set_visible(False)
+    bar = figure.colorbar(ScalarMappable(norm, SURFACE), ax=list(panels[:num]), shrink=0.85)
+    bar.set_label(_with_unit("loss", _common(results, "loss")))
+    return figure
+
+
+def _draw_plane(axes: Axes, found: xr.Dataset, norm: Normalize) -> None:
+    first, second = found["first"].values, found["second"].values
+    loss = np.ma.masked_invalid(found["loss"].transpose("second", "first").values)
+    axes.set_facecolor("0.85")
+    axes.patch.set(hatch="///", edgecolor="0.6")
+    axes.pcolormesh(first, second, loss, cmap=SURFACE, norm=norm, shading="nearest", rasterized=True)
+    if loss.count() > 3 and float(loss.max()) > float(loss.min()):
+        logarithmic = isinstance(norm, LogNorm)
+        ends = (norm.vmin or FLOOR, norm.vmax or 1.0)
+        levels = np.geomspace(*ends, 12) if logarithmic else np.linspace(*ends, 12)
+        axes.contour(first, second, loss, levels=levels[1:-1], colors="white", linewidths=0.5, alpha=0.7)
+    names = [str(name) for name in found["marker"].values]
+    places = np.stack([found["marker_first"].values, found["marker_second"].values])
+    if len(names) > 3:  # a path
+        axes.plot(*places[:, [*range(1, len(names)), 0]], "-", color="white", linewidth=1.0)
+    for k, (x, y) in enumerate(places.T):
+        axes.plot(
+            x,
+            y,
+            "*" if k == 0 else "o",
+            color=BAD if k == 0 else "white",
+            markeredgecolor=INK,
+            markersize=9 - 5 * (k > 0),
+        )
+        if 1 < len(names) <= 4:
+            axes.annotate(names[k], (x, y), (4, 4), textcoords="offset points", fontsize=7, color="white")
+    axes.set_xlabel(_with_unit("direction 1", str(found["first"].attrs["units"])), fontsize=8)
+    axes.set_ylabel(_with_unit("direction 2", str(found["second"].attrs["units"])), fontsize=8)
+
+
+def _draw_radii(results: Results, log: bool | None) -> Figure:
+    """Share of the rays whose radius is at most so long."""
+    del log
+    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for colour, (name, found) in zip(COLOURS, results.items(), strict=False):
+        radius = np.sort(found["radius"].values[np.isfinite(found["radius"].values)])
+        unbounded, missing = (int((found["status"].values == code).sum()) for code in (1, 2))
+        notes = [f"{num} {what}" for num, what in ((unbounded, "unbounded"), (missing, "not a number")) if num]
+        total = found.sizes["ray"]
+        words = f"{name or 'rays'}: n = {total}" + "".join(f", {note}" for note in notes)
+        share = np.arange(1, len(radius) + 1) / total
+        axes.step(radius, share, where="post", color=colour, label=words)
+        if len(radius):
+            axes.axvline(float(np.median(radius)), color=colour, linewidth=0.8, linestyle=":")
+    axes.set_xscale("log")
+    for formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        formatter(FuncFormatter(lambda tick, _: plain_tick(tick, (1, 2, 5))))
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel(_with_unit("radius", _common(results, "radius")))
+    axes.set_ylabel("share of directions with a smaller radius")
+    example = next(iter(results.values()))
+    cutoff = _with_unit(f"cutoff {float(example['cutoff']):.3g}", str(example["cutoff"].attrs.get("units", "")))
+    axes.set_title(f"{_title(example)}, {cutoff}", fontsize=7.5)
+    axes.legend()
+    axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
+    return figure
+
+
+def _draw_curvature(results: Results, log: bool | None) -> Figure:
+    """Eigenvalues with their residuals as bars; the density beside them where it was estimated."""
+    del log
+    dense = any(found.sizes["value"] for found in results.values())
+    figure = Figure(figsize=(5.2 + 3.6 * dense, 3.2), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, 1 + dense))
+    unit = _common(results, "eigenvalue")
+    for colour, (name, found) in zip(COLOURS, results.items(), strict=False):
+        trace, error = float(found["trace"]), float(found["trace_stderr"])
+        words = f"{name or 'eigenvalues'}" + (f"; trace {trace:.3g} ± {error:.2g}" if np.isfinite(trace) else "")
+        panels[0].errorbar(
+            found["rank"].values,
+            found["eigenvalue"].values,
+            found["residual"].values,
+            fmt="o",
+            color=colour,
+            markersize=4,
+            elinewidth=1,
+            capsize=2,
+            label=words,
+        )
+        if found.sizes["value"]:
+            value, density, stderr = (found[v].values for v in ("value", "density", "density_stderr"))
+            panels[-1].plot(value, np.maximum(density, FLOOR), color=colour, label=name or None)
+            low, high = np.maximum(density - stderr, FLOOR), np.maximum(density + stderr, FLOOR)
+            panels[-1].fill_between(value, low, high, color=colour, alpha=0.2, linewidth=0)
+    panels[0].set_xlabel("rank")
+    panels[0].xaxis.get_major_locator().set_params(integer=True)
+    panels[0].set_ylabel(_with_unit("eigenvalue ± residual", unit))
+    example = next(iter(results.values()))
+    ways = {"plain": "Hessian", "filter": "Hessian scaled by filter norms"}
+    model, scale = example.attrs.get("model", ""), str(example.attrs.get("scale"))
+    panels[0].set_title(f"{model}: {ways.get(scale, scale)}", fontsize=8)
+    _finish(panels[0], {"": example})
+    panels[0].legend()
+    if dense:
+        panels[-1].set_yscale("log")
+        tops = [float(found["density"].max()) for found in results.values() if found.sizes["value"]]
+        panels[-1].set_ylim(1e-7 * max(tops), 3 * max(tops))
+        panels[-1].set_xlabel(_with_unit("eigenvalue", unit))
+        panels[-1].set_ylabel("density ± standard error")
+        _finish(panels[-1], results)
+    return figure
+
+
+def _draw_balls(results: Results, log: bool | None) -> Figure:
+    """Rises of the loss in a ball: every ascent, the largest, and the mean over random points."""
+    figure = Figure(figsize=(1.6 + 1.5 * max(2, len(results)), 3.2), layout="constrained")
+    axes = figure.subplots()
+    values = np.concatenate([[*found["rise"].values, float(found["average"])] for found in results.values()])
+    if _logarithmic(values, log):
+        axes.set_yscale("log")
+    for place, (colour, found) in enumerate(zip(COLOURS, results.values(), strict=False)):
+        first = place == 0
+        axes.plot(
+            place - 0.15 + 0 * found["rise"].values,
+            found["rise"].values,
+            "o",
+            color=colour,
+            markersize=4,
+            alpha=0.5,
+            label="each ascent" if first else None,
+        )
+        axes.plot(
+            [place - 0.15],
+            [float(found["worst"])],
+            "_",
+            color=colour,
+            markersize=16,
+            markeredgewidth=2,
+            label="worst found" if first else None,
+        )
+        axes.errorbar(
+            [place + 0.15],
+            [float(found["average"])],
+            [float(found["average_stderr"])],
+            fmt="s",
+            color=colour,
+            markersize=4,
+            capsize=2,
+            label="mean ± standard error" if first else None,
+        )
+    example = next(iter(results.values()))
+    rho = _with_unit(f"ρ = {float(example['rho']):g}", _common(results, "rho"))
+    axes.set_xticks(range(len(results)), [name or str(example.attrs.get("model", "")) for name in results])
+    axes.set_xlim(-0.6, len(results) - 0.4)
+    axes.set_ylabel(_with_unit("rise of the loss", _common(results, "worst")))
+    axes.set_title(f"within a ball, {rho}", fontsize=8)
+    axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
+    axes.legend()
+    return figure
+
+
+_DRAW: Mapping[str, Callable[[Results, bool | None], Figure]] = {
+    "slice1d": _draw_lines,
+    "plane": _draw_planes,
+    "radius": _draw_radii,
+    "curvature": _draw_curvature,
+    "ball": _draw_balls,
+}

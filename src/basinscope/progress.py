@@ -1,0 +1,76 @@
+"""How long a long computation still takes: what the library and the command line say about it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+Watcher = bool | Callable[[float], None] | None
+"""Whether progress is shown; or a function that is called with the finished share, from 0 to 1."""
+SHOWN_AFTER, LINE_SECONDS, BAR_SECONDS = 2.0, 10.0, 0.2
+
+
+class TimeLeft:
+    """Estimates the time left from the work done since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._first: float | None = None
+
+    def __call__(self, done: float, total: float) -> float:
+        """Seconds left; before anything was done, the work itself, which is counted in expected seconds."""
+        if self._first is None:
+            self._first = done
+        gained = done - self._first
+        rate = (time.monotonic() - self._began) / gained if gained > 0.01 * total else 1.0
+        return (total - done) * rate
+
+
+def spoken(seconds: float) -> str:
+    """Say a duration: `2 min 05 s`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+@contextlib.contextmanager
+def watched(name: str, progress: Watcher) -> Iterator[Callable[[float], None]]:
+    """Open what a computation calls with its finished share.
+
+    Args:
+        name: What is computed.
+        progress: A function is called itself; False shows nothing; True, or None, shows a line on the error stream once
+            the computation has taken two seconds: renewed in place on a terminal, every ten seconds elsewhere.
+    """
+    if callable(progress):
+        yield progress
+        return
+    if progress is False:
+        yield lambda _: None
+        return
+    terminal, began = sys.stderr.isatty(), time.monotonic()
+    latest = began + SHOWN_AFTER - BAR_SECONDS if terminal else began
+    shown = False
+
+    def tell(share: float) -> None:
+        nonlocal latest, shown
+        now = time.monotonic()
+        if now - latest < (BAR_SECONDS if terminal else LINE_SECONDS) or share >= 1:
+            return
+        latest, shown = now, True
+        left = spoken((now - began) * (1 - share) / share) if share > 0 else "?"
+        line = f"{name}: {100 * share:.0f} % done, about {left} left"
+        sys.stderr.write(f"\r\x1b[K{line}" if terminal else f"{line}\n")
+        sys.stderr.flush()
+
+    try:
+        yield tell
+    finally:
+        if terminal and shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
