@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -20,23 +21,40 @@ def checked(batches: Batches) -> Callable[[], Iterator[Any]]:
     Raises:
         InputError: They can be gone through only once, or not at all.
     """
+    if hasattr(batches, "keys"):
+        raise InputError(f"batches is a {type(batches).__name__}, which is one batch: give a list of such batches")
     if isinstance(batches, Iterable):
-        if iter(batches) is batches:
+        # Asked without beginning a pass: a DataLoader that begins one draws a random number.
+        if isinstance(batches, Iterator):
             raise InputError(
                 f"batches is a {type(batches).__name__}, which can be gone through only once: give a list, a "
                 "DataLoader, or a function that makes the iterator anew"
             )
         return lambda: iter(batches)
     if callable(batches):
-        return lambda: iter(batches())
+
+        def begin() -> Iterator[Any]:
+            made = batches()
+            if not isinstance(made, Iterable):
+                raise InputError(f"the function given as batches returns a {type(made).__name__}: return an iterator")
+            return iter(made)
+
+        return begin
     raise InputError(f"batches is a {type(batches).__name__}: give a list of batches or a DataLoader")
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """Send all tensors of a batch to a device, whatever it is made of; what is there already is not copied."""
+    """Send all tensors of a batch to a device, whatever it is made of; what is there already is not copied.
+
+    The batch itself stays as it is. Tensors made in inference mode are copied, because nothing can be differentiated
+    through them.
+    """
 
     def move(part: Any) -> Any:
-        return part.to(device) if hasattr(part, "to") else part
+        if isinstance(part, Tensor):
+            return part.to(device).clone() if part.is_inference() else part.to(device)
+        # Batches of Hugging Face send themselves, in place.
+        return copy.copy(part).to(device) if hasattr(part, "to") else part
 
     return pytree.tree_map(move, batch)
 

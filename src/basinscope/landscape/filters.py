@@ -13,13 +13,15 @@
 
 One axis or none have biases, the scales and shifts of BatchNorm, LayerNorm, GroupNorm and RMSNorm, class tokens and
 gates. Tied tensors are one tensor, taken as the layer that comes first holds it. Buffers, such as running statistics,
-are never moved; nor are integer tensors. A filter of norm 0 stays at rest.
+are never moved; nor are integer tensors. A filter of norm 0 stays at rest, and so does the vector at an embedding's
+`padding_idx`, which no gradient reaches either, unless the tensor is tied to another layer's.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -45,6 +47,8 @@ class Filters:
     """The tensor's shape, with groups on an axis of their own."""
     inner: tuple[int, ...]
     """Axes of `split` that lie within a filter."""
+    still: int | None = None
+    """Index on axis 0 that stays at rest."""
 
     @property
     def size(self) -> int:
@@ -107,19 +111,24 @@ def moved_filters(
         Those tensors, in the order of `named_parameters`.
 
     Raises:
-        InputError: There is nothing to move, or a tensor of complex numbers is to be moved.
+        InputError: There is nothing to move, or a tensor that is complex or has no shape yet is to be moved.
     """
     choose("one_dim", one_dim, get_args(OneDim))
     found, chosen, seen = [], [], []
+    holders = Counter(id(tensor) for _, tensor in model.named_parameters(remove_duplicate=False))
     for name, module, tensor in _owned(model):
         seen.append(name)
         if not _chosen(parameters, name, tensor):
             continue
         chosen.append(name)
+        if nn.parameter.is_lazy(tensor):
+            raise InputError(f"{name} has no shape yet: call the model on one batch first")
         if tensor.is_complex():
             raise InputError(f"{name} is complex: directions move real tensors; leave it out by parameters=")
         if tensor.is_floating_point() and tensor.numel() and (tensor.ndim > 1 or one_dim == "moved"):
-            found.append(Filters(name, tensor.shape, *_split(module, tensor)))
+            tied = holders[id(tensor)] > 1
+            still = None if tied or not isinstance(module, nn.Embedding | nn.EmbeddingBag) else module.padding_idx
+            found.append(Filters(name, tensor.shape, *_split(module, tensor), still))
     if not found:
         raise InputError(_nothing(model, parameters, seen, chosen))
     return tuple(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -88,11 +88,14 @@ class Objective:
         self.filters: tuple[Filters, ...] = moved_filters(model, parameters=parameters, one_dim=one_dim)
         self.one_dim = one_dim
         self.num_evaluations = 0
-        self._copy = _copied(model)
+        # Tensors made in inference mode could be neither moved nor differentiated by later.
+        with torch.inference_mode(False):
+            self._copy = _copied(model)
         moved = dict(self._copy.named_parameters())
         self._follow()
         self._targets = tuple(moved[f.name] for f in self.filters)
         self._seen: tuple[Any, ...] | None = None
+        self._bits: tuple[int, ...] = ()
         self._center_loss, self._count = math.nan, 0.0
 
     @property
@@ -142,10 +145,11 @@ class Objective:
                 usual causes.
         """
         state = _state(self.model)
-        if state == self._seen:
+        if state == self._seen and _bits(self.model) == self._bits:
             return
         _refuse_training_layers(self.model)
         self._follow()
+        bits = _bits(self.model)
         with self._quiet():
             first = self._mean([])
             if not math.isfinite(first):
@@ -154,23 +158,32 @@ class Objective:
             if not abs(first - second) <= AGREE * max(abs(first), abs(second)) + 1e-12:
                 raise InputError(self._why_random(first, second))
             self._refuse_other_model()
-        self._center_loss, self._seen = first, state
+        self._center_loss, self._seen, self._bits = first, state, bits
+
+    def _check_again(self) -> None:
+        """Check if something has changed that is seen at no cost; what is measured begins with `check`."""
+        if _state(self.model) != self._seen:
+            self.check()
 
     def loss_at(self, *steps: Step) -> float:
         """Mean loss at the network's weights plus each direction times its distance."""
-        self.check()
+        self._check_again()
         with self._quiet():
             return self._mean(steps)
 
     def gradient_at(self, *steps: Step) -> tuple[float, list[Tensor]]:
-        """Mean loss at a point, and its gradient by the moved tensors."""
-        self.check()
+        """Mean loss at a point, and its gradient by the moved tensors, in single or double precision.
+
+        Raises:
+            InputError: The loss cannot be differentiated.
+        """
+        self._check_again()
         with self._quiet(), _differentiable(self._copy, self._targets):
             self._place(steps)
-            total, gradient = 0.0, [torch.zeros_like(target) for target in self._targets]
+            total, gradient = 0.0, self._zeros()
             for batch in self._batches():
                 found = self._of(batch)
-                parts = torch.autograd.grad(found.total, self._targets, allow_unused=True)
+                parts = self._slopes(found.total)
                 total += float(found.total.detach())
                 _add(gradient, parts)
         return total / self._count, [part / self._count for part in gradient]
@@ -179,39 +192,43 @@ class Objective:
         """Multiply the Hessian of the mean loss at the network's weights by a vector, tensor by tensor.
 
         Raises:
-            InputError: A layer of the network has no second derivative.
+            InputError: The loss cannot be differentiated, or a layer of the network has no second derivative.
         """
-        self.check()
+        self._check_again()
         with self._quiet(), _differentiable(self._copy, self._targets), _twice_differentiable(self._copy):
             self._place([])
             cast = [v.to(t) for v, t in zip(vector, self._targets, strict=True)]
-            product = [torch.zeros_like(target) for target in self._targets]
+            product = self._zeros()
             for batch in self._batches():
-                total = self._of(batch).total
-                slopes = torch.autograd.grad(total, self._targets, create_graph=True, allow_unused=True)
+                slopes = self._slopes(self._of(batch).total, again=True)
                 # A loss that is linear in the weights has a gradient that does not depend on them.
                 pairs = [(s, v) for s, v in zip(slopes, cast, strict=True) if s is not None and s.requires_grad]
                 if pairs:
                     outputs, weights = zip(*pairs, strict=True)
                     try:
-                        parts = torch.autograd.grad(outputs, self._targets, weights, allow_unused=True)
+                        # Not `grad`, which passes over a layer that refuses to be differentiated twice and leaves its
+                        # part of the product out.
+                        torch.autograd.backward(outputs, weights)
+                    except torch.OutOfMemoryError:
+                        raise
                     except (NotImplementedError, RuntimeError) as error:
                         raise InputError(f"the network cannot be differentiated twice: {_first_line(error)}") from error
-                    _add(product, parts)
+                    _add(product, [target.grad for target in self._targets])
+                    _clear(self._targets)
         return [part / self._count for part in product]
 
     def rough_loss_at(self, *steps: Step) -> tuple[float, float]:
-        """Mean loss over the first batch alone at a point, and its count of samples."""
-        self.check()
+        """Mean loss over the first batch alone at a point, and its count; batches that count nothing are skipped."""
+        self._check_again()
         with self._quiet(), torch.no_grad():
             self._place(steps)
-            found = self._of(next(self._batches()))
+            found = next(found for found in map(self._of, self._batches()) if found.count)
         return float(found.total) / found.count, found.count
 
     @contextlib.contextmanager
     def _quiet(self) -> Iterator[None]:
         devices = {tensor.device for tensor in self.model.parameters()}
-        with undisturbed(devices):
+        with undisturbed(devices), torch.inference_mode(False):
             yield
 
     @torch.no_grad()
@@ -219,12 +236,15 @@ class Objective:
         """Bring the copy to the state of the network.
 
         Raises:
-            InputError: The network has other tensors than it had.
+            InputError: The network has other tensors or layers than it had.
         """
         own = dict((*self.model.named_parameters(), *self.model.named_buffers()))
         ours = dict((*self._copy.named_parameters(), *self._copy.named_buffers()))
-        if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in ours.items()}:
-            raise InputError(f"{type(self.model).__name__} has other tensors than before: make a new Objective")
+        told = ([(n, t.shape, t.dtype, t.device) for n, t in tensors.items()] for tensors in (own, ours))
+        kinds = ([(n, type(m)) for n, m in model.named_modules()] for model in (self.model, self._copy))
+        for parts, (new, old) in (("tensors", told), ("layers", kinds)):
+            if new != old:
+                raise InputError(f"{type(self.model).__name__} has other {parts} than before: make a new Objective")
         for name, tensor in ours.items():
             tensor.copy_(own[name])
         for module, theirs in zip(self._copy.modules(), self.model.modules(), strict=True):
@@ -263,8 +283,10 @@ class Objective:
         """Ask the loss function about one batch, and understand its answer."""
         found = self._loss(self._copy, batch)
         if isinstance(found, tuple) and len(found) == 2:
-            total, count = found
-            return _Batch(_exact(total, "the sum that the loss function returns"), float(count))
+            total, count = _exact(found[0], "the sum that the loss function returns"), found[1]
+            if total.numel() != 1 or (isinstance(count, Tensor) and count.numel() != 1):
+                raise InputError("the loss function returns (sum, count): both must be a single number")
+            return _Batch(total.reshape(()), float(count))
         losses = _exact(found, "what the loss function returns")
         if losses.ndim == 0:
             num = length(batch)
@@ -275,6 +297,19 @@ class Objective:
             f"the loss function returns a tensor of shape {tuple(losses.shape)}: one loss for each sample, a mean, or "
             "(sum, count) is needed; sum up what belongs to one sample"
         )
+
+    def _zeros(self) -> list[Tensor]:
+        """Where sums over batches are kept: in single precision at least."""
+        return [torch.zeros_like(t, dtype=torch.promote_types(t.dtype, torch.float32)) for t in self._targets]
+
+    def _slopes(self, total: Tensor, *, again: bool = False) -> Sequence[Tensor | None]:
+        """Differentiate a loss by the moved tensors; None for those that it does not depend on."""
+        if not total.requires_grad:
+            raise InputError(
+                "the loss cannot be differentiated by the moved weights: the loss function must use them, and must "
+                "not detach them, round the loss or work under no_grad"
+            )
+        return torch.autograd.grad(total, self._targets, create_graph=again, allow_unused=True)
 
     def _why_random(self, first: float, second: float) -> str:
         """Find out why two passes over the batches differ."""
@@ -318,8 +353,7 @@ def _copied(model: nn.Module) -> nn.Module:
         twin = copy.deepcopy(model)
     except Exception as error:  # every way in which a user's class can refuse
         raise InputError(f"{type(model).__name__} cannot be copied: {_first_line(error)}") from error
-    for parameter in twin.parameters():
-        parameter.grad = None
+    _clear(twin.parameters())
     return twin.requires_grad_(False)
 
 
@@ -328,7 +362,18 @@ def _state(model: nn.Module) -> tuple[Any, ...]:
     tensors = (*model.parameters(), *model.buffers())
     # Tensors made in inference mode do not count how often they are written, but cannot be trained either.
     places = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
-    return places, tuple(module.training for module in model.modules())
+    return places, tuple((type(module), module.training) for module in model.modules())
+
+
+def _bits(model: nn.Module) -> tuple[int, ...]:
+    """Sum up the bits of each tensor, which tells of what is written past torch's own count, as through `.data`."""
+    kinds = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    sums = []
+    for tensor in (*model.parameters(), *model.buffers()):
+        plain = torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor.detach()
+        kind = kinds.get(plain.element_size())
+        sums.append(plain.view(kind).sum() if kind is not None and plain.layout == torch.strided else 0)
+    return tuple(map(int, sums))
 
 
 def _refuse_training_layers(model: nn.Module) -> None:
@@ -353,11 +398,18 @@ def _exact(value: Any, what: str) -> Tensor:
     """A loss in double precision, where the device has it."""
     if not isinstance(value, Tensor):
         raise InputError(f"{what} is a {type(value).__name__}: a tensor is needed")
+    if value.is_complex():
+        raise InputError(f"{what} is complex: a real tensor is needed")
     return value.to(torch.float32 if value.device.type == "mps" else torch.float64)
 
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).strip().splitlines()[0]
+
+
+def _clear(tensors: Iterable[Tensor]) -> None:
+    for tensor in tensors:
+        tensor.grad = None
 
 
 @torch.no_grad()
@@ -376,6 +428,7 @@ def _differentiable(twin: nn.Module, targets: Sequence[Tensor]) -> Iterator[None
         with torch.enable_grad():
             yield
     finally:
+        _clear(targets)
         twin.requires_grad_(False)
 
 
@@ -384,6 +437,12 @@ def _twice_differentiable(twin: nn.Module) -> Iterator[None]:
     """Compute attention and recurrent layers in the one way that can be differentiated twice."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    recurrent = any(isinstance(module, nn.RNNBase) for module in twin.modules())
-    with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=not recurrent):
-        yield
+    # One by one, because the context manager of cuDNN's settings would change the precision of convolutions, too.
+    before = torch.backends.cudnn.enabled
+    if any(isinstance(module, nn.RNNBase) for module in twin.modules()):
+        torch.backends.cudnn.enabled = False
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.cudnn.enabled = before

@@ -70,7 +70,10 @@ class RandomDirection:
     def _gaussian(self, place: int) -> Tensor:
         """Entries of one tensor: drawn on the CPU, so that they do not depend on the device."""
         stream = torch.Generator().manual_seed(child_seed(self.seed, "direction", self.index, place))
-        drawn = torch.empty(self.center.filters[place].shape).normal_(generator=stream)
+        filters = self.center.filters[place]
+        drawn = torch.empty(filters.shape).normal_(generator=stream)
+        if filters.still is not None:
+            drawn[filters.still] = 0
         tensor = self.center.tensors[place]
         return drawn.to(tensor.device, torch.promote_types(tensor.dtype, torch.float32))
 
@@ -82,8 +85,9 @@ class RandomDirection:
         weights = self.center.exact(place)
         if self.scheme == "layer":
             return drawn * (weights.norm() / drawn.norm())
-        # A filter that draws nothing but zeros, which only a single entry ever does, stays at rest.
-        scale = filters.norms(weights) / filters.norms(drawn).clamp_min(torch.finfo(drawn.dtype).tiny)
+        lengths = filters.norms(drawn)
+        # What draws nothing but zeros stays at rest.
+        scale = torch.where(lengths > 0, filters.norms(weights) / lengths, 0.0)
         return (drawn.reshape(filters.split) * scale).reshape(filters.shape)
 
     def _length(self) -> float:
