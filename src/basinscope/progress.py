@@ -44,8 +44,9 @@ def watched(name: str, progress: Watcher) -> Iterator[Callable[[float], None]]:
 
     Args:
         name: What is computed.
-        progress: A function is called itself; False shows nothing; True, or None, shows a line on the error stream once
-            the computation has taken two seconds: renewed in place on a terminal, every ten seconds elsewhere.
+        progress: A function is called itself; False shows nothing; True, or None, shows a line on the error stream:
+            on a terminal once two seconds have passed, renewed in place and wiped away at the end; elsewhere a new one
+            every ten seconds.
     """
     if callable(progress):
         yield progress

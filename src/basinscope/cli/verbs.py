@@ -239,9 +239,13 @@ def _print_claims(claims: Sequence[Claim]) -> None:
 def status(options: argparse.Namespace) -> int:
     """Show each run below the output folder."""
     _existing(options.out)
-    runs = find_runs(options.out, registry.NAMES)
-    if not runs:
+    from basinscope.cli.survey import told
+
+    runs, own = find_runs(options.out, registry.NAMES), told(options.out)
+    if not runs and not own:
         print(f"no runs in {options.out}; basinscope run all starts them")
+    for line in own:
+        print(line)
     for folder in runs:
         experiment, config = _stored(folder)
         tasks = experiment.tasks(config)
@@ -342,7 +346,25 @@ def fetch_(options: argparse.Namespace) -> int:
     return fetch(options)
 
 
+def measure_(options: argparse.Namespace) -> int:
+    """Measure a network of the user's."""
+    from basinscope.cli.survey import measure
+
+    _writable(options.out)
+    return measure(options, _say_waiting)
+
+
+def compare_(options: argparse.Namespace) -> int:
+    """Put measured networks side by side."""
+    from basinscope.cli.survey import compare
+
+    _existing(options.out)
+    return compare(options, _say_waiting)
+
+
 VERBS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "measure": measure_,
+    "compare": compare_,
     "fetch": fetch_,
     "list": list_,
     "run": run,

@@ -38,6 +38,7 @@ class _Hessian:
         exact = [center.exact(place) for place in range(len(center.filters))]
         self.like = exact[0].new_empty(0)
         self.size = objective.num_moved
+        self.num_products = 0
         self._diagonal: list[Tensor] | None = None
         if scale == "filter":
             self._diagonal = []
@@ -59,11 +60,22 @@ class _Hessian:
         return cut
 
     def product(self, flat: Float[Tensor, " size"]) -> Float[Tensor, " size"]:
-        """Multiply a flat vector."""
+        """Multiply a flat vector.
+
+        Raises:
+            InputError: The product is not finite.
+        """
+        self.num_products += 1
         found = [part.to(self.like.dtype) for part in self.objective.hessian_vector_product(self.blocks(flat))]
         if self._diagonal is not None:
             found = [part * scale for part, scale in zip(found, self._diagonal, strict=True)]
-        return torch.cat([part.reshape(-1).to(self.like.device) for part in found])
+        product = torch.cat([part.reshape(-1).to(self.like.device) for part in found])
+        if not product.isfinite().all():
+            raise InputError(
+                "the Hessian of the loss is not finite at the network's weights: look for roots, logarithms or powers "
+                "of 0 in the network or the loss"
+            )
+        return product
 
     def start(self, seed: int, number: int) -> Float[Tensor, " size"]:
         """Make a random vector."""
@@ -101,7 +113,7 @@ def top_directions(objective: Objective, num: int, *, seed: int, progress: Watch
             hessian.start(seed, 0),
             num,
             tolerance=1e-3,
-            max_steps=min(MAX_STEPS, hessian.size),
+            max_steps=min(max(MAX_STEPS, num), hessian.size),
             vectors=True,
             progress=tell,
         )
@@ -133,10 +145,10 @@ def curvature(
         density: Whether the density of all eigenvalues is estimated, too.
         scale: `plain`, the Hessian H; `filter`, D·H·D with D = ‖w_f‖/√dim_f, which does not change when a layer is
             scaled up and the next one down, and whose trace is the mean curvature along filter-normalised directions.
-        tolerance: Residual of an eigenpair, relative to the largest eigenvalue.
+        tolerance: Residual of an eigenpair, relative to the eigenvalue farthest from 0, of either sign.
         max_steps: Lanczos steps at most; keeps as many vectors as large as the moved tensors, and two more.
-        trace_vectors: Random vectors for the trace; takes twice as many products, and keeps three times as many
-            vectors. 0 leaves the trace out.
+        trace_vectors: Random vectors for the trace, 2 or more; takes twice as many products, and keeps three times as
+            many vectors. 0 leaves the trace out. In a space of at most twice as many entries the trace is exact.
         density_starts: Random starts for the density.
         density_steps: Lanczos steps for each.
         seed: Of all random vectors.
@@ -163,6 +175,10 @@ def curvature(
     ):
         if value < least:
             raise InputError(f"curvature: {name} = {value}: must be at least {least}")
+    if trace_vectors == 1:
+        raise InputError("curvature: trace_vectors = 1: give 2 or more, from which an error follows, or 0 for no trace")
+    if not 0 < tolerance < 1:
+        raise InputError(f"curvature: tolerance = {tolerance}: must lie between 0 and 1")
     hessian = _Hessian(objective, scale)
     num = min(top, hessian.size)
     most = max(max_steps, num)
@@ -181,11 +197,10 @@ def curvature(
         )
         total, error = math.nan, math.nan
         if trace_vectors:
-            vectors = max(2, trace_vectors)
             total, error = trace(
                 product,
                 hessian.size,
-                vectors,
+                trace_vectors,
                 like=hessian.like,
                 seed=child_seed(seed, "trace"),
                 progress=part(1),
@@ -200,9 +215,10 @@ def curvature(
                 progress=part(2),
             )
             value, curve, stderr = spread.value, spread.density, spread.stderr
-    bound = tolerance * float(np.abs(found.values).max())
-    unit = objective.unit
-    per = "" if scale == "filter" else " / weight²"
+        tell(1.0)
+    unit, per = objective.unit, ("" if scale == "filter" else "weight²")
+    size = f"{unit or 1} / {per}" if per else unit
+    inverse = f"{per or 1} / {unit}" if unit else per
     return labelled(
         "curvature",
         objective,
@@ -210,15 +226,16 @@ def curvature(
             "rank": np.arange(1, len(found.values) + 1),
             "eigenvalue": found.values,
             "residual": found.residuals,
-            "status": (found.residuals > bound).astype(np.int8),
+            "status": (found.residuals > found.bound).astype(np.int8),
             "trace": total,
             "trace_stderr": error,
             "value": value,
             "density": curve,
             "density_stderr": stderr,
-            "num_products": found.num_products + 2 * trace_vectors + density * density_starts * density_steps,
+            "num_products": hessian.num_products,
         },
-        units={name: (unit + per).strip(" /") for name in ("eigenvalue", "residual", "trace", "trace_stderr", "value")},
+        units=dict.fromkeys(("eigenvalue", "residual", "trace", "trace_stderr", "value"), size)
+        | {"density": inverse, "density_stderr": inverse},
         seed=str(seed),
         scale=scale,
     )

@@ -35,8 +35,12 @@ def load(path: str | Path) -> xr.Dataset:
     if not place.is_file():
         raise InputError(f"{place}: is not there")
     try:
-        with xr.open_dataset(place, engine="h5netcdf") as stored:
+        # A loss in seconds is a number like any other, not a span of time.
+        with xr.open_dataset(place, engine="h5netcdf", decode_times=False) as stored:
             found = stored.load()
     except Exception as error:  # h5py tells of damage in many ways
         raise DamagedResultError(f"{place}: cannot be read as a result") from error
-    return check(found)
+    try:
+        return check(found)
+    except DamagedResultError as error:
+        raise DamagedResultError(f"{place}: {error}") from error

@@ -17,6 +17,8 @@ Minimum = Mapping[str, Tensor] | nn.Module
 """A state dictionary, or a network of the same kind."""
 _TOLD = 3
 """Mismatches that a message names."""
+_ON_LINE = 1e-5
+"""Distance from a line, relative to its length, that rounding of weights may explain."""
 
 
 def moved_tensors(objective: Objective, point: Minimum, what: str) -> list[Tensor]:
@@ -67,27 +69,35 @@ def spanned(
     """
     gram = _gram(objective.center, others)
     num = len(others)
+    if not np.isfinite(gram).all():
+        raise InputError("slice2d: a point holds weights that are not finite")
     if how == "between":
         if num != 2:
             raise InputError(f"slice2d: directions='between' needs two points, not {num}")
-        length = np.sqrt(gram[0, 0])
-        unit = "distance to the first point"
-        first = np.array([1.0, 0.0])
-        rest = np.array([-gram[0, 1] / gram[0, 0], 1.0]) if length else first
-        second = rest * length / np.sqrt(max(rest @ gram @ rest, 0.0)) if length else rest
+        length, unit = np.sqrt(gram[0, 0]), "distance to the first point"
+        along = gram[0, 1] / gram[0, 0] if length else 0.0
+        first, second = np.array([1.0, 0.0]), np.array([-along, 1.0])
+        height = float(np.sqrt(max(second @ gram @ second, 0.0)))
+        _refuse_line(height, max(length, np.sqrt(gram[1, 1])))
+        _refuse_line(length, np.sqrt(gram[1, 1]))
+        second *= length / height
     else:
         if num < 2:
             raise InputError(f"slice2d: directions='pca' needs two points or more, not {num}")
         length, unit = 1.0, "Euclidean length"
         values, vectors = np.linalg.eigh(gram)
-        first, second = (vectors[:, -k] / np.sqrt(max(values[-k], 0.0)) for k in (1, 2))
-    square = second @ gram @ second
-    scale = max(float(np.diag(gram).max()), 1e-300)
-    if not (np.isfinite(square) and abs(square / length**2 - 1) < 1e-3 and scale > 1e-30):
-        raise InputError("slice2d: the points and the network lie on one line; they span no plane")
+        sizes = np.sqrt(np.maximum(values, 0.0))
+        _refuse_line(sizes[-2], sizes[-1])
+        first, second = (vectors[:, -k] / sizes[-k] for k in (1, 2))
     axes = np.stack([first, second])
     places = axes @ gram / length**2
     away = np.sqrt(np.maximum(np.diag(gram) / length**2 - np.square(places).sum(0), 0.0))
     directions = (Combination(objective.center, others, tuple(axis), unit) for axis in axes)
     one, two = directions
     return (one, two), np.concatenate([places.T, away[:, None]], axis=1)
+
+
+def _refuse_line(height: float, length: float) -> None:
+    """Refuse points that are no farther off a line than rounding puts them."""
+    if not height > _ON_LINE * length:
+        raise InputError("slice2d: the points and the network lie on one line; they span no plane")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,8 +60,10 @@ def basin_radius(
 ) -> xr.Dataset:
     """Measure how far the basin around a network reaches along random directions.
 
-    Formula: r(d) = min {c > 0 : L(θ + c·d) > cutoff}, searched in [1e-4, 10]. Each ray is walked in steps of at most
-    ×1.5; lines are not monotone, so an earlier crossing between two steps can be missed, which `num_scanned` counts.
+    Formula: r(d) = min {c > 0 : L(θ + c·d) > cutoff}, searched in [1e-4, 10]. The first ray begins below
+    where the first batch crosses, every later one where the earlier ones crossed, and is walked from there in steps of
+    at most ×1.5. Lines are not monotone, so an earlier crossing, nearer than where a ray begins or between two steps,
+    can be missed; of the rays that are scanned, those with one wider than a twentieth of the radius are counted.
 
     Args:
         objective: The network's loss.
@@ -91,11 +94,18 @@ def basin_radius(
         raise InputError("basin_radius: no directions to measure")
     if not 0 < tolerance <= 0.5:
         raise InputError(f"basin_radius: tolerance = {tolerance}: must lie above 0 and at most at 0.5")
+    if num_scanned < 0:
+        raise InputError(f"basin_radius: num_scanned = {num_scanned}: must be at least 0")
+    for name, value in (("rise", rise), ("cutoff", cutoff)):
+        if value is not None and not math.isfinite(value):
+            raise InputError(f"basin_radius: {name} = {value}: must be finite")
     base = objective.center_loss
     height = cutoff - base if cutoff is not None else (0.1 if rise is None else rise)
     if not height > 0:
-        above = f"the network's loss is {base:.4g}, not below cutoff = {cutoff:g}"
-        raise InputError(f"basin_radius: {above if cutoff is not None else f'rise = {rise}: must be above 0'}")
+        above = f"rise = {rise}: must be above 0"
+        if cutoff is not None:
+            above = f"the network's loss is {base:.4g}, not below cutoff = {cutoff:g}"
+        raise InputError(f"basin_radius: {above}")
     rough_base, _ = objective.rough_loss_at()
     count = objective.num_samples
     lines = [_Rise(objective, objective.direction(seed, index), base, rough_base, count) for index in chosen]

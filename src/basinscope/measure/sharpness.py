@@ -34,7 +34,7 @@ class _Ball:
     def uphill(self, slopes: Sequence[Tensor]) -> list[Tensor]:
         """The point of the ball's surface at which a linear loss is largest: ρ T² g / ‖T g‖."""
         length = self._norm([slope * self.scale(k) for k, slope in enumerate(slopes)])
-        if not length > 0:
+        if not 0 < length < math.inf:
             return [torch.zeros_like(slope) for slope in slopes]
         return [slope * self.scale(k) ** 2 * (self.rho / length) for k, slope in enumerate(slopes)]
 
@@ -82,7 +82,7 @@ def sharpness(
         rho: Radius of the ball, in Euclidean length; adaptive, in multiples of the weights.
         adaptive: Whether each entry has room in proportion to its weight; then nothing changes when a layer is scaled
             up and the next one down.
-        num_restarts: Ascents; the first begins where the gradient points, the others at random.
+        num_restarts: Ascents; the first begins where the gradient points, unless that is 0, the others at random.
         num_steps: Steps of each.
         num_random: Random points for the average case.
         seed: Of random points.
@@ -114,14 +114,16 @@ def sharpness(
     worst, average = np.empty(num_restarts), np.empty(num_random)
     with watched("sharpness", progress) as tell:
         for k in range(num_restarts):
-            point = ball.uphill(objective.gradient_at()[1]) if k == 0 else ball.random(seed, k)
-            best = -math.inf
+            point = ball.uphill(objective.gradient_at()[1]) if k == 0 else []
+            if not any(bool(part.any()) for part in point):
+                point = ball.random(seed, k)
+            best = 0.0  # of the network itself
             for step in range(num_steps + 1):
                 loss, slopes = objective.gradient_at((Stored(tuple(point), ""), 1.0))
                 best = max(best, loss - base) if not math.isnan(loss) else math.nan
                 done += 3
                 tell(done / total)
-                if step == num_steps or math.isnan(best):
+                if step == num_steps or not math.isfinite(best):
                     break
                 # Half the way to where the gradient points: on a quadratic, a power iteration.
                 way = ball.uphill(slopes)
@@ -133,7 +135,8 @@ def sharpness(
             done += 1
             tell(done / total)
     mean = float(average.mean()) if num_random else math.nan
-    error = float(average.std(ddof=1) / math.sqrt(num_random)) if num_random > 1 else math.nan
+    known = num_random > 1 and bool(np.isfinite(average).all())
+    error = float(average.std(ddof=1) / math.sqrt(num_random)) if known else math.nan
     return labelled(
         "ball",
         objective,

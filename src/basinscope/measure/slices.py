@@ -24,11 +24,16 @@ MARGIN = 0.25
 """Room around marked points, as a share of their spread."""
 
 
-def _grid(name: str, extent: float, resolution: int) -> Float[np.ndarray, " points"]:
-    if not (extent > 0 and np.isfinite(extent)):
-        raise InputError(f"{name}: extent = {extent}: must be above 0")
+def _refuse_coarse(name: str, resolution: int) -> None:
     if resolution < 2:
         raise InputError(f"{name}: resolution = {resolution}: must be at least 2")
+
+
+def _grid(name: str, extent: float | None, directions: str, resolution: int) -> Float[np.ndarray, " points"]:
+    if extent is None:
+        extent = NEAR_EXTENT if directions == "hessian" else EXTENT
+    if not (extent > 0 and np.isfinite(extent)):
+        raise InputError(f"{name}: extent = {extent}: must be above 0")
     return symmetric_grid(extent, resolution).numpy()
 
 
@@ -65,7 +70,8 @@ def slice1d(
     choose("directions", directions, ("random", "hessian"))
     if num_directions < 1:
         raise InputError(f"slice1d: num_directions = {num_directions}: must be at least 1")
-    distances = _grid("slice1d", extent or (EXTENT if directions == "random" else NEAR_EXTENT), resolution)
+    _refuse_coarse("slice1d", resolution)
+    distances = _grid("slice1d", extent, directions, resolution)
     objective.check()
     lines: Sequence[Direction] = (
         [objective.direction(seed, index) for index in range(num_directions)]
@@ -111,7 +117,7 @@ def slice2d(
         names: What the points are called in figures.
         seed: Family of random directions, or start of the search for eigenvectors.
         extent: How far to go to every side; default 1 filter norm, 0.1 along eigenvectors. Planes through points
-            reach a quarter beyond them.
+            reach a quarter beyond them, and take none.
         resolution: Grid lines along both directions.
         progress: See `progress.watched`.
 
@@ -130,19 +136,22 @@ def slice2d(
     if bool(points) != through:
         needed = "needs points" if through else "takes no points"
         raise InputError(f"slice2d: directions={directions!r} {needed}")
+    if through and extent is not None:
+        raise InputError(f"slice2d: directions={directions!r} reaches beyond the points by itself: leave extent out")
+    if names is not None and len(names) != len(points):
+        raise InputError(f"slice2d: {len(names)} names for {len(points)} points")
+    _refuse_coarse("slice2d", resolution)
     objective.check()
     labels, marks = ["model"], np.zeros((1, 3))
     if through:
         given = [moved_tensors(objective, point, f"points[{k}]") for k, point in enumerate(points)]
         labels += list(names) if names is not None else [f"point {k + 1}" for k in range(len(given))]
-        if len(labels) != len(given) + 1:
-            raise InputError(f"slice2d: {len(labels) - 1} names for {len(given)} points")
         plane: tuple[Direction, Direction]
         plane, placed = spanned(objective, given, directions)
         marks = np.concatenate([marks, placed])
         first, second = (_around(marks[:, axis], resolution) for axis in (0, 1))
     else:
-        first = second = _grid("slice2d", extent or (EXTENT if directions == "random" else NEAR_EXTENT), resolution)
+        first = second = _grid("slice2d", extent, directions, resolution)
         if directions == "random":
             one, two = (objective.direction(seed, index) for index in (0, 1))
             plane = (one, Orthogonal(one, two))
@@ -201,11 +210,15 @@ def linear_path(
     Returns:
         A `slice1d` dataset of one ray; distance 0 is the network, 1 the other minimum.
 
+    Raises:
+        InputError: A setting is out of range, the minimum does not fit the network, or the loss cannot be measured.
+
     References:
         Goodfellow, Vinyals and Saxe 2015, arXiv 1412.6544.
     """
-    if resolution < 2:
-        raise InputError(f"linear_path: resolution = {resolution}: must be at least 2")
+    _refuse_coarse("linear_path", resolution)
+    if not 0 <= beyond < np.inf:
+        raise InputError(f"linear_path: beyond = {beyond}: must be at least 0")
     objective.check()
     way = Combination(objective.center, [moved_tensors(objective, other, "other")], [1.0], BETWEEN)
     distances = np.linspace(-beyond, 1 + beyond, resolution)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from basinscope.errors import InputError
-from basinscope.plots.relation import plain_tick
+from basinscope.plots.relation import CLOSE, plain_tick
 from basinscope.plots.style import BAD, FAINT, GOOD, INK, SURFACE, styled
 
 COLOURS = (GOOD, BAD, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -21,6 +21,8 @@ COLOURS = (GOOD, BAD, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LOG_FROM = 30.0
 """Ratio of losses from which on they are drawn on a log scale."""
 FLOOR = 1e-12
+NOT_OK = {1: "unbounded", 2: "not a number", 3: "not closed"}
+"""Codes of rays without a radius, in words."""
 Results = Mapping[str, xr.Dataset]
 
 
@@ -35,19 +37,19 @@ def plot(results: xr.Dataset | Results, *, log: bool | None = None) -> Figure:
         A figure of its own, not shown: `figure.savefig("slice.png")`.
 
     Raises:
-        InputError: There is nothing to draw, kinds are mixed, or units differ.
+        InputError: There is nothing to draw, kinds are mixed, or units or the sizes of balls differ.
     """
     named = {"": results} if isinstance(results, xr.Dataset) else dict(results)
     kinds = {str(found.attrs.get("kind")) for found in named.values()}
     if len(kinds) != 1:
         raise InputError(f"plot: give results of one kind, not {', '.join(sorted(kinds)) or 'none'}")
     (kind,) = kinds
-    if kind not in _DRAW:
-        raise InputError(f"plot: {kind} is not drawn; choose from {', '.join(_DRAW)}")
+    if kind not in DRAWN:
+        raise InputError(f"plot: {kind} is not drawn; choose from {', '.join(DRAWN)}")
     if len(named) > len(COLOURS):
         raise InputError(f"plot: {len(named)} results in one figure are too many; at most {len(COLOURS)}")
     with styled():
-        return _DRAW[kind](named, log)
+        return DRAWN[kind](named, log)
 
 
 def _with_unit(name: str, unit: str) -> str:
@@ -69,10 +71,20 @@ def _logarithmic(values: np.ndarray, log: bool | None) -> bool:
     return bool(known.min() > 0 and known.max() / known.min() > LOG_FROM)
 
 
-def _finish(axes: Axes, results: Results) -> None:
+def _finish(axes: Axes) -> None:
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
-    if any(results):
+    if axes.get_legend_handles_labels()[1]:
         axes.legend()
+
+
+def _mark_missing(axes: Axes, places: np.ndarray, colour: str) -> None:
+    """Mark at the top what has no place in the picture; explain the mark once."""
+    if not len(places):
+        return
+    told = "not finite"
+    label = None if told in axes.get_legend_handles_labels()[1] else told
+    heights, transform = np.full(len(places), 0.98), axes.get_xaxis_transform()
+    axes.plot(places, heights, "x", color=colour, markersize=4, transform=transform, label=label)
 
 
 _NORMALIZED = {"filter": "filter-normalised", "layer": "layer-normalised", "sphere": "of length 1"}
@@ -89,7 +101,12 @@ def _title(found: xr.Dataset) -> str:
     way = _WAYS.get(str(facts.get("directions")))
     if way is None:
         way = f"random directions, {_NORMALIZED.get(str(facts.get('scheme')), facts.get('scheme'))}"
-    return f"{facts.get('model', '')}, {int(facts.get('num_moved', 0)):,} moved entries; {way}"
+    return f"{facts.get('model', '')}, {int(facts.get('num_moved', 0)):,} moved entries\n{way}"
+
+
+def _titles(results: Results) -> str:
+    """The titles of all results, each once."""
+    return "\n".join(dict.fromkeys(_title(found) for found in results.values()))
 
 
 def _draw_lines(results: Results, log: bool | None) -> Figure:
@@ -104,21 +121,11 @@ def _draw_lines(results: Results, log: bool | None) -> Figure:
         for place, line in enumerate(found["loss"].values):
             style = ("-", "--", ":", "-.")[place % 4]
             axes.plot(distance, line, style, color=colour, label=name if name and not place else None)
-            missing = ~np.isfinite(line)
-            if missing.any():
-                axes.plot(
-                    distance[missing],
-                    np.full(missing.sum(), 0.98),
-                    "x",
-                    color=colour,
-                    markersize=4,
-                    transform=axes.get_xaxis_transform(),
-                    label="not finite" if not place else None,
-                )
+            _mark_missing(axes, distance[~np.isfinite(line)], colour)
     axes.set_xlabel(_with_unit("distance along the direction", _common(results, "distance")))
     axes.set_ylabel(_with_unit("loss", _common(results, "loss")))
-    axes.set_title(_title(next(iter(results.values()))), fontsize=8)
-    _finish(axes, results)
+    axes.set_title(_titles(results), fontsize=8)
+    _finish(axes)
     return figure
 
 
@@ -131,13 +138,15 @@ def _draw_planes(results: Results, log: bool | None) -> Figure:
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     losses = np.concatenate([found["loss"].values.ravel() for found in results.values()])
     known = losses[np.isfinite(losses)]
-    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    norm: Normalize = (
-        LogNorm(max(low, FLOOR), max(high, 2 * FLOOR)) if _logarithmic(losses, log) else Normalize(low, high)
-    )
+    logarithmic = _logarithmic(losses, log)
+    # Only what is above 0 has a place on a log scale.
+    known = known[known > 0] if logarithmic else known
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.5, 1.0)
+    norm: Normalize = LogNorm(low, high) if logarithmic else Normalize(low, high)
     for axes, (name, found) in zip(panels, results.items(), strict=False):
         _draw_plane(axes, found, norm)
-        axes.set_title(f"{name}\n{_title(found)}" if name else _title(found), fontsize=7)
+        hatched = "" if np.isfinite(found["loss"].values).all() else "\nhatched: not finite"
+        axes.set_title((f"{name}\n" if name else "") + _title(found) + hatched, fontsize=7)
     for axes in panels[num:]:
         axes.set_visible(False)
     bar = figure.colorbar(ScalarMappable(norm, SURFACE), ax=list(panels[:num]), shrink=0.85)
@@ -151,11 +160,13 @@ def _draw_plane(axes: Axes, found: xr.Dataset, norm: Normalize) -> None:
     axes.set_facecolor("0.85")
     axes.patch.set(hatch="///", edgecolor="0.6")
     axes.pcolormesh(first, second, loss, cmap=SURFACE, norm=norm, shading="nearest", rasterized=True)
-    if loss.count() > 3 and float(loss.max()) > float(loss.min()):
-        logarithmic = isinstance(norm, LogNorm)
-        ends = (norm.vmin or FLOOR, norm.vmax or 1.0)
-        levels = np.geomspace(*ends, 12) if logarithmic else np.linspace(*ends, 12)
-        axes.contour(first, second, loss, levels=levels[1:-1], colors="white", linewidths=0.5, alpha=0.7)
+    if loss.count():
+        spaced = np.geomspace if isinstance(norm, LogNorm) else np.linspace
+        # All networks have the same levels; one shows those that it reaches.
+        levels = spaced(float(norm.vmin or 0), float(norm.vmax or 0), 12)[1:-1]
+        levels = np.unique(levels[(levels > float(loss.min())) & (levels < float(loss.max()))])
+        if len(levels):
+            axes.contour(first, second, loss, levels=levels, colors="white", linewidths=0.5, alpha=0.7)
     names = [str(name) for name in found["marker"].values]
     places = np.stack([found["marker_first"].values, found["marker_second"].values])
     if len(names) > 3:  # a path
@@ -180,28 +191,41 @@ def _draw_radii(results: Results, log: bool | None) -> Figure:
     del log
     figure = Figure(figsize=(5.2, 3.4), layout="constrained")
     axes = figure.subplots()
+    ends: list[float] = []
     for colour, (name, found) in zip(COLOURS, results.items(), strict=False):
-        radius = np.sort(found["radius"].values[np.isfinite(found["radius"].values)])
-        unbounded, missing = (int((found["status"].values == code).sum()) for code in (1, 2))
-        notes = [f"{num} {what}" for num, what in ((unbounded, "unbounded"), (missing, "not a number")) if num]
+        status = found["status"].values
+        # A ray that never crosses reaches farther than all others; of the rest without a radius nothing is known.
+        radius = np.sort(found["radius"].values[status == 0])
+        reach = np.concatenate([radius, np.full((status == 1).sum(), np.inf)])
+        notes = [f"{num} {what}" for code, what in NOT_OK.items() if (num := int((status == code).sum()))]
         total = found.sizes["ray"]
         words = f"{name or 'rays'}: n = {total}" + "".join(f", {note}" for note in notes)
-        share = np.arange(1, len(radius) + 1) / total
-        axes.step(radius, share, where="post", color=colour, label=words)
-        if len(radius):
-            axes.axvline(float(np.median(radius)), color=colour, linewidth=0.8, linestyle=":")
-    axes.set_xscale("log")
-    for formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-        formatter(FuncFormatter(lambda tick, _: plain_tick(tick, (1, 2, 5))))
+        steps = np.concatenate([radius[:1], radius])
+        axes.step(steps, np.arange(len(steps)) / total, where="post", color=colour, label=words)
+        if len(reach) and np.isfinite(np.median(reach)):
+            axes.axvline(float(np.median(reach)), color=colour, linewidth=0.8, linestyle=":")
+        ends += [float(end) for end in (*radius[:1], *radius[-1:])]
+    if ends and max(ends) > CLOSE * min(ends):
+        axes.set_xscale("log")
+        for formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            formatter(FuncFormatter(lambda tick, _: plain_tick(tick, (1, 2, 5))))
     axes.set_ylim(0, 1.02)
     axes.set_xlabel(_with_unit("radius", _common(results, "radius")))
     axes.set_ylabel("share of directions with a smaller radius")
-    example = next(iter(results.values()))
-    cutoff = _with_unit(f"cutoff {float(example['cutoff']):.3g}", str(example["cutoff"].attrs.get("units", "")))
-    axes.set_title(f"{_title(example)}, {cutoff}", fontsize=7.5)
-    axes.legend()
-    axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
+    axes.set_title(f"{_titles(results)}; {_bound(results)}", fontsize=8)
+    _finish(axes)
     return figure
+
+
+def _bound(results: Results) -> str:
+    """What bounds the basins, in words."""
+    unit = _common(results, "cutoff")
+    cutoffs = np.array([float(found["cutoff"]) for found in results.values()])
+    rises = cutoffs - np.array([float(found["center_loss"]) for found in results.values()])
+    for word, heights in (("cutoff", cutoffs), ("rise", rises)):
+        if np.allclose(heights, heights[0], rtol=1e-6, atol=0):
+            return f"{word} {heights[0]:.3g} {unit}".strip()
+    return f"cutoffs {cutoffs.min():.3g} to {cutoffs.max():.3g} {unit}".strip()
 
 
 def _draw_curvature(results: Results, log: bool | None) -> Figure:
@@ -214,6 +238,7 @@ def _draw_curvature(results: Results, log: bool | None) -> Figure:
     for colour, (name, found) in zip(COLOURS, results.items(), strict=False):
         trace, error = float(found["trace"]), float(found["trace_stderr"])
         words = f"{name or 'eigenvalues'}" + (f"; trace {trace:.3g} ± {error:.2g}" if np.isfinite(trace) else "")
+        words += f"; {num} not converged" if (num := int((found["status"].values != 0).sum())) else ""
         panels[0].errorbar(
             found["rank"].values,
             found["eigenvalue"].values,
@@ -237,15 +262,14 @@ def _draw_curvature(results: Results, log: bool | None) -> Figure:
     ways = {"plain": "Hessian", "filter": "Hessian scaled by filter norms"}
     model, scale = example.attrs.get("model", ""), str(example.attrs.get("scale"))
     panels[0].set_title(f"{model}: {ways.get(scale, scale)}", fontsize=8)
-    _finish(panels[0], {"": example})
-    panels[0].legend()
+    _finish(panels[0])
     if dense:
         panels[-1].set_yscale("log")
         tops = [float(found["density"].max()) for found in results.values() if found.sizes["value"]]
         panels[-1].set_ylim(1e-7 * max(tops), 3 * max(tops))
         panels[-1].set_xlabel(_with_unit("eigenvalue", unit))
-        panels[-1].set_ylabel("density ± standard error")
-        _finish(panels[-1], results)
+        panels[-1].set_ylabel(_with_unit("density ± standard error", _common(results, "density")))
+        _finish(panels[-1])
     return figure
 
 
@@ -253,14 +277,18 @@ def _draw_balls(results: Results, log: bool | None) -> Figure:
     """Rises of the loss in a ball: every ascent, the largest, and the mean over random points."""
     figure = Figure(figsize=(1.6 + 1.5 * max(2, len(results)), 3.2), layout="constrained")
     axes = figure.subplots()
+    radii = sorted({float(found["rho"]) for found in results.values()})
+    unit = _common(results, "rho")
+    if len(radii) > 1:
+        raise InputError(f"plot: balls of rho = {' and '.join(f'{rho:g}' for rho in radii)} do not compare")
     values = np.concatenate([[*found["rise"].values, float(found["average"])] for found in results.values()])
     if _logarithmic(values, log):
         axes.set_yscale("log")
     for place, (colour, found) in enumerate(zip(COLOURS, results.values(), strict=False)):
-        first = place == 0
+        first, rises = place == 0, found["rise"].values
         axes.plot(
-            place - 0.15 + 0 * found["rise"].values,
-            found["rise"].values,
+            np.full(len(rises), place - 0.15),
+            rises,
             "o",
             color=colour,
             markersize=4,
@@ -276,6 +304,7 @@ def _draw_balls(results: Results, log: bool | None) -> Figure:
             markeredgewidth=2,
             label="worst found" if first else None,
         )
+        _mark_missing(axes, np.full((~np.isfinite(rises)).sum(), place - 0.15), colour)
         axes.errorbar(
             [place + 0.15],
             [float(found["average"])],
@@ -287,17 +316,16 @@ def _draw_balls(results: Results, log: bool | None) -> Figure:
             label="mean ± standard error" if first else None,
         )
     example = next(iter(results.values()))
-    rho = _with_unit(f"ρ = {float(example['rho']):g}", _common(results, "rho"))
-    axes.set_xticks(range(len(results)), [name or str(example.attrs.get("model", "")) for name in results])
+    names = [name or str(example.attrs.get("model", "")) for name in results]
+    axes.set_xticks(range(len(results)), names)
     axes.set_xlim(-0.6, len(results) - 0.4)
     axes.set_ylabel(_with_unit("rise of the loss", _common(results, "worst")))
-    axes.set_title(f"within a ball, {rho}", fontsize=8)
-    axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
-    axes.legend()
+    axes.set_title(f"within a ball, ρ = {radii[0]:g} {unit}", fontsize=8)
+    _finish(axes)
     return figure
 
 
-_DRAW: Mapping[str, Callable[[Results, bool | None], Figure]] = {
+DRAWN: Mapping[str, Callable[[Results, bool | None], Figure]] = {
     "slice1d": _draw_lines,
     "plane": _draw_planes,
     "radius": _draw_radii,

@@ -46,6 +46,7 @@ def lanczos(
     steps: int,
     *,
     done: Callable[[Krylov], bool] = lambda _: False,
+    least: int = 1,
 ) -> Krylov:
     """Build a Krylov space from a start.
 
@@ -54,6 +55,8 @@ def lanczos(
         start: The first vector, of any length but 0.
         steps: Products at most; the basis holds as many vectors.
         done: Asked after each step whether that is enough.
+        least: Vectors that the basis holds at least, if the matrix has that many rows: a space that is exhausted before
+            goes on from a random vector, as the sum of two that the matrix leaves apart.
 
     Returns:
         The space. Each new vector is made orthogonal to all earlier ones, twice.
@@ -74,9 +77,19 @@ def lanczos(
         exhausted = not length > BREAKDOWN * size or len(basis) == len(start)
         beside.append(0.0 if exhausted else length)
         space = Krylov(basis, np.array(diagonal), np.array(beside))
-        if exhausted or len(basis) == steps or done(space):
+        if done(space) or len(basis) == steps or (exhausted and len(basis) >= min(least, len(start))):
             return space
-        basis.append(vector / length)
+        basis.append(_another(basis) if exhausted else vector / length)
+
+
+def _another(basis: list[Tensor]) -> Tensor:
+    """Make a random vector that is orthogonal to all of a basis."""
+    stream = torch.Generator().manual_seed(len(basis))
+    vector = torch.randn(len(basis[0]), generator=stream).to(basis[0])
+    for _ in range(2):
+        for earlier in basis:
+            vector = torch.sub(vector, earlier, alpha=_dot(vector, earlier))
+    return vector / vector.norm()
 
 
 def _dot(first: Tensor, second: Tensor) -> float:
@@ -94,6 +107,8 @@ class Top:
     residuals: Float[np.ndarray, " rank"]
     vectors: list[Tensor]
     """Of length 1; empty unless asked for."""
+    bound: float
+    """Residual up to which a pair counts as found."""
     num_products: int
 
 
@@ -109,27 +124,31 @@ def top_eigenvalues(
 ) -> Top:
     """Find the largest eigenvalues, and how far each is from one.
 
-    From a single start, an eigenvalue that stands several times in the spectrum is found once.
+    From a single start, an eigenvalue that stands several times in the spectrum is found once, unless there are fewer
+    different ones than are asked for.
 
     Args:
         product: The matrix.
         start: A random vector.
         num: How many.
-        tolerance: Residual, relative to the largest eigenvalue's size, at which a pair is found.
+        tolerance: Residual at which a pair is found, relative to the size of the eigenvalue that is farthest from 0,
+            of either sign.
         max_steps: Products at most.
         vectors: Whether eigenvectors are wanted, too.
         progress: Called after each product with the share of `max_steps`.
     """
+
+    def bound(values: np.ndarray) -> float:
+        return tolerance * float(np.abs(values).max())
 
     def found(space: Krylov) -> bool:
         if progress:
             progress(len(space.basis) / max_steps)
         if len(space.basis) < num:
             return False
-        values, residuals = space.ritz()[0], space.residuals()
-        return bool((residuals[-num:] <= tolerance * np.abs(values).max()).all())
+        return bool((space.residuals()[-num:] <= bound(space.ritz()[0])).all())
 
-    space = lanczos(product, start, max_steps, done=found)
+    space = lanczos(product, start, max_steps, done=found, least=num)
     values, small = space.ritz()
     order = np.argsort(values)[::-1][:num]
     made = []
@@ -139,7 +158,7 @@ def top_eigenvalues(
             for weight, part in zip(small[:, k], space.basis, strict=True):
                 vector.add_(part, alpha=float(weight))
             made.append(vector / vector.norm())
-    return Top(values[order], space.residuals()[order], made, len(space.basis))
+    return Top(values[order], space.residuals()[order], made, bound(values), len(space.basis))
 
 
 @dataclass(frozen=True)
@@ -148,7 +167,7 @@ class Density:
 
     value: Float[np.ndarray, " value"]
     density: Float[np.ndarray, " value"]
-    """Of one nat⁻¹; its integral is 1."""
+    """Its integral is 1."""
     stderr: Float[np.ndarray, " value"]
     """Standard error over the starts."""
     num_products: int
@@ -193,7 +212,9 @@ def spectral_density(
         nodes.append(values)
         weights.append(vectors[0] ** 2)
     low, high = min(map(np.min, nodes)), max(map(np.max, nodes))
-    spread = width * (high - low) or width * max(abs(high), 1e-12)
+    size = max(abs(low), abs(high))
+    # Where there is but one eigenvalue, rounding alone would set the width.
+    spread = width * (high - low if high - low > BREAKDOWN * size else size or 1.0)
     grid = np.linspace(low - 5 * spread, high + 5 * spread, num_values)
     curves = np.stack(
         [
@@ -220,19 +241,21 @@ def trace(
     Args:
         product: The matrix.
         size: Its side.
-        num: Random vectors, 2 or more; takes twice as many products, and three times as many vectors of memory. As many
-            as the side give the trace itself.
+        num: Random vectors, 2 or more; takes twice as many products, and three times as many vectors of memory. From
+            half the side on, the trace itself is found from as many products as the side.
         like: A tensor whose device and precision are used.
         seed: Of the vectors.
         progress: Called after each product with the finished share.
 
     Returns:
-        The estimate and its standard error.
+        The estimate and its standard error from the spread over the vectors. They share a basis, so that it is too
+        small, by a tenth as a rule and by half at worst (spectra that decay slowly, many vectors).
 
     References:
         Epperly, Tropp and Webber 2024, arXiv 2301.07825.
     """
-    num = min(num, size)
+    if 2 * num >= size:
+        return _exact_trace(product, size, like=like, progress=progress)
     stream = torch.Generator().manual_seed(seed)
     tests = torch.randn(size, num, generator=stream).to(like)
     images = torch.empty_like(tests)
@@ -246,9 +269,8 @@ def trace(
         moved[:, k] = product(basis[:, k])
         if progress:
             progress((num + k + 1) / (2 * num))
-    # Column k: the direction of the basis that only the k-th test vector brought in.
-    own = torch.linalg.pinv(triangle.double().cpu().T).to(basis)
-    own = own / own.norm(dim=0).clamp_min(torch.finfo(own.dtype).tiny)
+    own = _brought_in(triangle.double().cpu().numpy())
+    own = torch.from_numpy(own).to(basis)
     small = basis.T @ moved
     within, whole = basis.T @ tests, float(torch.trace(small))
     estimates = []
@@ -257,6 +279,34 @@ def trace(
         kept = within[:, k] - part * (part @ within[:, k])
         rest = tests[:, k] - basis @ kept
         image = images[:, k] - moved @ kept
-        estimates.append(whole - float(part @ small @ part) + float(rest @ image))
+        # What is left is tested in the mean over all directions that are left, whatever the length of this one.
+        mean = float(rest @ image) / float(rest @ rest)
+        estimates.append(whole - float(part @ small @ part) + (size - num + 1) * mean)
     values = np.array(estimates)
     return float(values.mean()), float(values.std(ddof=1) / math.sqrt(num))
+
+
+def _brought_in(triangle: Float[np.ndarray, "num num"]) -> Float[np.ndarray, "num num"]:
+    """For each column, the direction of length 1 that is orthogonal to all other columns.
+
+    Where the others span the column, too, that is a direction that none of them has.
+    """
+    left, sizes, right = np.linalg.svd(triangle)
+    # Relative to the smallest, so that nothing overflows where a matrix of low rank leaves zeros.
+    sizes = np.maximum(sizes, np.finfo(float).eps * max(float(sizes[0]), np.finfo(float).tiny))
+    own = (left * (sizes[-1] / sizes)) @ right
+    return own / np.linalg.norm(own, axis=0)
+
+
+def _exact_trace(
+    product: Product, size: int, *, like: Tensor, progress: Callable[[float], None] | None
+) -> tuple[float, float]:
+    """Sum up the diagonal, entry by entry."""
+    total = 0.0
+    for k in range(size):
+        unit = torch.zeros(size).to(like)
+        unit[k] = 1.0
+        total += float(product(unit)[k])
+        if progress:
+            progress((k + 1) / size)
+    return total, 0.0

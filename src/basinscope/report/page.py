@@ -58,6 +58,27 @@ class Section:
         return sum(claim["holds"] is not None for claim in self.claims)
 
 
+@dataclass(frozen=True)
+class Survey:
+    """One network of the user's on the page, or several side by side."""
+
+    title: str
+    numbers: dict[str, list[dict[str, Any]]]
+    """Rows of the summary, by network."""
+    figures: list[tuple[str, str]]
+    """Stem and picture of each figure."""
+    runs: list[str]
+
+    @property
+    def names(self) -> list[str]:
+        """Every number that some network has, in order."""
+        return list(dict.fromkeys(row["name"] for some in self.numbers.values() for row in some))
+
+    def row(self, network: str, name: str) -> dict[str, Any] | None:
+        """One number of one network."""
+        return next((row for row in self.numbers[network] if row["name"] == name), None)
+
+
 def write_page(out: Path) -> Path:
     """Write the page for everything that stands in an output folder; damaged parts are named and left out.
 
@@ -72,7 +93,13 @@ def write_page(out: Path) -> Path:
             refused.append(f"{error}; basinscope plot {name} makes it anew")
         else:
             sections += [section] if section else []
-    if not sections:
+    surveys = []
+    for place in sorted([*(out / "compared").glob("*/run.json"), *(out / "measured").glob("*/run.json")]):
+        try:
+            surveys.append(_survey(place.parent))
+        except DamagedResultError as error:
+            refused.append(f"{error}; basinscope {_MAKERS[place.parent.parent.name]} makes it anew")
+    if not sections and not surveys:
         raise InputError(refused[0] if refused else f"no figures in {out}; basinscope run all makes them")
     for why in refused:
         _log.warning("%s; left out of the page", why)
@@ -84,9 +111,29 @@ def write_page(out: Path) -> Path:
     template = environment.from_string((room / "page.html.j2").read_text(encoding="utf-8"))
     style = (room / "page.css").read_text(encoding="utf-8")
     page = out / "index.html"
-    atomic.write_text(page, template.render(sections=sections, style=style, version=__version__))
+    atomic.write_text(page, template.render(sections=sections, surveys=surveys, style=style, version=__version__))
     records.write(out / "page.json", {"files": checksums([page], out)})
     return page
+
+
+_MAKERS = {"measured": "measure", "compared": "compare"}
+
+
+def _survey(place: Path) -> Survey:
+    """Read what was measured around one network of the user's, or compared.
+
+    Raises:
+        DamagedResultError: A file does not match its checksum.
+    """
+    pointer = records.read(place / "run.json") or {}
+    damaged = RunFolder(place).damage(pointer)
+    if damaged:
+        raise DamagedResultError(next(iter(damaged.values())))
+    numbers = json.loads((place / "summary.json").read_text(encoding="utf-8"))
+    stems = [Path(name).stem for name in pointer["files"] if name.endswith(".png")]
+    figures = [(stem, image) for stem in stems if (image := _image(place / f"{stem}.png"))]
+    runs = pointer.get("runs") or [pointer["run"]]
+    return Survey(" · ".join(numbers), numbers, figures, runs)
 
 
 def number(value: float | None) -> str:

@@ -1,0 +1,213 @@
+"""The verbs for one's own network: measure it, and compare several."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import re
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from basinscope.cli.progress import shown, spoken
+from basinscope.errors import InputError
+from basinscope.landscape.module_objective import Objective
+from basinscope.runs import atomic, provenance, records
+from basinscope.runs.engine import run_tasks
+from basinscope.runs.lock import exclusive
+from basinscope.runs.store import RunFolder, find_runs, source_digest
+from basinscope.survey.checkpoints import fill, read_state
+from basinscope.survey.problem import OPTIONS, Problem, load_problem
+from basinscope.survey.publish import publish
+from basinscope.survey.request import PROBES, Request
+from basinscope.survey.summary import table
+from basinscope.survey.tasks import collect, tasks
+
+KIND = "measure"
+SOURCE = ("measure", "survey/tasks.py", "survey/request.py")
+
+
+def measure(options: argparse.Namespace, say_waiting: Callable[[str], None]) -> int:
+    """Measure a network of the user's, at each checkpoint; draw, and sum up.
+
+    Args:
+        options: See `cli.arguments`.
+        say_waiting: Told what another process holds.
+
+    Raises:
+        InputError: The problem file, a checkpoint or a setting cannot be used.
+    """
+    problem = load_problem(options.problem)
+    labels = _labels(options.checkpoint, options.name)
+    probes = tuple(dict.fromkeys(options.probe)) or PROBES
+    fields = dataclasses.fields(Request)
+    settings = {field.name: getattr(options, field.name) for field in fields if hasattr(options, field.name)}
+    # All files are looked at before the first is measured.
+    states = [read_state(path) for path in options.checkpoint]
+    model = problem.parts["model"]
+    if not isinstance(model, torch.nn.Module):
+        raise InputError(f"{problem.path}: model is a {type(model).__name__}: give an nn.Module")
+    device = None if options.device == "auto" else provenance.pick_device(options.device)
+    if device is not None:
+        model.to(device)
+    numbers = {}
+    for k, label in enumerate(labels):
+        path = options.checkpoint[k] if options.checkpoint else None
+        request = Request.restore(
+            settings
+            | {
+                "problem": problem.checksum,
+                "checkpoint": atomic.sha256(path) if path else "",
+                "probes": probes,
+                "device": str(device) if device else "as it is",
+            }
+        )
+        if path:
+            fill(model, states[k], str(path))
+        numbers |= _measure_one(problem, request, label, options.out, say_waiting, str(path or ""))
+    if len(numbers) > 1:
+        print(table(numbers))
+    from basinscope.report.page import write_page
+
+    print(f"page: {write_page(options.out)}")
+    return 0
+
+
+def _labels(checkpoints: Sequence[Path], name: str | None) -> list[str]:
+    """Name each network: after its checkpoint, with folders as far as names would be the same."""
+    if not checkpoints:
+        return [_plain(name or "model")]
+    for depth in range(1, 1 + max(len(path.absolute().parts) for path in checkpoints)):
+        labels = [_plain("-".join(path.absolute().with_suffix("").parts[-depth:])) for path in checkpoints]
+        if len(set(labels)) == len(labels):
+            return [_plain(f"{name}-{label}") if name else label for label in labels]
+    raise InputError("--checkpoint: the same file is named twice")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._=-]+", "-", name).strip(".-") or "model"
+
+
+def _measure_one(
+    problem: Problem, request: Request, label: str, out: Path, say_waiting: Callable[[str], None], checkpoint: str
+) -> dict[str, Any]:
+    began = time.perf_counter()
+    plain = dataclasses.asdict(request)
+    source = source_digest(*SOURCE)
+    path = RunFolder.path_of(out, KIND, plain, source)
+    parts = problem.parts
+
+    @cache
+    def opened() -> Objective:
+        extra = {key: parts[key] for key in OPTIONS if key in parts}
+        return Objective(parts["model"], parts["loss_fn"], parts["batches"], **extra)
+
+    with exclusive(path, lambda: say_waiting(f"run {path.name}")):
+        atomic.sweep(path)
+        folder = RunFolder.create(out, KIND, plain, source)
+        where = {"problem": str(problem.path), "checkpoint": checkpoint, "label": label}
+        environment = provenance.environment(next(iter(parts["model"].parameters()), torch.empty(0)).device)
+        folder.write_json("provenance.json", {**where, "environment": environment})
+        # Before any work begins, so that a mistake in the file costs nothing.
+        work = tasks(request, opened)
+        if not all(folder.is_done(task.name) for task in work):
+            opened().check()
+        with shown(label) as progress:
+            num_done = run_tasks(work, folder, progress, device=torch.device("cpu"))
+        if num_done or folder.take_json("finished.json") is None:
+            moment = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            folder.write_json("finished.json", {"finished": moment, "preset": label})
+        results = collect(folder, request)
+    place = out / "measured" / label
+    with exclusive(place, lambda: say_waiting(str(place))):
+        atomic.sweep(place)
+        numbers = publish(place, {label: results}, {"run": folder.name})
+    seconds = spoken(time.perf_counter() - began)
+    print(f"{label}: {num_done} of {len(work)} tasks done now, in {seconds}; figures in {place}, run {folder.name}")
+    print(table(numbers))
+    return numbers
+
+
+def compare(options: argparse.Namespace, say_waiting: Callable[[str], None]) -> int:
+    """Put runs of `measure` side by side: one table, and figures with common scales.
+
+    Raises:
+        InputError: There are too few runs, or one is not there.
+    """
+    if len(options.runs) < 2:
+        raise InputError("compare needs two runs or more; basinscope measure makes them")
+    surveys, folders, requests = {}, [], []
+    for name in options.runs:
+        label, folder = _find(options.out, name)
+        request = Request.restore((folder.read_json("config.json") or {}).get("config", {}))
+        if label in surveys:
+            raise InputError(f"compare: {name} is named twice")
+        surveys[label] = collect(folder, request)
+        folders.append(folder)
+        requests.append(request)
+    for line in _warnings(surveys, requests):
+        print(f"  note: {line}")
+    place = options.out / "compared" / "-".join(surveys)
+    with exclusive(place, lambda: say_waiting(str(place))):
+        atomic.sweep(place)
+        numbers = publish(place, surveys, {"runs": [folder.name for folder in folders]})
+    print(table(numbers))
+    print(f"figures: {place}")
+    from basinscope.report.page import write_page
+
+    print(f"page: {write_page(options.out)}")
+    return 0
+
+
+def _find(out: Path, name: str) -> tuple[str, RunFolder]:
+    """A finished run by its label, by the name of its folder, or by its path."""
+    pointer = records.read(out / "measured" / name / "run.json") if name == Path(name).name else None
+    runs = [RunFolder(out / "runs" / str(pointer["run"]))] if pointer else find_runs(out, [KIND])
+    if Path(name).is_dir():
+        runs.append(RunFolder(Path(name)))
+    for folder in runs:
+        if not (pointer or folder.name == name or folder.path == Path(name)):
+            continue
+        if folder.take_json("finished.json") is None:
+            raise InputError(f"{name} is not finished; basinscope measure goes on with it")
+        return str((folder.take_json("provenance.json") or {}).get("label", folder.name)), folder
+    known = sorted(p.parent.name for p in (out / "measured").glob("*/run.json"))
+    raise InputError(f"no run {name!r} in {out}; there are {', '.join(known) or 'none'}; basinscope measure makes one")
+
+
+def _warnings(surveys: dict[str, Any], requests: Sequence[Request]) -> list[str]:
+    """What keeps numbers from being compared."""
+    found = []
+    sizes = {int(next(iter(results.values())).attrs["num_moved"]) for results in surveys.values()}
+    if len(sizes) > 1:
+        found.append("the networks have different numbers of moved entries: their volumes and n·log r do not compare")
+    if len({request.problem for request in requests}) > 1:
+        found.append("the runs come from different problem files: is the loss the same?")
+    if len({(r.seed, r.num_directions) for r in requests}) > 1:
+        found.append("the runs have different directions")
+    if len({(r.rise, r.cutoff) for r in requests}) > 1:
+        found.append("the runs have different cutoffs: their radii do not compare")
+    return found
+
+
+def told(out: Path) -> list[str]:
+    """A line for each run of `measure` below an output folder."""
+    lines = []
+    for folder in find_runs(out, [KIND]):
+        request = Request.restore((folder.read_json("config.json") or {}).get("config", {}))
+        work = tasks(request, _never)
+        done = sum(folder.is_done(task.name) for task in work)
+        record = folder.take_json("finished.json")
+        label = (folder.take_json("provenance.json") or {}).get("label", "?")
+        state = f"finished {record['finished']}" if record and done == len(work) else "unfinished"
+        lines.append(f"{folder.name} ({label}): {done} of {len(work)} tasks, {state}")
+    return lines
+
+
+def _never() -> Objective:
+    raise AssertionError("only the list of tasks is wanted")

@@ -1,0 +1,360 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from basinscope.errors import InputError
+from basinscope.measure.curvature import curvature
+from basinscope.measure.radius import basin_radius
+from basinscope.measure.sharpness import sharpness
+from basinscope.measure.slices import linear_path, slice1d, slice2d
+from basinscope.plots.measured import COLOURS, DRAWN, plot
+from basinscope.results.convert import dataset
+from tests.measure.problems import around, small_net
+
+
+def _lines(loss: Any, *, unit: str = "nat", **attributes: Any) -> xr.Dataset:
+    loss = np.atleast_2d(np.asarray(loss, dtype=float))
+    facts = {"model": "Net", "num_moved": 1234, "scheme": "filter", "directions": "random"} | attributes
+    found = dataset(
+        "slice1d", {"ray": np.arange(len(loss)), "distance": np.linspace(-1, 1, loss.shape[1]), "loss": loss}, **facts
+    )
+    found["loss"].attrs["units"] = unit
+    return found
+
+
+def _plane(loss: Any, *, markers: int = 1, unit: str = "nat") -> xr.Dataset:
+    loss = np.asarray(loss, dtype=float)
+    places = np.arange(markers) / 10
+    values = {
+        "first": np.linspace(-1, 1, loss.shape[0]),
+        "second": np.linspace(-3, 3, loss.shape[1]),
+        "loss": loss,
+        "cosine": 0.0,
+        "marker": ["model", *(f"point {k}" for k in range(1, markers))],
+        "marker_first": places,
+        "marker_second": -places,
+        "marker_away": 0 * places,
+    }
+    found = dataset("plane", values, model="Net", num_moved=1234, scheme="filter", directions="random")
+    found["loss"].attrs["units"] = unit
+    return found
+
+
+def _radii(radius: Any, status: Any = None, *, cutoff: float = 0.1, center: float = 0.0) -> xr.Dataset:
+    radius = np.asarray(radius, dtype=float)
+    values = {
+        "ray": np.arange(len(radius)),
+        "radius": radius,
+        "lower": radius,
+        "upper": radius,
+        "status": np.zeros(len(radius), np.int8) if status is None else np.asarray(status, np.int8),
+        "num_evaluations": np.ones(len(radius)),
+        "cutoff": cutoff,
+        "center_loss": center,
+        "num_scanned": 0,
+        "num_earlier": 0,
+        "num_moved": 1234,
+    }
+    return dataset("radius", values, model="Net", num_moved=1234, scheme="filter")
+
+
+def _ball(rise: Any, *, rho: float = 0.05, average: float = 0.01) -> xr.Dataset:
+    rise = np.asarray(rise, dtype=float)
+    values = {
+        "restart": np.arange(len(rise)),
+        "rise": rise,
+        "worst": rise.max(),
+        "average": average,
+        "average_stderr": 0.001,
+        "num_random": 20,
+        "rho": rho,
+        "center_loss": 0.0,
+    }
+    found = dataset("ball", values, model="Net", num_moved=1234, adaptive=0)
+    found["rho"].attrs["units"] = "Euclidean length"
+    for name in ("rise", "worst", "average"):
+        found[name].attrs["units"] = "nat"
+    return found
+
+
+def _spectrum(eigenvalue: Any, *, status: Any = None, density: bool = False, unit: str = "nat") -> xr.Dataset:
+    value = np.linspace(0, 1, 50) if density else np.empty(0)
+    num = len(eigenvalue)
+    values = {
+        "rank": np.arange(1, num + 1),
+        "eigenvalue": np.asarray(eigenvalue, dtype=float),
+        "residual": np.full(num, 1e-3),
+        "status": np.zeros(num, np.int8) if status is None else np.asarray(status, np.int8),
+        "trace": 5.0,
+        "trace_stderr": 0.5,
+        "value": value,
+        "density": np.ones(len(value)),
+        "density_stderr": np.full(len(value), 0.1),
+        "num_products": 10,
+    }
+    found = dataset("curvature", values, model="Net", num_moved=1234, scale="filter")
+    for name in ("eigenvalue", "value"):
+        found[name].attrs["units"] = unit
+    found["density"].attrs["units"] = f"1 / {unit}"
+    return found
+
+
+def _told(figure: Figure) -> list[str]:
+    """What the legends say."""
+    return [text.get_text() for axes in figure.axes if axes.get_legend() for text in axes.get_legend().get_texts()]
+
+
+def _crosses(axes: Any) -> list[Any]:
+    return [line for line in axes.lines if line.get_marker() == "x"]
+
+
+BOWL = np.linspace(-1, 1, 5) ** 2 + 0.1
+
+
+def test_axes_of_lines_carry_units_and_the_title_what_was_moved():
+    axes = plot(_lines([BOWL, 2 * BOWL])).axes[0]
+    assert axes.get_xlabel() == "distance along the direction [filter norms]"
+    assert axes.get_ylabel() == "loss [nat]"
+    assert axes.get_title() == "Net, 1,234 moved entries\nrandom directions, filter-normalised"
+    assert [list(line.get_ydata()) for line in axes.lines] == [list(BOWL), list(2 * BOWL)]
+    assert axes.get_legend() is None
+
+
+def test_a_loss_without_a_unit_has_none_on_its_axis():
+    assert plot(_lines(BOWL, unit="")).axes[0].get_ylabel() == "loss"
+
+
+def test_compared_lines_share_one_axis_each_in_its_own_colour():
+    figure = plot({"good": _lines([BOWL, BOWL]), "bad": _lines(9 * BOWL)})
+    (axes,) = figure.axes
+    assert [line.get_color() for line in axes.lines] == [COLOURS[0], COLOURS[0], COLOURS[1]]
+    assert _told(figure) == ["good", "bad"]
+
+
+def test_results_that_were_measured_in_other_ways_say_so():
+    title = plot({"a": _lines(BOWL), "b": _lines(BOWL, directions="hessian")}).axes[0].get_title()
+    assert "random directions" in title
+    assert "eigenvectors of largest curvature" in title
+
+
+@pytest.mark.parametrize(
+    ("factor", "shift", "log", "scale"),
+    [
+        (100, 0.1, None, "log"),
+        (1, 0.1, None, "linear"),
+        (100, -0.5, None, "linear"),
+        (100, 0, None, "linear"),
+        (1, 0.1, True, "log"),
+        (100, 0.1, False, "linear"),
+    ],
+)
+def test_the_log_scale_is_taken_where_losses_are_positive_and_span_a_factor_of_30(factor, shift, log, scale):
+    loss = factor * np.linspace(-1, 1, 5) ** 2 + shift
+    assert plot(_lines(loss), log=log).axes[0].get_yscale() == scale
+    norm = plot(_plane(loss[:, None] + 0 * loss), log=log).axes[0].collections[0].norm
+    assert isinstance(norm, LogNorm) is (scale == "log")
+
+
+def test_what_is_not_finite_leaves_a_gap_and_is_marked_at_the_top_and_explained_once():
+    one, two = BOWL.copy(), BOWL.copy()
+    one[0], two[[3, 4]] = math.nan, math.inf
+    figure = plot({"one": _lines([BOWL, one]), "two": _lines(two)})
+    axes = figure.axes[0]
+    marks = _crosses(axes)
+    assert [list(line.get_xdata()) for line in marks] == [[-1.0], [0.5, 1.0]]
+    assert [line.get_color() for line in marks] == list(COLOURS[:2])
+    assert all(0.9 < y < 1 for line in marks for y in line.get_ydata())
+    assert _told(figure).count("not finite") == 1
+    assert _told(plot(_lines(one))) == ["not finite"]
+
+
+def test_a_plane_has_its_first_direction_across_and_the_second_upwards():
+    loss = np.arange(12.0).reshape(4, 3)
+    axes = plot(_plane(loss)).axes[0]
+    (mesh,) = [c for c in axes.collections if hasattr(c, "get_coordinates")]
+    corners = mesh.get_coordinates()
+    assert corners.shape == (4, 5, 2)
+    np.testing.assert_array_equal(mesh.get_array().reshape(3, 4), loss.T)
+    # Centres lie on the grid.
+    np.testing.assert_allclose(corners[0, :, 0], np.linspace(-4 / 3, 4 / 3, 5), atol=1e-12)
+    assert axes.get_xlabel() == "direction 1 [filter norms]"
+    assert axes.get_ylabel() == "direction 2 [filter norms]"
+
+
+def test_compared_planes_share_one_colour_scale_with_the_unit_beside_it():
+    figure = plot({name: _plane(k + np.arange(9.0).reshape(3, 3)) for k, name in enumerate("abcd")})
+    shown = [axes for axes in figure.axes if axes.collections and axes.get_xlabel()]
+    assert {(axes.collections[0].norm.vmin, axes.collections[0].norm.vmax) for axes in shown} == {(0.0, 11.0)}
+    assert [axes.get_title().splitlines()[0] for axes in shown] == list("abcd")
+    assert figure.axes[-1].get_ylabel() == "loss [nat]"
+
+
+def test_planes_of_very_unlike_losses_are_drawn_without_a_word(tmp_path):
+    flat, steep = 1e-6 + 1e-9 * np.arange(9.0).reshape(3, 3), 1 + 1e3 * np.arange(9.0).reshape(3, 3)
+    for log in (None, False):
+        plot({"flat": _plane(flat), "steep": _plane(steep)}, log=log).savefig(tmp_path / "planes.png", dpi=40)
+
+
+def test_what_is_not_finite_on_a_plane_is_masked_hatched_and_explained():
+    loss = np.arange(9.0).reshape(3, 3)
+    loss[0, 1], loss[2, 2] = math.nan, math.inf
+    axes = plot(_plane(loss)).axes[0]
+    mask = np.ma.getmaskarray(axes.collections[0].get_array()).reshape(3, 3)
+    np.testing.assert_array_equal(mask, ~np.isfinite(loss.T))
+    assert axes.patch.get_hatch() == "///"
+    assert "hatched: not finite" in axes.get_title()
+    assert "hatched" not in plot(_plane(np.ones((3, 3)))).axes[0].get_title()
+
+
+@pytest.mark.parametrize("value", [math.nan, 0.0, -3.0, 2.0, math.inf])
+@pytest.mark.parametrize("log", [None, True])
+def test_a_plane_that_is_the_same_everywhere_is_drawn(value, log, tmp_path):
+    plot(_plane(np.full((3, 3), value)), log=log).savefig(tmp_path / "flat.png", dpi=40)
+
+
+@pytest.mark.parametrize("markers", [1, 3, 8])
+def test_markers_stand_where_the_points_lie_and_a_path_joins_many(markers):
+    axes = plot(_plane(np.arange(9.0).reshape(3, 3), markers=markers)).axes[0]
+    dots = [line for line in axes.lines if line.get_marker() in {"*", "o"}]
+    assert [float(line.get_xdata()[0]) for line in dots] == [k / 10 for k in range(markers)]
+    assert [text.get_text() for text in axes.texts] == (["model", "point 1", "point 2"] if markers == 3 else [])
+    paths = [line for line in axes.lines if len(line.get_xdata()) > 1]
+    assert [list(line.get_xdata()) for line in paths] == ([[*np.arange(1, 8) / 10, 0.0]] if markers == 8 else [])
+
+
+def test_radii_are_drawn_as_the_share_of_rays_that_is_below():
+    figure = plot(_radii([0.4, 0.1, 0.2, 0.3]))
+    axes = figure.axes[0]
+    steps = axes.lines[0]
+    assert list(steps.get_xdata()) == [0.1, 0.1, 0.2, 0.3, 0.4]
+    assert list(steps.get_ydata()) == [0, 0.25, 0.5, 0.75, 1]
+    assert axes.lines[1].get_xdata()[0] == pytest.approx(0.25)
+    assert axes.get_xlabel() == "radius [filter norms]"
+    assert axes.get_title().endswith("; cutoff 0.1 nat")
+    assert _told(figure) == ["rays: n = 4"]
+
+
+def test_rays_without_a_radius_are_counted_in_words_and_not_drawn():
+    figure = plot(_radii([0.1, 10, 10, math.nan, math.nan, 0.2], [0, 1, 1, 2, 3, 0]))
+    assert _told(figure) == ["rays: n = 6, 2 unbounded, 1 not a number, 1 not closed"]
+    steps = figure.axes[0].lines[0]
+    assert list(steps.get_xdata()) == [0.1, 0.1, 0.2]
+    assert steps.get_ydata()[-1] == pytest.approx(2 / 6)
+    # Half of the rays that are known never cross: their median is not known.
+    assert len(figure.axes[0].lines) == 1
+
+
+def test_rays_none_of_which_crosses_are_drawn_as_an_empty_picture(tmp_path):
+    plot(_radii([10, 10], [1, 1])).savefig(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize(("widest", "scale"), [(0.12, "linear"), (0.9, "log")])
+def test_radii_that_lie_close_together_have_a_linear_axis_on_which_ticks_can_be_read(widest, scale):
+    figure = plot(_radii([0.1, widest]))
+    axes = figure.axes[0]
+    assert axes.get_xscale() == scale
+    figure.draw_without_rendering()
+    low, high = axes.get_xlim()
+    ticks = [*axes.xaxis.get_major_ticks(), *axes.xaxis.get_minor_ticks()]
+    assert sum(bool(tick.label1.get_text()) for tick in ticks if low <= tick.get_loc() <= high) >= 2
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"cutoff": 0.1, "center": 0.05}, "; cutoff 0.1 nat"),
+        ({"cutoff": 0.3, "center": 0.2}, "; rise 0.1 nat"),
+        ({"cutoff": 0.3, "center": 0.05}, "; cutoffs 0.1 to 0.3 nat"),
+    ],
+)
+def test_the_title_says_what_bounds_all_basins_that_are_compared(other, words):
+    assert plot({"a": _radii([0.1]), "b": _radii([0.2], **other)}).axes[0].get_title().endswith(words)
+
+
+def test_eigenvalues_have_their_residuals_as_bars_and_the_trace_in_words():
+    figure = plot({"a": _spectrum([3, 2, 1]), "b": _spectrum([5, 4, 1], status=[0, 1, 1])})
+    axes = figure.axes[0]
+    assert axes.get_ylabel() == "eigenvalue ± residual [nat]"
+    assert _told(figure) == ["a; trace 5 ± 0.5", "b; trace 5 ± 0.5; 2 not converged"]
+    assert [list(bars[0].get_ydata()) for bars in axes.containers] == [[3, 2, 1], [5, 4, 1]]
+    assert len(figure.axes) == 1
+
+
+def test_the_density_stands_beside_with_its_unit():
+    figure = plot({"a": _spectrum([1.0], density=True), "b": _spectrum([1.0])})
+    assert figure.axes[1].get_xlabel() == "eigenvalue [nat]"
+    assert figure.axes[1].get_ylabel() == "density ± standard error [1 / nat]"
+    assert figure.axes[1].get_yscale() == "log"
+    assert [list(line.get_ydata()) for line in figure.axes[1].lines] == [[1.0] * 50]
+
+
+def test_balls_show_every_ascent_the_worst_and_the_mean():
+    figure = plot({"a": _ball([0.1, 0.3]), "b": _ball([0.5])})
+    axes = figure.axes[0]
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [list(line.get_ydata()) for line in dots] == [[0.1, 0.3], [0.5]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
+    assert axes.get_ylabel() == "rise of the loss [nat]"
+    assert axes.get_title() == "within a ball, ρ = 0.05 Euclidean length"
+    assert _told(figure) == ["each ascent", "worst found", "mean ± standard error"]
+
+
+def test_an_infinite_rise_is_marked():
+    figure = plot(_ball([0.1, math.inf]))
+    assert [len(line.get_xdata()) for line in _crosses(figure.axes[0])] == [1]
+    assert "not finite" in _told(figure)
+
+
+@pytest.mark.parametrize(
+    ("results", "says"),
+    [
+        ({}, "give results of one kind, not none"),
+        ({"a": _lines(BOWL), "b": _ball([1.0])}, "give results of one kind, not ball, slice1d"),
+        (xr.Dataset({"x": 1}), "None is not drawn; choose from slice1d"),
+        (dict.fromkeys("abcdefg", _lines(BOWL)), "7 results in one figure are too many; at most 6"),
+        ({"a": _lines(BOWL), "b": _lines(BOWL, unit="bit")}, "loss is given in bit and in nat"),
+        ({"a": _plane(np.ones((2, 2))), "b": _plane(np.ones((2, 2)), unit="bit")}, "loss is given in bit and in nat"),
+        ({"a": _spectrum([1.0]), "b": _spectrum([1.0], unit="bit")}, "eigenvalue is given in bit and in nat"),
+        ({"a": _ball([1.0]), "b": _ball([1.0], rho=0.1)}, "balls of rho = 0.05 and 0.1 do not compare"),
+    ],
+)
+def test_what_does_not_compare_is_refused_in_one_line(results, says):
+    with pytest.raises(InputError, match=says) as caught:
+        plot(results)
+    assert "\n" not in str(caught.value)
+
+
+def _verbs() -> dict[str, xr.Dataset]:
+    objective, others = around(small_net()), [small_net(seed) for seed in (3, 4, 5, 6)]
+    quiet = {"progress": False}
+    return {
+        "slice1d": slice1d(objective, num_directions=2, resolution=5, **quiet),
+        "hessian": slice1d(objective, directions="hessian", num_directions=1, resolution=3, **quiet),
+        "path": linear_path(objective, others[0], resolution=5, **quiet),
+        "slice2d": slice2d(objective, resolution=3, **quiet),
+        "between": slice2d(objective, directions="between", points=others[:2], resolution=3, **quiet),
+        "pca": slice2d(objective, directions="pca", points=others, resolution=3, **quiet),
+        "radius": basin_radius(objective, num_directions=3, **quiet),
+        "curvature": curvature(objective, top=2, max_steps=9, density=True, density_starts=2, density_steps=5, **quiet),
+        "eigenvalues": curvature(objective, top=1, max_steps=5, trace_vectors=0, scale="filter", **quiet),
+        "sharpness": sharpness(objective, num_restarts=2, num_steps=2, **quiet),
+        "worst alone": sharpness(objective, num_random=0, num_restarts=1, num_steps=2, **quiet),
+    }
+
+
+def test_the_result_of_every_verb_is_drawn_alone_and_in_company_and_saved(tmp_path: Path):
+    kinds: set[str] = set()
+    for name, found in _verbs().items():
+        path = tmp_path / f"{name}.png"
+        # Each alone, and the first of its kind beside another.
+        plot(found if found.attrs["kind"] in kinds else {"one": found, "other": found}).savefig(path, dpi=40)
+        kinds.add(found.attrs["kind"])
+        assert imread(path).std() > 0.01
+    assert kinds == set(DRAWN)
