@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from basinscope.landscape.objective import CleanLoss, PointObjective
     from basinscope.landscape.rescale import scale_last_layer
     from basinscope.landscape.streamed import StreamedLoss
+    from basinscope.measure.connect import connect
     from basinscope.measure.curvature import curvature
     from basinscope.measure.files import load, save
     from basinscope.measure.radius import basin_radius
     from basinscope.measure.sharpness import sharpness
     from basinscope.measure.slices import linear_path, slice1d, slice2d
+    from basinscope.measure.trajectory import Recorder
     from basinscope.models.mlp import MLP
     from basinscope.parameters import ParameterLayout, flatten, unflatten
     from basinscope.plots.measured import plot
@@ -49,6 +51,7 @@ _HOMES = {
     "ParameterLayout": "parameters",
     "PointObjective": "landscape.objective",
     "Recipe": "training.single",
+    "Recorder": "measure.trajectory",
     "Samples": "data.samples",
     "Schedule": "training.schedules",
     "SingleTrainer": "training.single",
@@ -56,6 +59,7 @@ _HOMES = {
     "StopRule": "training.members",
     "StreamedLoss": "landscape.streamed",
     "basin_radius": "measure.radius",
+    "connect": "measure.connect",
     "curvature": "measure.curvature",
     "decision_boundary": "probes.boundary",
     "flatten": "parameters",
@@ -89,6 +93,7 @@ __all__ = [
     "ParameterLayout",
     "PointObjective",
     "Recipe",
+    "Recorder",
     "Samples",
     "Schedule",
     "SingleTrainer",
@@ -97,6 +102,7 @@ __all__ = [
     "StreamedLoss",
     "__version__",
     "basin_radius",
+    "connect",
     "curvature",
     "decision_boundary",
     "flatten",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float
+from torch import Tensor, nn
 
 from basinscope.errors import InputError, choose
 from basinscope.landscape.module_objective import Objective
@@ -18,6 +19,7 @@ from basinscope.measure.points import Minimum, moved_tensors, spanned
 from basinscope.probes.slices import symmetric_grid
 from basinscope.progress import Watcher, watched
 
+Points = Sequence[Minimum] | Mapping[str, Sequence[Minimum]]
 EXTENT, NEAR_EXTENT = 1.0, 0.1
 """Half the side of a slice along random directions, and along eigenvectors, in filter norms."""
 MARGIN = 0.25
@@ -99,7 +101,7 @@ def slice2d(
     objective: Objective,
     *,
     directions: str = "random",
-    points: Sequence[Minimum] = (),
+    points: Points = (),
     names: Sequence[str] | None = None,
     seed: int = 0,
     extent: float | None = None,
@@ -113,8 +115,9 @@ def slice2d(
         directions: What spans the plane: `random`, two orthogonal random directions; `hessian`, the two eigenvectors of
             the largest curvature; `between`, the ways to two other minima; `pca`, the two main axes of other
             points, such as checkpoints of a training run, as seen from the network.
-        points: The other minima, or checkpoints, as state dictionaries; for `between` and `pca`.
-        names: What the points are called in figures.
+        points: The other minima, or checkpoints, as state dictionaries or networks; for `between` and `pca`. Or several
+            such lists by name, such as the paths of several optimizers (see `Recorder`), drawn each as a path.
+        names: What the points of a list are called in figures; those of one name are drawn as a path.
         seed: Family of random directions, or start of the search for eigenvectors.
         extent: How far to go to every side; default 1 filter norm, 0.1 along eigenvectors. Planes through points
             reach a quarter beyond them, and take none.
@@ -138,14 +141,12 @@ def slice2d(
         raise InputError(f"slice2d: directions={directions!r} {needed}")
     if through and extent is not None:
         raise InputError(f"slice2d: directions={directions!r} reaches beyond the points by itself: leave extent out")
-    if names is not None and len(names) != len(points):
-        raise InputError(f"slice2d: {len(names)} names for {len(points)} points")
+    labels, chosen = _flat(points, names, directions)
     _refuse_coarse("slice2d", resolution)
     objective.check()
-    labels, marks = ["model"], np.zeros((1, 3))
+    marks = np.zeros((1, 3))
     if through:
-        given = [moved_tensors(objective, point, f"points[{k}]") for k, point in enumerate(points)]
-        labels += list(names) if names is not None else [f"point {k + 1}" for k in range(len(given))]
+        given = [moved_tensors(objective, point, what) for what, point in chosen]
         plane: tuple[Direction, Direction]
         plane, placed = spanned(objective, given, directions)
         marks = np.concatenate([marks, placed])
@@ -173,7 +174,7 @@ def slice2d(
             "second": second,
             "loss": losses,
             "cosine": cosine(objective.center, *plane),
-            "marker": labels,
+            "marker": ["model", *labels],
             "marker_first": marks[:, 0],
             "marker_second": marks[:, 1],
             "marker_away": marks[:, 2],
@@ -184,6 +185,25 @@ def slice2d(
         scheme=objective.scheme,
         directions=directions,
     )
+
+
+def _flat(points: Points, names: Sequence[str] | None, directions: str) -> tuple[list[str], list[tuple[str, Minimum]]]:
+    """The name of each point in figures, and each point with what to call it in a message."""
+    if isinstance(points, Mapping):
+        if names is not None:
+            raise InputError("slice2d: points by name have their names: leave names out")
+        if any(isinstance(path, Tensor | nn.Module | Mapping) for path in points.values()):
+            raise InputError("slice2d: points is one point: give a list of them, or lists by name")
+        labels = [name for name, path in points.items() for _ in path]
+        return labels, [(f"points[{n!r}][{k}]", point) for n, path in points.items() for k, point in enumerate(path)]
+    if isinstance(points, nn.Module):
+        raise InputError("slice2d: points is one point: give a list of them, or lists by name")
+    chosen: list[tuple[str, Minimum]] = [(f"points[{k}]", point) for k, point in enumerate(points)]
+    if names is not None and len(names) != len(chosen):
+        raise InputError(f"slice2d: {len(names)} names for {len(chosen)} points")
+    if names is not None:
+        return list(names), chosen
+    return ["path"] * len(chosen) if directions == "pca" else [f"point {k + 1}" for k in range(len(chosen))], chosen
 
 
 def _around(values: np.ndarray, resolution: int) -> Float[np.ndarray, " points"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter
 
 from basinscope.errors import InputError
@@ -18,6 +20,8 @@ from basinscope.plots.style import BAD, FAINT, GOOD, INK, SURFACE, styled
 
 COLOURS = (GOOD, BAD, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Networks that are compared; after Okabe and Ito 2008."""
+PATHS = ("white", "#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#F0E442")
+"""Paths on one plane; after Okabe and Ito 2008."""
 LOG_FROM = 30.0
 """Ratio of losses from which on they are drawn on a log scale."""
 FLOOR = 1e-12
@@ -129,6 +133,25 @@ def _draw_lines(results: Results, log: bool | None) -> Figure:
     return figure
 
 
+def _draw_curves(results: Results, log: bool | None) -> Figure:
+    """Losses along fitted curves and, dashed, along the straight lines beside them."""
+    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    axes = figure.subplots()
+    both = ("loss", "straight_loss")
+    if _logarithmic(np.concatenate([found[v].values for found in results.values() for v in both]), log):
+        axes.set_yscale("log")
+    for colour, (name, found) in zip(COLOURS, results.items(), strict=False):
+        for variable, style, words in zip(both, ("-", "--"), ("fitted curve", "straight line"), strict=True):
+            place, loss = found["place"].values, found[variable].values
+            axes.plot(place, loss, style, color=colour, label=f"{name}: {words}" if name else words)
+            _mark_missing(axes, place[~np.isfinite(loss)], colour)
+    axes.set_xlabel("place on the way from the network (0) to the other minimum (1)")
+    axes.set_ylabel(_with_unit("loss", _common(results, "loss")))
+    axes.legend()
+    _finish(axes)
+    return figure
+
+
 def _draw_planes(results: Results, log: bool | None) -> Figure:
     """Losses on planes, one panel a network, one colour scale; what is not finite is hatched."""
     num = len(results)
@@ -167,23 +190,38 @@ def _draw_plane(axes: Axes, found: xr.Dataset, norm: Normalize) -> None:
         levels = np.unique(levels[(levels > float(loss.min())) & (levels < float(loss.max()))])
         if len(levels):
             axes.contour(first, second, loss, levels=levels, colors="white", linewidths=0.5, alpha=0.7)
-    names = [str(name) for name in found["marker"].values]
-    places = np.stack([found["marker_first"].values, found["marker_second"].values])
-    if len(names) > 3:  # a path
-        axes.plot(*places[:, [*range(1, len(names)), 0]], "-", color="white", linewidth=1.0)
-    for k, (x, y) in enumerate(places.T):
-        axes.plot(
-            x,
-            y,
-            "*" if k == 0 else "o",
-            color=BAD if k == 0 else "white",
-            markeredgecolor=INK,
-            markersize=9 - 5 * (k > 0),
-        )
-        if 1 < len(names) <= 4:
-            axes.annotate(names[k], (x, y), (4, 4), textcoords="offset points", fontsize=7, color="white")
+    _draw_markers(axes, found)
     axes.set_xlabel(_with_unit("direction 1", str(found["first"].attrs["units"])), fontsize=8)
     axes.set_ylabel(_with_unit("direction 2", str(found["second"].attrs["units"])), fontsize=8)
+
+
+def _draw_markers(axes: Axes, found: xr.Dataset) -> None:
+    """Mark the network and other points; points of one name are a path, in their order."""
+    names = [str(name) for name in found["marker"].values]
+    x, y = found["marker_first"].values, found["marker_second"].values
+    outline = [withStroke(linewidth=1.6, foreground=INK)]
+    groups = {name: [k for k, other in enumerate(names) if k and other == name] for name in names[1:]}
+    for (name, chosen), colour in zip(groups.items(), itertools.cycle(PATHS)):
+        path = len(chosen) > 1
+        axes.plot(
+            x[chosen],
+            y[chosen],
+            "o-" if path else "o",
+            color=colour if path else "white",
+            markeredgecolor=INK,
+            markersize=4,
+            linewidth=1.0,
+            label=name if path else None,
+        )
+        if not path:
+            place = ((x[chosen[0]], y[chosen[0]]), (4, 4))
+            axes.annotate(name, *place, textcoords="offset points", fontsize=7, color="white", path_effects=outline)
+    if len(groups) > 1 and any(len(chosen) > 1 for chosen in groups.values()):
+        axes.legend(frameon=True, facecolor="0.3", labelcolor="white", framealpha=0.8, fontsize=7)
+    axes.plot(x[0], y[0], "*", color=BAD, markeredgecolor=INK, markersize=9)
+    if len(names) > 1:
+        place = ((x[0], y[0]), (4, -9))
+        axes.annotate(names[0], *place, textcoords="offset points", fontsize=7, color="white", path_effects=outline)
 
 
 def _draw_radii(results: Results, log: bool | None) -> Figure:
@@ -328,6 +366,7 @@ def _draw_balls(results: Results, log: bool | None) -> Figure:
 DRAWN: Mapping[str, Callable[[Results, bool | None], Figure]] = {
     "slice1d": _draw_lines,
     "plane": _draw_planes,
+    "curve": _draw_curves,
     "radius": _draw_radii,
     "curvature": _draw_curvature,
     "ball": _draw_balls,

@@ -1,0 +1,125 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import basinscope as bs
+from basinscope.cli import main
+from tests.measure.problems import small_net
+
+PROBLEM = """
+from tests.measure.problems import sample_losses as loss_fn, small_batches, small_net
+model, batches, unit = small_net(), small_batches(), "nat"
+"""
+QUICK = ["--directions", "4", "--resolution", "3", "--line-resolution", "5", "--lines", "2", "--top", "2"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two checkpoints of one network, measured and compared."""
+    place = tmp_path_factory.mktemp("own net")
+    (place / "problem.py").write_text(PROBLEM, encoding="utf-8")
+    save_file(small_net(1).state_dict(), place / "good.safetensors")
+    torch.save({"state_dict": small_net(2).state_dict()}, place / "bad.pt")
+    checkpoints = ["--checkpoint", str(place / "good.safetensors"), "--checkpoint", str(place / "bad.pt")]
+    assert main(["measure", str(place / "problem.py"), *checkpoints, *QUICK, "--out", str(place / "out")]) == 0
+    assert main(["compare", "good", "bad", "--out", str(place / "out")]) == 0
+    return place
+
+
+def test_figures_numbers_and_page_are_there(folder: Path) -> None:
+    out = folder / "out"
+    for name in ("measured/good", "measured/bad", "compared/good-bad"):
+        made = {path.name for path in (out / name).iterdir()} - {".lock"}
+        drawn = {
+            f"{probe}.{kind}"
+            for probe in ("slice1d", "slice2d", "radius", "curvature", "sharpness")
+            for kind in ("png", "svg")
+        }
+        assert made == drawn | {"summary.json", "summary.txt", "run.json"}
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert "The loss around a network" in page
+    assert page.count("<img ") == 15
+    assert "basin radius, median" in page
+    numbers = json.loads((out / "compared/good-bad/summary.json").read_text(encoding="utf-8"))
+    assert set(numbers) == {"good", "bad"}
+
+
+def test_numbers_are_those_of_the_checkpoint_through_the_library(folder: Path) -> None:
+    from tests.measure.problems import around
+
+    numbers = json.loads((folder / "out/measured/good/summary.json").read_text(encoding="utf-8"))["good"]
+    told = {row["name"]: row["value"] for row in numbers}
+    objective = around(small_net(1))
+    assert told["loss"] == pytest.approx(objective.center_loss)
+    radii = bs.basin_radius(objective, num_directions=4)
+    assert told["basin radius, median"] == pytest.approx(float(radii["radius"].median()), rel=0.01)
+    assert told["eigenvalue 1 of the Hessian"] == pytest.approx(float(bs.curvature(objective, top=2)["eigenvalue"][0]))
+
+
+def test_running_again_does_nothing_and_status_and_verify_know_it(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    words = ["measure", str(folder / "problem.py"), "--checkpoint", str(folder / "bad.pt"), *QUICK]
+    assert main([*words, "--out", str(folder / "out")]) == 0
+    assert "bad: 0 of 5 tasks done now" in capsys.readouterr().out
+    assert main(["status", "--out", str(folder / "out")]) == 0
+    assert len(re.findall(r"measure-\w+ \((good|bad)\): 5 of 5 tasks, finished", capsys.readouterr().out)) == 2
+    assert main(["verify", "--out", str(folder / "out")]) == 0
+
+
+def test_an_interrupted_survey_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["measure", str(folder / "problem.py"), *QUICK, "--out", str(tmp_path)]
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("basinscope.survey.tasks.curvature", stop)
+        assert main(words) == 130
+    (run,) = (tmp_path / "runs").iterdir()
+    kept = {path: path.stat().st_mtime_ns for path in (run / "results").iterdir()}
+    assert {path.stem for path in kept} == {"slice1d", "slice2d", "radius-0"}
+    assert main(words) == 0
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_hostile_names_are_escaped(folder: Path, tmp_path: Path) -> None:
+    name = "<img src=x onerror=alert(1)>"
+    words = ["measure", str(folder / "problem.py"), "--name", name, "--probe", "slice1d", *QUICK]
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    assert "<img src=x" not in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["measure", "nowhere.py"], "nowhere.py: is not there; name a Python file"),
+        (["measure", "PROBLEM", "--probe", "volume"], "--probe volume: choose from slice1d"),
+        (["measure", "PROBLEM", "--checkpoint", "none.pt"], "none.pt: is not there"),
+        (["measure", "PROBLEM", "--directions", "1"], "--directions 1: must be at least 2"),
+        (["measure", "PROBLEM", "--rise", "0"], "--rise 0.0: must be above 0"),
+        (["measure", "PROBLEM", "--rise", "1", "--cutoff", "1"], "not allowed with"),
+        (["measure", "PROBLEM", "--cutoff", "1e-9", "--probe", "radius"], "not below cutoff"),
+        (["measure", "PROBLEM", "--device", "abacus"], "device 'abacus' is not there"),
+        (["compare", "good"], "compare needs two runs or more"),
+        (["compare", "good", "ugly"], "no run 'ugly'"),
+        (["compare", "good", "good"], "good is named twice"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    folder: Path, words: list[str], says: str, capsys: pytest.CaptureFixture
+) -> None:
+    given = [str(folder / "problem.py") if word == "PROBLEM" else word for word in words]
+    assert main([*given, "--out", str(folder / "out")]) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert says in told[-1]
+    assert told[-1].startswith("basinscope: ")
+
+
+def test_networks_that_do_not_compare_are_told_of(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    words = ["measure", str(folder / "problem.py"), "--name", "far", "--probe", "radius", "--rise", "0.5"]
+    assert main([*words, "--directions", "4", "--out", str(folder / "out")]) == 0
+    assert main(["compare", "good", "far", "--out", str(folder / "out")]) == 0
+    assert "note: the runs have different cutoffs" in capsys.readouterr().out

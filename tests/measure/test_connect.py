@@ -1,0 +1,71 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from basinscope.errors import InputError
+from basinscope.measure.connect import connect
+from basinscope.plots.measured import plot
+from basinscope.results.convert import check
+from tests.measure.problems import Point, around, at, small_net, whole_loss
+
+
+def _ring(angle: float):
+    """A valley along a circle: L = (|θ| − 1)², with a hill of height 1 in the middle."""
+    place = torch.tensor([math.cos(angle), math.sin(angle), 0.0])
+    return at(place, lambda w: (w.norm() - 1).square())
+
+
+def test_a_curve_goes_around_a_hill_that_the_straight_line_climbs():
+    objective = _ring(0.0)
+    other = Point(torch.tensor([math.cos(2.4), math.sin(2.4), 0.0])).state_dict()
+    found = connect(objective, other, num_steps=200, resolution=41)
+    assert check(found) is found
+    # The chord's middle lies cos(1.2) from the origin.
+    assert float(found["straight_barrier"]) == pytest.approx((1 - math.cos(1.2)) ** 2, rel=0.02)
+    assert float(found["barrier"]) < 0.1 * float(found["straight_barrier"])
+    assert float(found["distance"]) == pytest.approx(2 * math.sin(1.2))
+    for variable in ("loss", "straight_loss"):
+        np.testing.assert_allclose(found[variable][[0, -1]], 0, atol=1e-9)
+
+
+def test_without_steps_the_curve_is_the_straight_line():
+    objective = around(small_net(1))
+    found = connect(objective, small_net(2), num_steps=0, resolution=9)
+    np.testing.assert_allclose(found["loss"], found["straight_loss"], rtol=1e-9)
+    assert float(found["straight_loss"][0]) == pytest.approx(objective.center_loss)
+
+
+def test_both_ends_are_the_minima_and_fitting_lowers_the_mean_loss():
+    objective, other = around(small_net(1)), small_net(1)
+    with torch.no_grad():
+        for parameter in (other[0].weight, other[2].weight, other[4].weight):
+            parameter.neg_()
+    before = [parameter.clone() for parameter in objective.model.parameters()]
+    found = connect(objective, other, num_steps=60)
+    assert float(found["loss"][0]) == pytest.approx(objective.center_loss)
+    assert float(found["loss"][-1]) == pytest.approx(whole_loss(other))
+    assert float(found["loss"].mean()) < float(found["straight_loss"].mean())
+    assert all(torch.equal(a, b) for a, b in zip(before, objective.model.parameters(), strict=True))
+    axes = plot(found).axes[0]
+    assert axes.get_ylabel() == "loss [nat]"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["fitted curve", "straight line"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"num_steps": -1}, "num_steps = -1: must be at least 0"),
+        ({"resolution": 2}, "resolution = 2: must be at least 3"),
+        ({"learning_rate": 0.0}, "learning_rate = 0.0: must be above 0"),
+    ],
+)
+def test_settings_out_of_range(settings, says):
+    with pytest.raises(InputError, match=says):
+        connect(around(small_net(1)), small_net(2), **settings)
+
+
+def test_the_same_minimum_is_refused():
+    with pytest.raises(InputError, match="nothing to connect"):
+        connect(around(small_net(1)), small_net(1))
