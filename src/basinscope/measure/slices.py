@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -187,7 +188,7 @@ def slice2d(
     )
 
 
-def _flat(points: Points, names: Sequence[str] | None, directions: str) -> tuple[list[str], list[tuple[str, Minimum]]]:
+def _flat(points: Any, names: Sequence[str] | None, directions: str) -> tuple[list[str], list[tuple[str, Minimum]]]:
     """The name of each point in figures, and each point with what to call it in a message."""
     if isinstance(points, Mapping):
         if names is not None:
