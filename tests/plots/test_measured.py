@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from basinscope.errors import InputError
+from basinscope.measure.connect import connect
 from basinscope.measure.curvature import curvature
 from basinscope.measure.radius import basin_radius
 from basinscope.measure.sharpness import sharpness
@@ -29,15 +30,15 @@ def _lines(loss: Any, *, unit: str = "nat", **attributes: Any) -> xr.Dataset:
     return found
 
 
-def _plane(loss: Any, *, markers: int = 1, unit: str = "nat") -> xr.Dataset:
+def _plane(loss: Any, *, markers: Any = (), unit: str = "nat") -> xr.Dataset:
     loss = np.asarray(loss, dtype=float)
-    places = np.arange(markers) / 10
+    places = np.arange(1 + len(markers)) / 10
     values = {
         "first": np.linspace(-1, 1, loss.shape[0]),
         "second": np.linspace(-3, 3, loss.shape[1]),
         "loss": loss,
         "cosine": 0.0,
-        "marker": ["model", *(f"point {k}" for k in range(1, markers))],
+        "marker": ["model", *markers],
         "marker_first": places,
         "marker_second": -places,
         "marker_away": 0 * places,
@@ -219,14 +220,24 @@ def test_a_plane_that_is_the_same_everywhere_is_drawn(value, log, tmp_path):
     plot(_plane(np.full((3, 3), value)), log=log).savefig(tmp_path / "flat.png", dpi=40)
 
 
-@pytest.mark.parametrize("markers", [1, 3, 8])
-def test_markers_stand_where_the_points_lie_and_a_path_joins_many(markers):
+@pytest.mark.parametrize("markers", [[], ["a", "b"], ["a", "a", "a"], ["a", "a", "b", "b", "b", "c"]])
+def test_markers_stand_where_the_points_lie_and_those_of_one_name_are_a_path(markers):
     axes = plot(_plane(np.arange(9.0).reshape(3, 3), markers=markers)).axes[0]
-    dots = [line for line in axes.lines if line.get_marker() in {"*", "o"}]
-    assert [float(line.get_xdata()[0]) for line in dots] == [k / 10 for k in range(markers)]
-    assert [text.get_text() for text in axes.texts] == (["model", "point 1", "point 2"] if markers == 3 else [])
-    paths = [line for line in axes.lines if len(line.get_xdata()) > 1]
-    assert [list(line.get_xdata()) for line in paths] == ([[*np.arange(1, 8) / 10, 0.0]] if markers == 8 else [])
+    found = {line.get_marker(): [] for line in axes.lines}
+    for line in axes.lines:
+        found[line.get_marker()].append([round(10 * float(x)) for x in line.get_xdata()])
+    assert found["*"] == [[0]]
+    places = {name: [k + 1 for k, other in enumerate(markers) if other == name] for name in markers}
+    assert found.get("o", []) == list(places.values())
+    joined = [line.get_linestyle() != "None" for line in axes.lines if line.get_marker() == "o"]
+    assert joined == [len(where) > 1 for where in places.values()]
+    alone = [name for name, where in places.items() if len(where) == 1]
+    assert [text.get_text() for text in axes.texts] == ([*alone, "model"] if markers else [])
+    legend = axes.get_legend()
+    told = [text.get_text() for text in legend.get_texts()] if legend else []
+    assert told == (
+        [name for name, where in places.items() if len(where) > 1] if len(places) > 1 and alone != markers else []
+    )
 
 
 def test_radii_are_drawn_as_the_share_of_rays_that_is_below():
@@ -341,6 +352,7 @@ def _verbs() -> dict[str, xr.Dataset]:
         "slice2d": slice2d(objective, resolution=3, **quiet),
         "between": slice2d(objective, directions="between", points=others[:2], resolution=3, **quiet),
         "pca": slice2d(objective, directions="pca", points=others, resolution=3, **quiet),
+        "curve": connect(objective, others[0], num_steps=2, resolution=3, **quiet),
         "radius": basin_radius(objective, num_directions=3, **quiet),
         "curvature": curvature(objective, top=2, max_steps=9, density=True, density_starts=2, density_steps=5, **quiet),
         "eigenvalues": curvature(objective, top=1, max_steps=5, trace_vectors=0, scale="filter", **quiet),
