@@ -33,6 +33,7 @@ faults: $(VENV)/.dev
 benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/swissroll_speed.py
 	$(BIN)/python benchmarks/images_speed.py
+	$(BIN)/python benchmarks/objective_speed.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -92,8 +92,7 @@ def spanned(
     axes = np.stack([first, second])
     places = axes @ gram / length**2
     away = np.sqrt(np.maximum(np.diag(gram) / length**2 - np.square(places).sum(0), 0.0))
-    directions = (Combination(objective.center, others, tuple(axis), unit) for axis in axes)
-    one, two = directions
+    one, two = (Combination(objective.center, others, tuple(axis), unit) for axis in axes)
     return (one, two), np.concatenate([places.T, away[:, None]], axis=1)
 
 

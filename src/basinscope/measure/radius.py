@@ -14,7 +14,7 @@ from basinscope.landscape.module_objective import Objective
 from basinscope.landscape.steps import Direction
 from basinscope.landscape.streamed import Evaluation
 from basinscope.measure.labels import labelled
-from basinscope.probes.bracket import OK, OUTERMOST, UNBOUNDED
+from basinscope.probes.bracket import measured
 from basinscope.probes.one_by_one import count_earlier, search_one_by_one
 from basinscope.progress import Watcher, watched
 
@@ -112,21 +112,12 @@ def basin_radius(
     with watched("basin_radius", progress) as tell:
         parts = search_one_by_one(lines, cutoff=height, tolerance=tolerance, progress=tell)
         earlier = count_earlier(lines[:num_scanned], parts, cutoff=height)
-    status = np.array([int(part.status[0]) for part in parts])
-    with np.errstate(invalid="ignore", over="ignore"):
-        lower, upper = (np.exp([float(getattr(part, end)[0]) for part in parts]) for end in ("low", "high"))
-        middle = np.sqrt(lower * upper)
-    radius = np.where(status == OK, middle, np.where(status == UNBOUNDED, OUTERMOST, np.nan))
     return labelled(
         "radius",
         objective,
         {
             "ray": np.asarray(chosen),
-            "radius": radius,
-            "lower": lower,
-            "upper": upper,
-            "status": status.astype(np.int8),
-            "num_evaluations": np.array([float(part.spent[0]) for part in parts]),
+            **measured(parts),
             "cutoff": base + height,
             "center_loss": base,
             "num_scanned": min(num_scanned, len(chosen)),

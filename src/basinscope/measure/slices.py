@@ -23,8 +23,12 @@ from basinscope.progress import Watcher, watched
 Points = Sequence[Minimum] | Mapping[str, Sequence[Minimum]]
 EXTENT, NEAR_EXTENT = 1.0, 0.1
 """Half the side of a slice along random directions, and along eigenvectors, in filter norms."""
+BETWEEN = "share of the way"
 MARGIN = 0.25
 """Room around marked points, as a share of their spread."""
+
+
+_ONE_POINT = "slice2d: points is one point: give a list of them, or lists by name"
 
 
 def _refuse_coarse(name: str, resolution: int) -> None:
@@ -194,11 +198,11 @@ def _flat(points: Any, names: Sequence[str] | None, directions: str) -> tuple[li
         if names is not None:
             raise InputError("slice2d: points by name have their names: leave names out")
         if any(isinstance(path, Tensor | nn.Module | Mapping) for path in points.values()):
-            raise InputError("slice2d: points is one point: give a list of them, or lists by name")
+            raise InputError(_ONE_POINT)
         labels = [name for name, path in points.items() for _ in path]
         return labels, [(f"points[{n!r}][{k}]", point) for n, path in points.items() for k, point in enumerate(path)]
     if isinstance(points, nn.Module):
-        raise InputError("slice2d: points is one point: give a list of them, or lists by name")
+        raise InputError(_ONE_POINT)
     chosen: list[tuple[str, Minimum]] = [(f"points[{k}]", point) for k, point in enumerate(points)]
     if names is not None and len(names) != len(chosen):
         raise InputError(f"slice2d: {len(names)} names for {len(chosen)} points")
@@ -256,6 +260,3 @@ def linear_path(
         scheme="between",
         directions="between",
     )
-
-
-BETWEEN = "share of the way"

@@ -7,6 +7,7 @@ is then closed by interpolation of log loss against log distance, from whichever
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -165,3 +166,25 @@ def settle(rays: Rays, live: np.ndarray, tolerance: float) -> None:
     status[running & undefined & (rays.high[live] <= math.log(INNERMOST))] = NONFINITE
     status[(status == RUNNING) & (rays.evaluations[live] >= MAX_EVALUATIONS)] = MAX_EVALS
     rays.status[live] = status
+
+
+def measured(parts: Sequence[Rays]) -> dict[str, np.ndarray]:
+    """Sum up blocks of closed rays as variables of a `radius` dataset, ray after ray.
+
+    An unbounded ray counts with the outermost distance; one that ended otherwise without a crossing has no radius.
+    """
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    status = joined("status")
+    with np.errstate(invalid="ignore", over="ignore"):
+        lower, upper = np.exp(joined("low")), np.exp(joined("high"))
+        middle = np.sqrt(lower * upper)
+    return {
+        "radius": np.where(status == OK, middle, np.where(status == UNBOUNDED, OUTERMOST, np.nan)),
+        "lower": lower,
+        "upper": upper,
+        "status": status.astype(np.int8),
+        "num_evaluations": joined("spent"),
+    }

@@ -37,6 +37,7 @@ from basinscope.probes.bracket import (
     Start,
     estimate,
     log_height,
+    measured,
     next_distance,
     record,
     settle,
@@ -170,23 +171,11 @@ def basin_radius(
     else:
         parts, earlier = _in_blocks(landscape, center, normalization, seed, chosen, cutoff, tolerance, num_scanned)
 
-    def joined(name: str) -> np.ndarray:
-        return np.concatenate([getattr(part, name) for part in parts])
-
-    status = joined("status")
-    with np.errstate(invalid="ignore", over="ignore"):
-        lower, upper = np.exp(joined("low")), np.exp(joined("high"))
-        middle = np.sqrt(lower * upper)
-    radius = np.where(status == OK, middle, np.where(status == UNBOUNDED, OUTERMOST, np.nan))
     return dataset(
         "radius",
         {
             "ray": np.asarray(chosen),
-            "radius": radius,
-            "lower": lower,
-            "upper": upper,
-            "status": status.astype(np.int8),
-            "num_evaluations": joined("spent"),
+            **measured(parts),
             "cutoff": cutoff,
             "center_loss": center_loss,
             "num_scanned": min(num_scanned, len(chosen)),

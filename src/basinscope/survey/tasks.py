@@ -16,7 +16,7 @@ from basinscope.runs.engine import Context, Task
 from basinscope.runs.store import Artifact, RunFolder
 from basinscope.survey.request import Request
 
-PASSES_OF_A_RADIUS, PASSES_OF_A_PRODUCT, PRODUCTS = 4.2, 8.0, 60
+PASSES_OF_A_RADIUS, PASSES_OF_A_PRODUCT, PRODUCTS = 4.2, 10.0, 60
 """What the time left is estimated from, in passes over the batches."""
 
 
