@@ -18,7 +18,7 @@ RUN = ["run", "minefield", "--preset", "smoke", "--out"]
 FILES = {
     "result": "results/path.nc",
     "weights": "weights/iterates.safetensors",
-    "task marker": "done/seek-bad.json",
+    "task marker": "done/seek-bad0.json",
     "configuration": "config.json",
     "provenance": "provenance.json",
     "finished mark": "finished.json",
@@ -184,10 +184,10 @@ def test_a_missing_finished_mark_is_noticed(out: Path, capsys: pytest.CaptureFix
 
 
 def test_status_counts_a_damaged_task_as_not_done(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    damage(the_run(out, "minefield").path / "results/bad.nc", "truncated")
+    damage(the_run(out, "minefield").path / "results/bad0.nc", "truncated")
     assert main(["status", "--out", str(out)]) == 0
     told = capsys.readouterr().out
-    assert "3 of 4 tasks" in told
+    assert "6 of 7 tasks" in told
     assert "damaged since; run again" in told
 
 

@@ -50,6 +50,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     run.add_argument("--data-dir", type=Path, default=None, help="take images from the files in this folder")
     run.add_argument("--engine", choices=("local", "ray"), default="local", help="where tasks run (default: local)")
+    run.add_argument(
+        "--jobs",
+        type=int,
+        default=None,
+        metavar="N",
+        help="tasks at a time on this machine (default: one a core, up to 8, where a run takes minutes on a CPU)",
+    )
     run.add_argument("--address", help="Ray cluster: auto or HOST:PORT (default: Ray on this machine)")
     run.add_argument("--strict", action="store_true", help="exit with 3 if a claim does not hold")
     run.add_argument(

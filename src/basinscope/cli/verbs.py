@@ -25,14 +25,21 @@ from basinscope.experiments.claims import Claim
 from basinscope.experiments.registry import Experiment
 from basinscope.experiments.settings import change, nearest
 from basinscope.runs import atomic, provenance, records
-from basinscope.runs.engine import Progress, run_tasks
+from basinscope.runs.engine import Progress, Task, run_tasks
+from basinscope.runs.handing_out import Request
 from basinscope.runs.inspect import checksums, inspect
 from basinscope.runs.lock import exclusive
+from basinscope.runs.process_engine import run_tasks_in_processes
 from basinscope.runs.store import RunFolder, find_runs, source_digest
 
 _log = logging.getLogger(__name__)
 EXIT_CLAIM = 3
 EXIT_DAMAGED = 1
+
+WORTH_PROCESSES_SECONDS = 60.0
+"""Cost of a run, which experiments give in seconds on two cores, from which its tasks go to several processes."""
+MOST_JOBS = 8
+"""Tasks at a time unless more are asked for: each takes its own memory."""
 
 
 def _chosen(names: Sequence[str]) -> list[str]:
@@ -123,6 +130,10 @@ def run(options: argparse.Namespace) -> int:
             raise InputError(f"--set {setting}: {target} is not among what is run ({', '.join(chosen)})")
     if options.address is not None and options.engine != "ray":
         raise InputError("--address is for --engine ray; add --engine ray")
+    if options.jobs is not None and options.engine == "ray":
+        raise InputError("--jobs is for --engine local; ray does as many tasks at a time as it has room for")
+    if options.jobs is not None and options.jobs < 1:
+        raise InputError(f"--jobs {options.jobs}: must be at least 1")
     if options.data_dir is not None and not set(chosen) & set(registry.IMAGES):
         raise InputError(f"--data-dir is for {' and '.join(registry.IMAGES)}; {', '.join(chosen)} makes its own data")
     requests = [_configure(name, options) for name in chosen]
@@ -149,10 +160,21 @@ def _run_one(
         atomic.sweep(path)
         folder = RunFolder.create(options.out, experiment.name, request, source)
         seeds = {"seed": options.seed, "data_seed": options.data_seed}
-        _note_start(folder, {"seeds": seeds, "reproducible": options.reproducible}, provenance.environment(device))
+        tasks = experiment.tasks(config)
+        jobs, threads = _jobs_and_threads(tasks, device, options)
+        circumstances = provenance.environment(device) | {"jobs": jobs, "threads": threads}
+        _note_start(folder, {"seeds": seeds, "reproducible": options.reproducible}, circumstances)
+        request = Request(
+            experiment=experiment.name,
+            config=dataclasses.asdict(config),
+            rebuild="basinscope.experiments.registry:tasks_of",
+            device=str(device),
+            threads=threads,
+            reproducible=options.reproducible,
+            data_dir=options.data_dir,
+        )
         with shown(experiment.name) as progress:
-            tasks = experiment.tasks(config)
-            num_done = _work(experiment, config, folder, progress, device, options)
+            num_done = _work(request, tasks, folder, progress, device, jobs, options)
         _finish(folder, label, num_done)
         claims = _publish(experiment, folder, config, label, options.out)
     seconds = time.perf_counter() - began
@@ -163,30 +185,43 @@ def _run_one(
     return claims
 
 
+def _jobs_and_threads(
+    tasks: Sequence[Task], device: torch.device, options: argparse.Namespace
+) -> tuple[int | None, int]:
+    """How many tasks at a time, which ray decides itself, and with how many threads each.
+
+    Both depend on the whole run, not on what is left of it: one that is taken up again goes on as it began.
+    """
+    threads = torch.get_num_threads()
+    if options.engine == "ray":
+        return None, threads
+    if options.jobs is not None:
+        jobs = options.jobs
+    elif device.type != "cpu" or sum(task.cost for task in tasks) < WORTH_PROCESSES_SECONDS:
+        jobs = 1
+    else:
+        jobs = min(threads, MOST_JOBS)
+    return jobs, max(1, threads // jobs)
+
+
 def _work(
-    experiment: Experiment,
-    config: Any,
+    request: Request,
+    tasks: Sequence[Task],
     folder: RunFolder,
     progress: Progress,
     device: torch.device,
+    jobs: int | None,
     options: argparse.Namespace,
 ) -> int:
     """Do the tasks that are not done yet, here or on a cluster; return how many those were."""
-    if options.engine == "local":
-        tasks, how = experiment.tasks(config), options.reproducible
-        return run_tasks(tasks, folder, progress, device=device, reproducible=how, data_dir=options.data_dir)
-    from basinscope.runs.ray_engine import Request, run_tasks_on_ray
+    if jobs is None:
+        from basinscope.runs.ray_engine import run_tasks_on_ray
 
-    request = Request(
-        experiment=experiment.name,
-        config=dataclasses.asdict(config),
-        rebuild="basinscope.experiments.registry:tasks_of",
-        device=str(device),
-        threads=torch.get_num_threads(),
-        reproducible=options.reproducible,
-        data_dir=options.data_dir,
-    )
-    return run_tasks_on_ray(request, folder, progress, address=options.address)
+        return run_tasks_on_ray(request, folder, progress, address=options.address)
+    if jobs > 1:
+        return run_tasks_in_processes(request, folder, progress, jobs=jobs)
+    how, place = request.reproducible, request.data_dir
+    return run_tasks(tasks, folder, progress, device=device, reproducible=how, data_dir=place)
 
 
 def _say_waiting(what: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from basinscope.experiments.minefield.config import Config
-from basinscope.experiments.minefield.tasks import map_order
+from basinscope.experiments.minefield.tasks import bad_minima, map_order
 from basinscope.runs.store import RunFolder
 
 
@@ -67,14 +67,14 @@ def collect(folder: RunFolder, config: Config) -> Measurements:
     Raises:
         DamagedResultError: A result is missing or unreadable.
     """
-    epochs, names = map_order(folder)
+    epochs, names = map_order(folder, config)
     places = folder.dataset("map")
     on_path, on_bad = places.isel(point=slice(len(epochs))), places.isel(point=slice(len(epochs), None))
     return Measurements(
         config=config,
         path=folder.dataset("path"),
         others=folder.dataset("others") if config.other_starts + config.other_splits else None,
-        bad=folder.dataset("bad"),
+        bad=bad_minima(folder, config),
         path_map=on_path.rename(point="epoch").assign_coords(epoch=epochs),
         bad_map=on_bad.rename(point="net").assign_coords(net=names),
     )

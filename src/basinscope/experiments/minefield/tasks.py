@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 
 from basinscope.data import spirals
@@ -30,21 +31,38 @@ from basinscope.training.schedules import Schedule
 NET = MLP((2, 25, 25, 25, 25, 1), glorot="normal")
 NORMALIZATION = Normalization(NET.layout)
 
+NUM_SHARES = 4
+"""Into how many tasks the searches for bad minima are cut."""
+
 # Expected seconds on two cores; they only steer the time left that is shown.
 _GOOD_STEP_COST, _BAD_STEP_COST, _STACK_STEP_COST = 1.5e-5, 9e-5, 4e-4
 
 
 def tasks(config: Config) -> list[Task]:
-    """Cut the experiment into tasks; each may read what the earlier ones wrote."""
+    """Cut the experiment into tasks; each names the ones whose results it reads."""
     steps, others = _steps_per_epoch(config) * config.epochs, config.other_starts + config.other_splits
     work = [Task("train-good", (_STACK_STEP_COST + _GOOD_STEP_COST) * steps, partial(_train_good, config=config))]
     if others:
         cost = (_STACK_STEP_COST + _GOOD_STEP_COST * others) * steps
-        work.append(Task("train-others", cost, partial(_train_others, config=config)))
-    bad_cost = (_STACK_STEP_COST + _BAD_STEP_COST * config.bad_starts) * config.bad_steps
-    work.append(Task("seek-bad", bad_cost, partial(_seek_bad, config=config)))
+        work.append(Task("train-others", cost, partial(_train_others, config=config), after=()))
+    for share, epochs in enumerate(_shares(config)):
+        cost = (_STACK_STEP_COST + _BAD_STEP_COST * len(epochs)) * config.bad_steps
+        seek = partial(_seek_bad, config=config, share=share)
+        work.append(Task(f"seek-bad{share}", cost, seek, after=("train-good",)))
     work.append(Task("map", 0.02 * (len(config.recorded_epochs) + config.bad_starts), partial(_map, config=config)))
     return work
+
+
+def _shares(config: Config) -> list[list[int]]:
+    """Start epochs of the searches that are made together; of late ones and early ones, as those take longer."""
+    num = min(NUM_SHARES, config.bad_starts)
+    return [config.start_epochs[share::num] for share in range(num)]
+
+
+def bad_minima(folder: RunFolder, config: Config) -> xr.Dataset:
+    """Every search for a bad minimum, in the order of the iterates from which they were made."""
+    found = [folder.dataset(f"bad{share}") for share in range(len(_shares(config)))]
+    return xr.concat(found, "net", combine_attrs="override").sortby("start_epoch")
 
 
 def _steps_per_epoch(config: Config) -> int:
@@ -172,9 +190,9 @@ def _train_others(context: Context, config: Config) -> Mapping[str, Artifact]:
     return {"others": dataset("good_runs", named | values)}
 
 
-def _seek_bad(context: Context, config: Config) -> Mapping[str, Artifact]:
+def _seek_bad(context: Context, config: Config, share: int) -> Mapping[str, Artifact]:
     """Seek a bad minimum from each of some iterates of the good run."""
-    split, epochs = spirals.split(config.data_seed), config.start_epochs
+    split, epochs = spirals.split(config.data_seed), _shares(config)[share]
     iterates = context.folder.weights("iterates")
     starts = torch.stack([iterates[_iterate(epoch)] for epoch in epochs])
     held_out = _dense(config, "held out", config.num_held_out)
@@ -208,7 +226,7 @@ def _seek_bad(context: Context, config: Config) -> Mapping[str, Artifact]:
         num_unseen=len(split.unseen),
         optimizer=config.bad_optimizer,
         clip=config.clip,
-        chunk_size=20,
+        chunk_size=15,
         device=context.device,
     )
     result = trainer.train(checkpoint=context.folder.checkpoint(context.task), progress=context.progress)
@@ -228,24 +246,31 @@ def _seek_bad(context: Context, config: Config) -> Mapping[str, Artifact]:
             "distance": (ended - begun).norm(dim=1) / begun.norm(dim=1),
         },
     )
-    return {"bad-weights": {m.name: p for m, p in zip(members, result.points, strict=True)}, "bad": found}
+    weights = {m.name: p for m, p in zip(members, result.points, strict=True)}
+    return {f"bad-weights{share}": weights, f"bad{share}": found}
 
 
 def _bad_name(epoch: int) -> str:
     return f"bad-from-epoch{epoch}"
 
 
-def map_order(folder: RunFolder) -> tuple[list[int], list[str]]:
+def bad_weights(folder: RunFolder, config: Config) -> dict[str, Tensor]:
+    """Weights of every bad minimum, by name."""
+    shares = [folder.weights(f"bad-weights{share}") for share in range(len(_shares(config)))]
+    return {name: point for share in shares for name, point in share.items()}
+
+
+def map_order(folder: RunFolder, config: Config) -> tuple[list[int], list[str]]:
     """Which networks the map shows, in order: epochs of the path, then bad minima whose weights are finite."""
-    bad = folder.dataset("bad")
+    bad = bad_minima(folder, config)
     whole = bad["net"].values[bad["diverged_at"].values < 0]
     return folder.dataset("path")["epoch"].values.tolist(), [str(name) for name in whole]
 
 
 def _map(context: Context, config: Config) -> Mapping[str, Artifact]:
     """Embed the path and the bad minima in the plane."""
-    epochs, bad = map_order(context.folder)
-    iterates, minima = context.folder.weights("iterates"), context.folder.weights("bad-weights")
+    epochs, bad = map_order(context.folder, config)
+    iterates, minima = context.folder.weights("iterates"), bad_weights(context.folder, config)
     points = torch.stack([*(iterates[_iterate(epoch)] for epoch in epochs), *(minima[name] for name in bad)])
     seed = child_seed(config.seed, "minefield", "map")
     return {"map": tsne_map(points, NORMALIZATION, seed=seed, perplexity=config.perplexity)}
