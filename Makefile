@@ -5,7 +5,7 @@ OUT ?= out
 PIP_ARGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: figures test lint wheel faults benchmarks clean
+.PHONY: figures test lint wheel faults benchmarks rivals api clean
 
 figures: $(VENV)/.paper
 	$(BIN)/basinscope run all --out "$(OUT)"
@@ -30,10 +30,20 @@ wheel: $(VENV)/.dev
 faults: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/faults --kills 20 --write-faults docs/faults.md
 
+# The API reference, from the docstrings.
+api: $(VENV)/.dev
+	$(BIN)/python docs/make_api.py
+
 benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/swissroll_speed.py
 	$(BIN)/python benchmarks/images_speed.py
 	$(BIN)/python benchmarks/objective_speed.py
+
+# Beside other packages, in an environment of their own.
+rivals:
+	$(PYTHON) -m venv build/rivals
+	build/rivals/bin/pip install $(PIP_ARGS) -q -r benchmarks/rivals.txt -e '.[paper]'
+	build/rivals/bin/python benchmarks/rivals.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

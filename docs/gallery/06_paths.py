@@ -1,4 +1,4 @@
-"""The paths of three optimizers from one start, on the plane of their main axes with the loss beneath."""
+"""The paths of three optimizers from one start: on the plane of their main axes with the loss beneath, and by t-SNE."""
 
 import torch
 from digits import batches, loss_fn, trained
@@ -13,5 +13,6 @@ for optimizer, rate in rates.items():
         return paths[name].step
 
     model = trained(optimizer=optimizer, rate=rate, watch=watch)
-plane = bs.slice2d(bs.Objective(model, loss_fn, batches, unit="nat"), directions="pca", points=paths)
-bs.plot(plane).savefig("06_paths.png")
+objective = bs.Objective(model, loss_fn, batches, unit="nat")
+bs.plot(bs.slice2d(objective, directions="pca", points=paths)).savefig("06_paths.png")
+bs.plot(bs.tsne(objective, points=paths, perplexity=8)).savefig("06_map.png")

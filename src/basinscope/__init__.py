@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from basinscope.measure.connect import connect
     from basinscope.measure.curvature import curvature
     from basinscope.measure.files import load, save
+    from basinscope.measure.maps import tsne
     from basinscope.measure.radius import basin_radius
     from basinscope.measure.sharpness import sharpness
     from basinscope.measure.slices import linear_path, slice1d, slice2d
@@ -78,6 +79,7 @@ _HOMES = {
     "slice1d": "measure.slices",
     "slice2d": "measure.slices",
     "top_eigenvalue": "probes.curvature",
+    "tsne": "measure.maps",
     "tsne_map": "probes.embedding",
     "unflatten": "parameters",
 }
@@ -121,6 +123,7 @@ __all__ = [
     "slice1d",
     "slice2d",
     "top_eigenvalue",
+    "tsne",
     "tsne_map",
     "unflatten",
 ]

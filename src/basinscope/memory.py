@@ -13,6 +13,22 @@ _TOLD = ("out of memory", "can't allocate memory", "not enough memory")
 """How torch tells of it, on a GPU and on the CPU."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error is one of torch's ways of running out of memory."""
+    words = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError) and any(told in words for told in _TOLD)
+    )
+
+
+def release(device: torch.device) -> None:
+    """Give back what torch keeps for later on a device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
 @contextmanager
 def told_of_memory(doing: str, knob: str) -> Iterator[None]:
     """Turn torch's ways of running out of memory into one line that names the setting to lower.
@@ -27,7 +43,6 @@ def told_of_memory(doing: str, knob: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        words = str(error).lower()
-        if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(told in words for told in _TOLD):
+        if is_out_of_memory(error):
             raise InputError(f"{doing}: out of memory; lower {knob}") from error
         raise

@@ -1,5 +1,6 @@
 import collections
 import random
+from collections import UserDict
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from transformers import BatchEncoding
 
 from basinscope.errors import InputError
-from basinscope.landscape.batches import checked, length, to_device
+from basinscope.landscape.batches import checked, cut, length, to_device
 
 META = torch.device("meta")
 
@@ -127,3 +128,28 @@ def test_length_is_the_first_axis_of_the_first_tensor_that_has_one(batch, num):
 def test_a_batch_that_cannot_be_counted_says_what_to_return_instead(batch):
     with pytest.raises(InputError, match=r"holds no tensor with an axis.*\(sum of losses, count\)"):
         length(batch)
+
+
+def test_a_batch_is_cut_along_its_first_axis_whatever_it_is_made_of():
+    inputs, labels = torch.arange(10.0).reshape(5, 2), torch.arange(5)
+    nested = {"x": (inputs, [labels, torch.tensor(7)]), "scale": 2.0, "none": None}
+    pieces = cut(nested, 2)
+    assert pieces is not None
+    assert [len(piece["x"][0]) for piece in pieces] == [2, 2, 1]
+    assert torch.equal(torch.cat([piece["x"][0] for piece in pieces]), inputs)
+    assert torch.equal(torch.cat([piece["x"][1][0] for piece in pieces]), labels)
+    assert all(piece["x"][1][1] == 7 and piece["scale"] == 2.0 and piece["none"] is None for piece in pieces)
+
+
+def test_batches_of_hugging_face_are_cut_and_stay_what_they_are():
+    batch = UserDict({"input_ids": torch.arange(6).reshape(3, 2), "labels": torch.arange(3)})
+    batch.kind = "encoded"
+    pieces = cut(batch, 2)
+    assert pieces is not None
+    assert [(type(p), p.kind, len(p["labels"])) for p in pieces] == [(UserDict, "encoded", 2), (UserDict, "encoded", 1)]
+    assert len(batch["labels"]) == 3
+
+
+@pytest.mark.parametrize("batch", [(torch.zeros(3), torch.zeros(4)), (torch.zeros(3), "name"), torch.zeros(()), "x"])
+def test_what_has_no_common_first_axis_is_not_cut(batch):
+    assert cut(batch, 1) is None

@@ -13,8 +13,9 @@ from torch.nn.functional import cross_entropy, dropout
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from basinscope.errors import InputError
+from basinscope.landscape import module_objective
 from basinscope.landscape.module_objective import Objective
-from basinscope.landscape.steps import Orthogonal, Stored
+from basinscope.landscape.steps import Combination, Orthogonal, Stored
 from tests.anyones import (
     Attentive,
     Recurrent,
@@ -558,7 +559,7 @@ def test_lack_of_memory_is_not_taken_for_a_missing_derivative():
 
     objective = Objective(perceptron(), lambda model, batch: Full.apply(model(batch[0])).sum(1), vectors())
     vector = objective.gradient_at()[1]
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(InputError, match=r"^out of memory with a single sample \(full\)$"):
         objective.hessian_vector_product(vector)
 
 
@@ -839,3 +840,180 @@ def test_units_and_sizes_are_those_of_the_moved_tensors():
     objective = Objective(drawn(Vision()), mean_loss, images(), one_dim="moved", normalization="sphere", unit="nat")
     assert objective.num_moved == sum(parameter.numel() for parameter in objective.model.parameters())
     assert (objective.units, objective.unit, objective.device.type) == ("Euclidean length", "nat", "cpu")
+
+
+class Cramped:
+    """A loss for which memory suffices only for so many samples, as a GPU would tell."""
+
+    def __init__(self, loss, most, *, error=torch.OutOfMemoryError):
+        self.loss, self.most, self.error, self.failed = loss, most, error, 0
+
+    def __call__(self, model, batch):
+        if len(batch[0]) > self.most:
+            self.failed += 1
+            raise self.error("CUDA out of memory. Tried to allocate 2.00 GiB\nmore")
+        return self.loss(model, batch)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError, MemoryError])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_batches_are_halved_where_memory_runs_out_and_nothing_comes_out_differently(loss, error, caplog):
+    model, batches = perceptron(), vectors()
+    cramped = Cramped(loss, 2, error=error)
+    plain, halved = Objective(model, loss, batches), Objective(model, cramped, batches)
+    step = (plain.direction(0, 0), 0.3)
+    vector = [torch.ones(f.shape, dtype=torch.float64) for f in plain.filters]
+    with untouched(model):
+        assert halved.loss_at(step) == pytest.approx(plain.loss_at(step), rel=1e-12)
+        failed = cramped.failed
+        assert 0 < failed < 8, "the size that was found is kept to"
+        assert halved.rough_loss_at(step) == pytest.approx(plain.rough_loss_at(step), rel=1e-12)
+        assert cramped.failed == failed
+        for got, wanted in (
+            (halved.gradient_at(step)[1], plain.gradient_at(step)[1]),
+            (halved.hessian_vector_product(vector), plain.hessian_vector_product(vector)),
+        ):
+            for part, own in zip(got, wanted, strict=True):
+                torch.testing.assert_close(part, own, rtol=1e-10, atol=1e-12)
+    assert halved.num_samples == plain.num_samples
+    assert any("out of memory with" in r.message and "going on with 2" in r.message for r in caplog.records)
+
+
+def test_memory_that_does_not_suffice_for_one_sample_is_told_of():
+    objective = Objective(perceptron(), Cramped(sample_losses, 0), vectors())
+    with pytest.raises(InputError, match=r"^out of memory with a single sample \(CUDA out of memory. Tried .* GiB\)$"):
+        _ = objective.center_loss
+
+
+def test_a_batch_that_cannot_be_cut_is_told_of():
+    batches = [(inputs, labels, "a name") for inputs, labels in vectors()]
+    objective = Objective(perceptron(), Cramped(lambda model, batch: sample_losses(model, batch[:2]), 2), batches)
+    with pytest.raises(InputError, match="the batch cannot be cut; make smaller batches"):
+        _ = objective.center_loss
+
+
+def test_an_error_of_another_kind_is_left_as_it_is():
+    def broken(model, batch):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        _ = Objective(perceptron(), broken, vectors()).center_loss
+
+
+def _directions(objective):
+    one = objective.direction(3, 0)
+    way = [torch.full(f.shape, 0.1, dtype=torch.float64) for f in objective.filters]
+    other = Combination(objective.center, [way, [2 * w for w in way]], (0.5, -1.0), "x")
+    return [one, Orthogonal(one, objective.direction(3, 1)), Stored(tuple(way), "x"), other]
+
+
+@pytest.mark.parametrize("scheme", ["filter", "layer", "sphere"])
+def test_held_or_not_losses_gradients_and_products_are_the_same_to_the_last_bit(scheme, monkeypatch):
+    model, batches = perceptron(), vectors()[:1]
+    objective = Objective(model, sample_losses, batches, normalization=scheme)
+    directions = _directions(objective)
+    steps = [[], *([(d, 0.3)] for d in directions), [(directions[0], 0.2), (directions[1], -0.4)]]
+    vector = [torch.ones(f.shape, dtype=torch.float64) for f in objective.filters]
+
+    def everything():
+        return (
+            [objective.loss_at(*step) for step in steps],
+            [objective.gradient_at(*step) for step in steps],
+            [objective.hessian_vector_product([k * v for v in vector]) for k in (1.0, 1.0, 2.0)],
+        )
+
+    def same(first, second):
+        assert first[0] == second[0]
+        for (loss, slopes), (other, theirs) in zip(first[1], second[1], strict=True):
+            assert loss == other
+            assert all(map(torch.equal, slopes, theirs))
+        for product, theirs in zip(first[2], second[2], strict=True):
+            assert all(map(torch.equal, product, theirs))
+
+    free = everything()
+    with untouched(model), objective.held():
+        same(everything(), free)
+        with objective.held():
+            same(everything(), free)
+        same(everything(), free)  # leaving the inner one does not let go
+    same(everything(), free)
+    monkeypatch.setattr(module_objective, "CACHED_BYTES", 0)
+    with objective.held():
+        same(everything(), free)
+
+
+def test_held_the_gradient_over_an_only_batch_is_made_once_and_let_go_of_afterwards():
+    calls = []
+
+    def counted(model, batch):
+        calls.append(len(batch[0]))
+        return sample_losses(model, batch)
+
+    objective = Objective(perceptron(), counted, vectors()[:1])
+    vector = [torch.ones(f.shape, dtype=torch.float64) for f in objective.filters]
+    objective.check()
+    wanted, free = objective.hessian_vector_product(vector), len(calls)
+    with objective.held():
+        for _ in range(3):
+            assert all(map(torch.equal, objective.hessian_vector_product(vector), wanted))
+        assert len(calls) == free + 1
+        objective.loss_at((objective.direction(0, 0), 0.5))  # moves the weights that the gradient belongs to
+        assert all(map(torch.equal, objective.hessian_vector_product(vector), wanted))
+        assert len(calls) == free + 3
+    assert objective._slopes_kept is None
+    assert not objective._blocks
+    two = Objective(perceptron(), counted, vectors()[:2])
+    two.check()
+    calls.clear()
+    with two.held():
+        two.hessian_vector_product(vector)
+        two.hessian_vector_product(vector)
+    assert len(calls) == 4, "several batches are never kept at once"
+
+
+def test_directions_are_not_kept_past_a_change_of_the_network():
+    objective = Objective(perceptron(), sample_losses, vectors())
+    direction = objective.direction(0, 0)
+    with objective.held():
+        before = objective.loss_at((direction, 0.5))
+    with torch.no_grad():
+        objective.model[0].weight.mul_(3)
+    with objective.held():
+        changed = objective.direction(0, 0)
+        after = objective.loss_at((changed, 0.5))
+    assert after == Objective(objective.model, sample_losses, vectors()).loss_at((changed, 0.5))
+    assert after != before
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_whatever_ends_a_held_objective_leaves_everything_as_it_was(error):
+    model = perceptron()
+    objective = Objective(model, sample_losses, vectors())
+
+    def draws():
+        torch.rand(3)
+        np.random.rand()
+        raise error
+
+    with untouched(model), pytest.raises(error), objective.held():
+        draws()
+    assert objective._held == 0
+    with untouched(model):
+        objective.loss_at((objective.direction(0, 0), 0.1))
+
+
+def test_memory_that_runs_out_over_a_kept_gradient_is_given_back_and_the_product_made_otherwise(monkeypatch):
+    objective = Objective(perceptron(), sample_losses, vectors()[:1])
+    vector = [torch.ones(f.shape, dtype=torch.float64) for f in objective.filters]
+    wanted = objective.hessian_vector_product(vector)
+    multiply = objective._multiply
+
+    def cramped(slopes, vector, *, keep=False):
+        if keep:
+            raise torch.OutOfMemoryError("full")
+        return multiply(slopes, vector)
+
+    monkeypatch.setattr(objective, "_multiply", cramped)
+    with objective.held():
+        for _ in range(2):
+            assert all(map(torch.equal, objective.hessian_vector_product(vector), wanted))

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from basinscope.errors import InputError
-from basinscope.measure.slices import _flat, slice2d
+from basinscope.measure.slices import named_points, slice2d
 from basinscope.measure.trajectory import Recorder
 from basinscope.plots.measured import plot
 from tests.measure.problems import around, sample_losses, small_batches, small_net
@@ -66,7 +66,7 @@ def test_one_path_as_a_list_is_called_so():
 @pytest.mark.parametrize("points", [small_net(2), small_net(2).state_dict(), {"a": small_net(2)}])
 def test_a_single_point_instead_of_a_list_is_told_of(points):
     with pytest.raises(InputError, match="points is one point: give a list"):
-        _flat(points, None, "pca")
+        named_points("slice2d", points, None, "path")
 
 
 def test_mistakes(tmp_path):

@@ -12,6 +12,7 @@ from matplotlib.image import imread
 from basinscope.errors import InputError
 from basinscope.measure.connect import connect
 from basinscope.measure.curvature import curvature
+from basinscope.measure.maps import tsne
 from basinscope.measure.radius import basin_radius
 from basinscope.measure.sharpness import sharpness
 from basinscope.measure.slices import linear_path, slice1d, slice2d
@@ -123,7 +124,9 @@ def test_axes_of_lines_carry_units_and_the_title_what_was_moved():
     axes = plot(_lines([BOWL, 2 * BOWL])).axes[0]
     assert axes.get_xlabel() == "distance along the direction [filter norms]"
     assert axes.get_ylabel() == "loss [nat]"
-    assert axes.get_title() == "Net, 1,234 moved entries\nrandom directions, filter-normalised"
+    styles = "; one line style a direction"
+    assert axes.get_title() == f"Net, 1,234 moved entries\nrandom directions, filter-normalised{styles}"
+    assert "line style" not in plot(_lines([BOWL])).axes[0].get_title()
     assert [list(line.get_ydata()) for line in axes.lines] == [list(BOWL), list(2 * BOWL)]
     assert axes.get_legend() is None
 
@@ -356,6 +359,7 @@ def _verbs() -> dict[str, xr.Dataset]:
         "radius": basin_radius(objective, num_directions=3, **quiet),
         "curvature": curvature(objective, top=2, max_steps=9, density=True, density_starts=2, density_steps=5, **quiet),
         "eigenvalues": curvature(objective, top=1, max_steps=5, trace_vectors=0, scale="filter", **quiet),
+        "map": tsne(objective, points=others, perplexity=2),
         "sharpness": sharpness(objective, num_restarts=2, num_steps=2, **quiet),
         "worst alone": sharpness(objective, num_random=0, num_restarts=1, num_steps=2, **quiet),
     }

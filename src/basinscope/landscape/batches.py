@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import UserDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -56,7 +57,14 @@ def to_device(batch: Any, device: torch.device) -> Any:
         # Batches of Hugging Face send themselves, in place.
         return copy.copy(part).to(device) if hasattr(part, "to") else part
 
+    if type(batch) in (tuple, list) and all(_is_there(part, device) for part in batch):
+        return batch
     return pytree.tree_map(move, batch)
+
+
+def _is_there(part: Any, device: torch.device) -> bool:
+    """Tell whether a part of a batch is a tensor that can be used as it is."""
+    return isinstance(part, Tensor) and part.device == device and not part.is_inference()
 
 
 def length(batch: Any) -> int:
@@ -74,3 +82,31 @@ def length(batch: Any) -> int:
         f"a batch of type {type(batch).__name__} holds no tensor with an axis, so its samples cannot be counted: "
         "let the loss function return (sum of losses, count)"
     )
+
+
+def cut(batch: Any, most: int) -> list[Any] | None:
+    """Cut a batch along its first axis into pieces of at most so many samples.
+
+    Returns:
+        The pieces; nothing if it cannot be told where a sample is: if its tensors have different lengths, or it holds
+        anything beside tensors and numbers.
+    """
+    if isinstance(batch, UserDict):  # as batches of Hugging Face are
+        parts = cut(dict(batch), most)
+        if parts is None:
+            return None
+        pieces = [copy.copy(batch) for _ in parts]
+        for piece, part in zip(pieces, parts, strict=True):
+            piece.data = part
+        return pieces
+    leaves, form = pytree.tree_flatten(batch)
+    known = (Tensor, bool, int, float, type(None))
+    lengths = {len(leaf) for leaf in leaves if isinstance(leaf, Tensor) and leaf.ndim}
+    if len(lengths) != 1 or not all(isinstance(leaf, known) for leaf in leaves):
+        return None
+
+    def piece(begin: int) -> Any:
+        here = slice(begin, begin + most)
+        return pytree.tree_unflatten([v[here] if isinstance(v, Tensor) and v.ndim else v for v in leaves], form)
+
+    return [piece(begin) for begin in range(0, lengths.pop(), most)]

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
+import json
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
 
 from basinscope.errors import InputError, choose
-from basinscope.landscape.batches import Batches, checked, length, to_device
+from basinscope.landscape.batches import Batches, checked, cut, length, to_device
 from basinscope.landscape.filters import Choice, Filters, OneDim, moved_filters
-from basinscope.landscape.steps import UNITS, Center, Direction, RandomDirection, Scheme
+from basinscope.landscape.journal import Journal, Place
+from basinscope.landscape.steps import UNITS, Center, Direction, RandomDirection, Scheme, Stored
 from basinscope.landscape.undisturbed import undisturbed
+from basinscope.memory import is_out_of_memory, release
 
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 Loss = Callable[[Any, Any], Any]
 AGREE = 1e-5
 """Relative difference of two passes over the same batches that rounding may explain."""
 NUDGE = 0.1
 """Distance at which a loss is looked at to see whether it depends on the weights at all."""
+CACHED_BYTES = 2**25
+"""Directions that are made once and kept while something is measured, as long as they take no more than this."""
 Step = tuple[Direction, float]
 
 
@@ -39,7 +50,8 @@ class Objective:
     """The mean loss of a network over batches of data, as it can be measured around the network's weights.
 
     The network itself is never changed, nor is any random state: points around it are made in a copy. A direction is
-    made anew from its seed at each evaluation, so that memory stays within the network, one copy and one pass.
+    made anew from its seed at each evaluation, so that memory stays within the network, one copy and one pass; those of
+    small networks are kept as long as they take no more than 32 MiB.
 
     Before the first measurement two passes over the batches must agree. If the network is trained on or loaded anew,
     the next measurement starts from its new weights.
@@ -54,6 +66,12 @@ class Objective:
         normalization: `filter`, `layer` or `sphere`; see `RandomDirection`.
         one_dim: `moved` moves biases and other tensors of one axis, too; see `landscape.filters`.
         unit: Unit of the loss, for results and axes, such as `nat`.
+        journal: File in which every evaluation along random directions is kept as soon as it is made: slices and radii
+            that were interrupted and are asked for again take them up, and come out bit for bit the same. One file
+            serves several networks. Default: none.
+
+    Where memory runs out, batches are halved along their first axis and tried again, and that is said; the next pass
+    keeps to the size that was found.
 
     Attributes:
         num_evaluations: Passes over the batches so far, those of derivatives left out.
@@ -76,6 +94,7 @@ class Objective:
         normalization: Scheme = "filter",
         one_dim: OneDim = "fixed",
         unit: str = "",
+        journal: str | Path | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise InputError(f"model is a {type(model).__name__}: give an nn.Module")
@@ -97,6 +116,19 @@ class Objective:
         self._seen: tuple[Any, ...] | None = None
         self._bits: tuple[int, ...] = ()
         self._center_loss, self._count = math.nan, 0.0
+        self._journal_path = None if journal is None else Path(journal)
+        self._journal: Journal | None = None
+        self._held = 0
+        """How many callers have the objective held."""
+        self._blocks: list[tuple[Direction, list[Tensor]]] = []
+        """Directions that are kept, the latest last."""
+        self._num_batches = self._passed = 0
+        self._slopes_kept: Sequence[Tensor | None] | None = None
+        """Gradient at the network's weights over its only batch, with its graph, while the objective is held."""
+        self._most: dict[str, int] = {}
+        """By kind of pass, samples that go through the network together, where memory has run out."""
+        if self._journal_path is not None:
+            Journal(self._journal_path, "")  # a file that is none is refused before anything is measured
 
     @property
     def num_moved(self) -> int:
@@ -159,17 +191,57 @@ class Objective:
                 raise InputError(self._why_random(first, second))
             self._refuse_other_model()
         self._center_loss, self._seen, self._bits = first, state, bits
+        if self._journal_path is not None:
+            self._journal = Journal(self._journal_path, self._fingerprint())
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Check the objective once and guard random states once, for many evaluations while the context is open.
+
+        The network must not be changed meanwhile. Every verb holds its objective.
+
+        Raises:
+            InputError: See `check`.
+        """
+        if self._held:
+            self._held += 1
+            try:
+                yield
+            finally:
+                self._held -= 1
+            return
+        self.check()
+        with self._quiet():
+            self._held = 1
+            try:
+                yield
+            finally:
+                self._held, self._slopes_kept = 0, None
+                self._blocks.clear()
 
     def _check_again(self) -> None:
         """Check if something has changed that is seen at no cost; what is measured begins with `check`."""
-        if _state(self.model) != self._seen:
+        if not self._held and _state(self.model) != self._seen:
             self.check()
+
+    def _fingerprint(self) -> str:
+        """Name the network, its batches and what is moved, from sums of bits and the loss itself."""
+        moved = [(f.name, list(f.shape), list(f.split), list(f.inner)) for f in self.filters]
+        facts = [moved, self.one_dim, self._bits, self._center_loss.hex(), float(self._count).hex(), str(self.device)]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
     def loss_at(self, *steps: Step) -> float:
         """Mean loss at the network's weights plus each direction times its distance."""
         self._check_again()
+        place = _name_of(steps) if self._journal else None
+        known = self._journal.find(place) if self._journal and place else None
+        if known is not None:
+            return known
         with self._quiet():
-            return self._mean(steps)
+            loss = self._mean(steps)
+        if self._journal and place:
+            self._journal.keep(place, loss)
+        return loss
 
     def gradient_at(self, *steps: Step) -> tuple[float, list[Tensor]]:
         """Mean loss at a point, and its gradient by the moved tensors, in single or double precision.
@@ -181,10 +253,13 @@ class Objective:
         with self._quiet(), _differentiable(self._copy, self._targets):
             self._place(steps)
             total, gradient = 0.0, self._zeros()
-            for batch in self._batches():
+
+            def slopes(batch: Any) -> tuple[float, Sequence[Tensor | None]]:
                 found = self._of(batch)
-                parts = self._slopes(found.total)
-                total += float(found.total.detach())
+                return float(found.total.detach()), self._slopes(found.total)
+
+            for loss, parts in self._each("gradient", slopes):
+                total += loss
                 _add(gradient, parts)
         return total / self._count, [part / self._count for part in gradient]
 
@@ -196,37 +271,77 @@ class Objective:
         """
         self._check_again()
         with self._quiet(), _differentiable(self._copy, self._targets), _twice_differentiable(self._copy):
-            self._place([])
             cast = [v.to(t) for v, t in zip(vector, self._targets, strict=True)]
             product = self._zeros()
-            for batch in self._batches():
-                slopes = self._slopes(self._of(batch).total, again=True)
-                # A loss that is linear in the weights has a gradient that does not depend on them.
-                pairs = [(s, v) for s, v in zip(slopes, cast, strict=True) if s is not None and s.requires_grad]
-                if pairs:
-                    outputs, weights = zip(*pairs, strict=True)
-                    try:
-                        # Not `grad`, which passes over a layer that refuses to be differentiated twice and leaves its
-                        # part of the product out.
-                        torch.autograd.backward(outputs, weights)
-                    except torch.OutOfMemoryError:
-                        raise
-                    except (NotImplementedError, RuntimeError) as error:
-                        raise InputError(f"the network cannot be differentiated twice: {_first_line(error)}") from error
-                    _add(product, [target.grad for target in self._targets])
-                    _clear(self._targets)
+            if self._multiply_only_batch(cast, product):
+                return [part / self._count for part in product]
+            self._place([])
+            for parts in self._each("product", lambda b: self._multiply(self._slopes_of(b), cast)):
+                _add(product, parts)
+            _clear(self._targets)
         return [part / self._count for part in product]
+
+    def _slopes_of(self, batch: Any) -> Sequence[Tensor | None]:
+        """Differentiate the loss of a batch so that it can be differentiated again."""
+        _clear(self._targets)
+        return self._slopes(self._of(batch).total, again=True)
+
+    def _multiply_only_batch(self, vector: Sequence[Tensor], product: list[Tensor]) -> bool:
+        """Multiply over the only batch, whose gradient is made once while the objective is held; tell if that is so."""
+        if not self._held or self._num_batches != 1 or "product" in self._most:
+            return False
+        if self._slopes_kept is None:
+            self._place([])
+            found = list(self._each("product", self._slopes_of))
+            if len(found) > 1:  # in pieces it is made anew for each product, which takes no more memory than one
+                return False
+            self._slopes_kept = found[0]
+        try:
+            _add(product, self._multiply(self._slopes_kept, vector, keep=True))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            return True
+        self._slopes_kept, self._num_batches = None, 0
+        release(self.device)
+        return False
+
+    def _multiply(
+        self, slopes: Sequence[Tensor | None], vector: Sequence[Tensor], *, keep: bool = False
+    ) -> list[Tensor | None]:
+        """Differentiate the inner product of a gradient and a vector."""
+        _clear(self._targets)
+        # A loss that is linear in the weights has a gradient that does not depend on them.
+        pairs = [(s, v) for s, v in zip(slopes, vector, strict=True) if s is not None and s.requires_grad]
+        if pairs:
+            outputs, weights = zip(*pairs, strict=True)
+            try:
+                # Not `grad`, which passes over a layer that refuses to be differentiated twice and leaves its part of
+                # the product out.
+                torch.autograd.backward(outputs, weights, retain_graph=keep)
+            except (NotImplementedError, RuntimeError) as error:
+                if is_out_of_memory(error):
+                    raise
+                raise InputError(f"the network cannot be differentiated twice: {_first_line(error)}") from error
+        return [target.grad for target in self._targets]
 
     def rough_loss_at(self, *steps: Step) -> tuple[float, float]:
         """Mean loss over the first batch alone at a point, and its count; batches that count nothing are skipped."""
         self._check_again()
         with self._quiet(), torch.no_grad():
             self._place(steps)
-            found = next(found for found in map(self._of, self._batches()) if found.count)
-        return float(found.total) / found.count, found.count
+            for batch in self._batches():
+                found = [(float(f.total), f.count) for f in self._pieces("loss", batch, self._of)]
+                if count := sum(count for _, count in found):
+                    return sum(total for total, _ in found) / count, count
+        raise InputError(_EMPTY)
 
     @contextlib.contextmanager
     def _quiet(self) -> Iterator[None]:
+        if self._held:
+            yield
+            return
         devices = {tensor.device for tensor in self.model.parameters()}
         with undisturbed(devices), torch.inference_mode(False):
             yield
@@ -250,10 +365,19 @@ class Objective:
         for module, theirs in zip(self._copy.modules(), self.model.modules(), strict=True):
             module.training = theirs.training
         self.center = Center(self.filters, tuple(own[f.name] for f in self.filters))
+        self._blocks, self._slopes_kept = [], None
 
     @torch.no_grad()
     def _place(self, steps: Sequence[Step]) -> None:
         """Move the copy's weights; always from the network's own, so that no rounding adds up."""
+        self._slopes_kept = None
+        kept = [self._kept(direction) for direction, _ in steps] if self._held else []
+        if steps and len(kept) == len(steps) and all(blocks is not None for blocks in kept):
+            points: Any = [self.center.exact(place) for place in range(len(self._targets))]
+            for blocks, (_, distance) in zip(kept, steps, strict=True):
+                points = torch._foreach_add(points, blocks, alpha=distance)
+            torch._foreach_copy_(self._targets, points)
+            return
         for place, (own, target) in enumerate(zip(self.center.tensors, self._targets, strict=True)):
             if not steps:
                 target.copy_(own)
@@ -263,20 +387,78 @@ class Objective:
                 point = torch.add(point, direction.block(place).to(point), alpha=distance)
             target.copy_(point)
 
+    def _kept(self, direction: Direction) -> list[Tensor] | None:
+        """All entries of a direction, if such are small enough to be kept; made now if they are not there yet."""
+        for known, blocks in self._blocks:
+            if known is direction:
+                return blocks
+        size = sum(t.numel() * max(t.element_size(), 4) for t in self._targets)
+        if 2 * size > CACHED_BYTES:
+            return None
+        made = [direction.block(place).to(self.center.exact(place)) for place in range(len(self._targets))]
+        if not isinstance(direction, Stored):
+            while self._blocks and (len(self._blocks) + 1) * size > CACHED_BYTES:
+                del self._blocks[0]
+            # Only two at a time are at work; a few more serve lines that are measured in turn.
+            self._blocks = [*self._blocks[-7:], (direction, made)]
+        return made
+
     def _batches(self) -> Iterator[Any]:
         device = self.device
-        return (to_device(batch, device) for batch in self._begin())
+        self._passed = 0
+        for batch in self._begin():
+            self._passed += 1
+            yield to_device(batch, device)
+
+    def _each(self, kind: str, work: Callable[[Any], T]) -> Iterator[T]:
+        """Do something with every batch, in pieces where memory has run out."""
+        for batch in self._batches():
+            yield from self._pieces(kind, batch, work)
+
+    def _pieces(self, kind: str, batch: Any, work: Callable[[Any], T]) -> Iterator[T]:
+        """Do something with a batch; where memory runs out, with halves of it.
+
+        Raises:
+            InputError: Not even a single sample fits, or the batch cannot be cut.
+        """
+        waiting = [batch] if kind not in self._most else cut(batch, self._most[kind]) or [batch]
+        while waiting:
+            try:
+                found = work(waiting[0])
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                told = _first_line(error)
+            else:
+                del waiting[0]
+                yield found
+                continue
+            # Out here, where the error no longer holds on to the tensors of the failed pass.
+            _clear(self._targets)
+            release(self.device)
+            waiting[:1] = self._halved(kind, waiting[0], told)
+
+    def _halved(self, kind: str, piece: Any, told: str) -> list[Any]:
+        """Cut a piece that memory did not suffice for, and remember the size."""
+        num = length(piece) if cut(piece, 1) else 0
+        if num < 2:
+            why = "with a single sample" if num else "and the batch cannot be cut; make smaller batches"
+            raise InputError(f"out of memory {why} ({told})")
+        self._most[kind] = -(-num // 2)
+        _log.warning("out of memory with %d samples at a time; going on with %d", num, self._most[kind])
+        halves = cut(piece, self._most[kind])
+        assert halves is not None
+        return halves
 
     @torch.no_grad()
     def _mean(self, steps: Sequence[Step]) -> float:
         self._place(steps)
         total = count = 0.0
-        for batch in self._batches():
-            found = self._of(batch)
+        for found in self._each("loss", self._of):
             total, count = total + float(found.total), count + found.count
         if not count:
-            raise InputError("batches is empty: there is nothing to take the mean of")
-        self.num_evaluations, self._count = self.num_evaluations + 1, count
+            raise InputError(_EMPTY)
+        self.num_evaluations, self._count, self._num_batches = self.num_evaluations + 1, count, self._passed
         return total / count
 
     def _of(self, batch: Any) -> _Batch:
@@ -316,7 +498,7 @@ class Objective:
         found = f"two passes over the batches give a loss of {first:.6g} and {second:.6g}: "
         for batch in self._batches():
             with torch.no_grad():
-                once, again = (float(self._of(batch).total) for _ in range(2))
+                once, again = (sum(float(f.total) for f in self._pieces("loss", batch, self._of)) for _ in range(2))
             if once != again and abs(once - again) > AGREE * max(abs(once), abs(again)):
                 if any(module.training for module in self.model.modules()):
                     return found + "the network is random, and in training mode; call model.eval() first"
@@ -337,7 +519,7 @@ class Objective:
             for distance in (0.0, NUDGE):
                 with torch.no_grad():
                     self._place([(self.direction(0, 0), distance)])
-                    losses.append(float(self._of(batch).total))
+                    losses.append(sum(float(f.total) for f in self._pieces("loss", batch, self._of)))
         finally:
             for handle in handles:
                 handle.remove()
@@ -346,6 +528,12 @@ class Objective:
                 "the loss does not depend on the weights, and the model was never called: let loss_fn(model, batch) "
                 "use the model that it is given, not one from outside"
             )
+
+
+def _name_of(steps: Sequence[Step]) -> Place | None:
+    """Name a point by random directions and distances; None if it is reached otherwise."""
+    named: Place = [[*name, float(distance).hex()] for d, distance in steps if (name := d.name) is not None]
+    return named if steps and len(named) == len(steps) else None
 
 
 def _copied(model: nn.Module) -> nn.Module:
@@ -392,6 +580,7 @@ def _refuse_training_layers(model: nn.Module) -> None:
 
 
 _EVAL = "call model.eval() first"
+_EMPTY = "batches is empty: there is nothing to take the mean of"
 
 
 def _exact(value: Any, what: str) -> Tensor:

@@ -40,6 +40,11 @@ class Direction(Protocol):
         """What distance 1 along it is."""
         ...
 
+    @property
+    def name(self) -> tuple[str | int, ...] | None:
+        """What it can be made from anew around the same network; None if it is no random direction."""
+        ...
+
     def block(self, place: int) -> Tensor:
         """Make its entries for one moved tensor, on that tensor's device, in single or double precision."""
         ...
@@ -66,6 +71,11 @@ class RandomDirection:
     def units(self) -> str:
         """See `Direction`."""
         return UNITS[self.scheme]
+
+    @property
+    def name(self) -> tuple[str | int, ...] | None:
+        """See `Direction`."""
+        return (str(self.seed), self.index, self.scheme)
 
     def _gaussian(self, place: int) -> Tensor:
         """Entries of one tensor: drawn on the CPU, so that they do not depend on the device."""
@@ -112,6 +122,12 @@ class Orthogonal:
         """See `Direction`."""
         return self.second.units
 
+    @property
+    def name(self) -> tuple[str | int, ...] | None:
+        """See `Direction`."""
+        first, second = self.first.name, self.second.name
+        return None if first is None or second is None else ("orthogonal", *first, *second)
+
     def block(self, place: int) -> Tensor:
         """See `Direction`."""
         filters = self.first.center.filters[place]
@@ -134,6 +150,7 @@ class Stored:
 
     blocks: tuple[Tensor, ...]
     units: str
+    name: None = None
 
     def block(self, place: int) -> Tensor:
         """See `Direction`."""
@@ -149,6 +166,7 @@ class Combination:
     """The moved tensors of each other point."""
     weights: Sequence[float]
     units: str
+    name: None = None
 
     def block(self, place: int) -> Tensor:
         """See `Direction`."""

@@ -47,7 +47,7 @@ def connect(
             distance between the minima's entries.
         resolution: Points on the curve.
         seed: Of the places t.
-        progress: See `progress.watched`.
+        progress: True or None shows a line with the time left, False none; a function gets the finished share.
 
     Returns:
         A `curve` dataset: the loss along the curve and along the straight line, and how much each rises at most above
@@ -73,7 +73,7 @@ def connect(
     places = np.linspace(0, 1, resolution)
     total, done = 3 * num_steps + 2 * resolution, 0
     bend = [0.5 * part for part in way]
-    with watched("connect", progress) as tell:
+    with objective.held(), watched("connect", progress) as tell:
 
         def advance(passes: int) -> None:
             nonlocal done

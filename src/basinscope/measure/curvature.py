@@ -107,7 +107,7 @@ def top_directions(objective: Objective, num: int, *, seed: int, progress: Watch
     if num > hessian.size:
         raise InputError(f"{num} eigenvectors of a network with {hessian.size} moved entries: ask for fewer")
     _say_memory(hessian, MAX_STEPS + 2)
-    with watched("eigenvectors", progress) as tell:
+    with objective.held(), watched("eigenvectors", progress) as tell:
         found = top_eigenvalues(
             hessian.product,
             hessian.start(seed, 0),
@@ -152,7 +152,7 @@ def curvature(
         density_starts: Random starts for the density.
         density_steps: Lanczos steps for each.
         seed: Of all random vectors.
-        progress: See `progress.watched`.
+        progress: True or None shows a line with the time left, False none; a function gets the finished share.
 
     Returns:
         A `curvature` dataset: eigenvalues in descending order with their residuals and a status, the trace with its
@@ -186,7 +186,7 @@ def curvature(
     _say_memory(hessian, min(kept, hessian.size))
     # Shares of the progress by products.
     plan = [most, 2 * trace_vectors, density_starts * density_steps * density]
-    with watched("curvature", progress) as tell:
+    with objective.held(), watched("curvature", progress) as tell:
 
         def part(number: int) -> Callable[[float], None]:
             return lambda share: tell((sum(plan[:number]) + share * plan[number]) / sum(plan))

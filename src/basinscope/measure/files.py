@@ -27,6 +27,9 @@ def save(result: xr.Dataset, path: str | Path) -> Path:
 def load(path: str | Path) -> xr.Dataset:
     """Read a result, and hold it to what its kind should have.
 
+    Args:
+        path: What `save` wrote.
+
     Raises:
         InputError: There is no such file.
         DamagedResultError: It is no result, or is damaged.

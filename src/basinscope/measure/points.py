@@ -40,7 +40,7 @@ def moved_tensors(objective: Objective, point: Minimum, what: str) -> list[Tenso
     return [state[f.name].detach() for f in objective.filters]
 
 
-def _gram(center: Center, others: Sequence[Sequence[Tensor]]) -> Float[np.ndarray, "points points"]:
+def gram(center: Center, others: Sequence[Sequence[Tensor]]) -> Float[np.ndarray, "points points"]:
     """Inner products of the ways from the minimum to the other points, tensor by tensor."""
     total = np.zeros((len(others), len(others)))
     for place in range(len(center.filters)):
@@ -67,31 +67,31 @@ def spanned(
     Raises:
         InputError: The points do not span a plane.
     """
-    gram = _gram(objective.center, others)
+    products = gram(objective.center, others)
     num = len(others)
-    if not np.isfinite(gram).all():
+    if not np.isfinite(products).all():
         raise InputError("slice2d: a point holds weights that are not finite")
     if how == "between":
         if num != 2:
             raise InputError(f"slice2d: directions='between' needs two points, not {num}")
-        length, unit = np.sqrt(gram[0, 0]), "distance to the first point"
-        along = gram[0, 1] / gram[0, 0] if length else 0.0
+        length, unit = np.sqrt(products[0, 0]), "distance to the first point"
+        along = products[0, 1] / products[0, 0] if length else 0.0
         first, second = np.array([1.0, 0.0]), np.array([-along, 1.0])
-        height = float(np.sqrt(max(second @ gram @ second, 0.0)))
-        _refuse_line(height, max(length, np.sqrt(gram[1, 1])))
-        _refuse_line(length, np.sqrt(gram[1, 1]))
+        height = float(np.sqrt(max(second @ products @ second, 0.0)))
+        _refuse_line(height, max(length, np.sqrt(products[1, 1])))
+        _refuse_line(length, np.sqrt(products[1, 1]))
         second *= length / height
     else:
         if num < 2:
             raise InputError(f"slice2d: directions='pca' needs two points or more, not {num}")
         length, unit = 1.0, "Euclidean length"
-        values, vectors = np.linalg.eigh(gram)
+        values, vectors = np.linalg.eigh(products)
         sizes = np.sqrt(np.maximum(values, 0.0))
         _refuse_line(sizes[-2], sizes[-1])
         first, second = (vectors[:, -k] / sizes[-k] for k in (1, 2))
     axes = np.stack([first, second])
-    places = axes @ gram / length**2
-    away = np.sqrt(np.maximum(np.diag(gram) / length**2 - np.square(places).sum(0), 0.0))
+    places = axes @ products / length**2
+    away = np.sqrt(np.maximum(np.diag(products) / length**2 - np.square(places).sum(0), 0.0))
     one, two = (Combination(objective.center, others, tuple(axis), unit) for axis in axes)
     return (one, two), np.concatenate([places.T, away[:, None]], axis=1)
 

@@ -74,7 +74,7 @@ def basin_radius(
         seed: Family of directions; one depends on (seed, index) alone.
         tolerance: Relative width of the bracket around each radius, verified on both sides.
         num_scanned: How many of the rays are also scanned at 20 points for an earlier crossing.
-        progress: See `progress.watched`.
+        progress: True or None shows a line with the time left, False none; a function gets the finished share.
 
     Returns:
         A `radius` dataset with a status for each ray: `ok`; `unbounded`, no crossing up to 10; `nonfinite`, not a
@@ -109,7 +109,7 @@ def basin_radius(
     rough_base, _ = objective.rough_loss_at()
     count = objective.num_samples
     lines = [_Rise(objective, objective.direction(seed, index), base, rough_base, count) for index in chosen]
-    with watched("basin_radius", progress) as tell:
+    with objective.held(), watched("basin_radius", progress) as tell:
         parts = search_one_by_one(lines, cutoff=height, tolerance=tolerance, progress=tell)
         earlier = count_earlier(lines[:num_scanned], parts, cutoff=height)
     return labelled(

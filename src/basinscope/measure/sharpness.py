@@ -86,7 +86,7 @@ def sharpness(
         num_steps: Steps of each.
         num_random: Random points for the average case.
         seed: Of random points.
-        progress: See `progress.watched`.
+        progress: True or None shows a line with the time left, False none; a function gets the finished share.
 
     Returns:
         A `ball` dataset: the rise of every ascent and the largest, the mean over random points and its standard error.
@@ -112,7 +112,7 @@ def sharpness(
     # An ascent's step takes about three passes.
     total, done = 3.0 * num_restarts * (num_steps + 1) + num_random, 0.0
     worst, average = np.empty(num_restarts), np.empty(num_random)
-    with watched("sharpness", progress) as tell:
+    with objective.held(), watched("sharpness", progress) as tell:
         for k in range(num_restarts):
             point = ball.uphill(objective.gradient_at()[1]) if k == 0 else []
             if not any(bool(part.any()) for part in point):

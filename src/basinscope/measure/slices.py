@@ -28,9 +28,6 @@ MARGIN = 0.25
 """Room around marked points, as a share of their spread."""
 
 
-_ONE_POINT = "slice2d: points is one point: give a list of them, or lists by name"
-
-
 def _refuse_coarse(name: str, resolution: int) -> None:
     if resolution < 2:
         raise InputError(f"{name}: resolution = {resolution}: must be at least 2")
@@ -63,7 +60,7 @@ def slice1d(
         directions: `random`, or `hessian` for the eigenvectors of the largest curvature, scaled like random directions.
         extent: How far to go to either side; default 1 filter norm, 0.1 along eigenvectors.
         resolution: Points on each line; of an odd number the middle one is the network itself.
-        progress: See `progress.watched`.
+        progress: True or None shows a line with the time left, False none; a function gets the finished share.
 
     Returns:
         A `slice1d` dataset, loss by ray and distance. What is not a number, or infinite, is kept so.
@@ -86,7 +83,7 @@ def slice1d(
         else top_directions(objective, num_directions, seed=seed, progress=progress)
     )
     losses = np.empty((len(lines), resolution))
-    with watched("slice1d", progress) as tell:
+    with objective.held(), watched("slice1d", progress) as tell:
         for k, line in enumerate(lines):
             for j, distance in enumerate(distances):
                 losses[k, j] = objective.loss_at((line, float(distance)))
@@ -127,7 +124,7 @@ def slice2d(
         extent: How far to go to every side; default 1 filter norm, 0.1 along eigenvectors. Planes through points
             reach a quarter beyond them, and take none.
         resolution: Grid lines along both directions.
-        progress: See `progress.watched`.
+        progress: True or None shows a line with the time left, False none; a function gets the finished share.
 
     Returns:
         A `plane` dataset: the loss, its first axis along the first direction, the cosine between the directions, and
@@ -146,7 +143,7 @@ def slice2d(
         raise InputError(f"slice2d: directions={directions!r} {needed}")
     if through and extent is not None:
         raise InputError(f"slice2d: directions={directions!r} reaches beyond the points by itself: leave extent out")
-    labels, chosen = _flat(points, names, directions)
+    labels, chosen = named_points("slice2d", points, names, "path" if directions == "pca" else None)
     _refuse_coarse("slice2d", resolution)
     objective.check()
     marks = np.zeros((1, 3))
@@ -165,7 +162,7 @@ def slice2d(
             one, two = top_directions(objective, 2, seed=seed, progress=progress)
             plane = (one, two)
     losses = np.empty((resolution, resolution))
-    with watched("slice2d", progress) as tell:
+    with objective.held(), watched("slice2d", progress) as tell:
         for i, a in enumerate(first):
             for j, b in enumerate(second):
                 losses[i, j] = objective.loss_at((plane[0], float(a)), (plane[1], float(b)))
@@ -192,23 +189,36 @@ def slice2d(
     )
 
 
-def _flat(points: Any, names: Sequence[str] | None, directions: str) -> tuple[list[str], list[tuple[str, Minimum]]]:
-    """The name of each point in figures, and each point with what to call it in a message."""
+def named_points(
+    verb: str, points: Any, names: Sequence[str] | None, path: str | None
+) -> tuple[list[str], list[tuple[str, Minimum]]]:
+    """The name of each point in figures, and each point with what to call it in a message.
+
+    Args:
+        verb: Who asks, for messages.
+        points: A list of points, or lists by name.
+        names: Names of a list's points.
+        path: What all points of a list without names are called; None numbers them.
+
+    Raises:
+        InputError: There is one point where a list is needed, or another number of names.
+    """
+    one = f"{verb}: points is one point: give a list of them, or lists by name"
     if isinstance(points, Mapping):
         if names is not None:
-            raise InputError("slice2d: points by name have their names: leave names out")
-        if any(isinstance(path, Tensor | nn.Module | Mapping) for path in points.values()):
-            raise InputError(_ONE_POINT)
-        labels = [name for name, path in points.items() for _ in path]
-        return labels, [(f"points[{n!r}][{k}]", point) for n, path in points.items() for k, point in enumerate(path)]
+            raise InputError(f"{verb}: points by name have their names: leave names out")
+        if any(isinstance(group, Tensor | nn.Module | Mapping) for group in points.values()):
+            raise InputError(one)
+        labels = [name for name, group in points.items() for _ in group]
+        return labels, [(f"points[{n!r}][{k}]", point) for n, group in points.items() for k, point in enumerate(group)]
     if isinstance(points, nn.Module):
-        raise InputError(_ONE_POINT)
+        raise InputError(one)
     chosen: list[tuple[str, Minimum]] = [(f"points[{k}]", point) for k, point in enumerate(points)]
     if names is not None and len(names) != len(chosen):
-        raise InputError(f"slice2d: {len(names)} names for {len(chosen)} points")
+        raise InputError(f"{verb}: {len(names)} names for {len(chosen)} points")
     if names is not None:
         return list(names), chosen
-    return ["path"] * len(chosen) if directions == "pca" else [f"point {k + 1}" for k in range(len(chosen))], chosen
+    return [path or f"point {k + 1}" for k in range(len(chosen))], chosen
 
 
 def _around(values: np.ndarray, resolution: int) -> Float[np.ndarray, " points"]:
@@ -230,7 +240,7 @@ def linear_path(
         other: The other minimum, a state dictionary.
         resolution: Points on the line.
         beyond: How far to go beyond either end, as a share of the way between them.
-        progress: See `progress.watched`.
+        progress: True or None shows a line with the time left, False none; a function gets the finished share.
 
     Returns:
         A `slice1d` dataset of one ray; distance 0 is the network, 1 the other minimum.
@@ -248,7 +258,7 @@ def linear_path(
     way = Combination(objective.center, [moved_tensors(objective, other, "other")], [1.0], BETWEEN)
     distances = np.linspace(-beyond, 1 + beyond, resolution)
     losses = np.empty((1, resolution))
-    with watched("linear_path", progress) as tell:
+    with objective.held(), watched("linear_path", progress) as tell:
         for j, distance in enumerate(distances):
             losses[0, j] = objective.loss_at((way, float(distance)))
             tell((j + 1) / resolution)

@@ -128,7 +128,8 @@ def _draw_lines(results: Results, log: bool | None) -> Figure:
             _mark_missing(axes, distance[~np.isfinite(line)], colour)
     axes.set_xlabel(_with_unit("distance along the direction", _common(results, "distance")))
     axes.set_ylabel(_with_unit("loss", _common(results, "loss")))
-    axes.set_title(_titles(results), fontsize=8)
+    several = max(found.sizes["ray"] for found in results.values()) > 1
+    axes.set_title(_titles(results) + ("; one line style a direction" if several else ""), fontsize=8)
     _finish(axes)
     return figure
 
@@ -199,15 +200,25 @@ def _draw_markers(axes: Axes, found: xr.Dataset) -> None:
     """Mark the network and other points; points of one name are a path, in their order."""
     names = [str(name) for name in found["marker"].values]
     x, y = found["marker_first"].values, found["marker_second"].values
-    outline = [withStroke(linewidth=1.6, foreground=INK)]
+    paths = _draw_points(axes, names, x, y, on_surface=True)
+    if paths and len(set(names[1:])) > 1:
+        axes.legend(frameon=True, facecolor="0.3", labelcolor="white", framealpha=0.8, fontsize=7)
+
+
+def _draw_points(axes: Axes, names: list[str], x: np.ndarray, y: np.ndarray, *, on_surface: bool) -> bool:
+    """Draw the network as a star and other points around it; return whether some are paths."""
+    ink, alone = ("white", "white") if on_surface else (INK, FAINT)
+    outline = [withStroke(linewidth=1.6, foreground=INK)] if on_surface else []
     groups = {name: [k for k, other in enumerate(names) if k and other == name] for name in names[1:]}
-    for (name, chosen), colour in zip(groups.items(), itertools.cycle(PATHS)):
+    paths = False
+    for (name, chosen), colour in zip(groups.items(), itertools.cycle(PATHS if on_surface else COLOURS)):
         path = len(chosen) > 1
+        paths |= path
         axes.plot(
             x[chosen],
             y[chosen],
             "o-" if path else "o",
-            color=colour if path else "white",
+            color=colour if path else alone,
             markeredgecolor=INK,
             markersize=4,
             linewidth=1.0,
@@ -215,13 +226,31 @@ def _draw_markers(axes: Axes, found: xr.Dataset) -> None:
         )
         if not path:
             place = ((x[chosen[0]], y[chosen[0]]), (4, 4))
-            axes.annotate(name, *place, textcoords="offset points", fontsize=7, color="white", path_effects=outline)
-    if len(groups) > 1 and any(len(chosen) > 1 for chosen in groups.values()):
-        axes.legend(frameon=True, facecolor="0.3", labelcolor="white", framealpha=0.8, fontsize=7)
-    axes.plot(x[0], y[0], "*", color=BAD, markeredgecolor=INK, markersize=9)
+            axes.annotate(name, *place, textcoords="offset points", fontsize=7, color=ink, path_effects=outline)
+    axes.plot(x[0], y[0], "*", color=BAD if on_surface else "white", markeredgecolor=INK, markersize=9)
     if len(names) > 1:
         place = ((x[0], y[0]), (4, -9))
-        axes.annotate(names[0], *place, textcoords="offset points", fontsize=7, color="white", path_effects=outline)
+        axes.annotate(names[0], *place, textcoords="offset points", fontsize=7, color=ink, path_effects=outline)
+    return paths
+
+
+def _draw_maps(results: Results, log: bool | None) -> Figure:
+    """Maps of points, one panel each: places say which are neighbours, axes have no unit."""
+    del log
+    num = len(results)
+    figure = Figure(figsize=(4.2 * num, 4.0), layout="constrained")
+    for axes, (name, found) in zip(figure.subplots(1, num, squeeze=False)[0], results.items(), strict=True):
+        x, y = found["x"].values, found["y"].values
+        if _draw_points(axes, [str(marker) for marker in found["marker"].values], x, y, on_surface=False):
+            axes.legend(fontsize=7)
+        kept = float(found["explained_variance"])
+        words = f"t-SNE of {len(x)} points; components before it keep {kept:.0%} of the variance"
+        axes.set_title((f"{name}\n" if name else "") + words, fontsize=8)
+        axes.set_xlabel("t-SNE 1 (no unit: neighbourhoods count, distances do not)", fontsize=7)
+        axes.set_ylabel("t-SNE 2", fontsize=7)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    return figure
 
 
 def _draw_radii(results: Results, log: bool | None) -> Figure:
@@ -370,4 +399,5 @@ DRAWN: Mapping[str, Callable[[Results, bool | None], Figure]] = {
     "radius": _draw_radii,
     "curvature": _draw_curvature,
     "ball": _draw_balls,
+    "weight_map": _draw_maps,
 }

@@ -15,6 +15,39 @@ NUM_COMPONENTS = 50
 _FEWEST = 5
 
 
+def refuse_few(num: int) -> None:
+    """Refuse to make a map of too few networks.
+
+    Raises:
+        InputError: There are fewer than 5.
+    """
+    if num < _FEWEST:
+        raise InputError(f"a map of {num} networks: give at least {_FEWEST}")
+
+
+def embed(
+    reduced: Float[np.ndarray, "points components"], *, seed: int, perplexity: float
+) -> tuple[Float[np.ndarray, "points 2"], float]:
+    """Embed points in the plane by t-SNE, on one thread so that the same points make the same map.
+
+    Returns:
+        Their places, and the Kullback–Leibler divergence.
+    """
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    tsne = TSNE(
+        2,
+        perplexity=min(perplexity, (len(reduced) - 1) / 3),
+        init="pca",
+        learning_rate="auto",
+        random_state=seed % 2**32,
+        n_jobs=1,
+    )
+    with threadpool_limits(1):
+        return tsne.fit_transform(reduced).astype(np.float64), float(tsne.kl_divergence_)
+
+
 def tsne_map(
     points: Float[Tensor, "points params"], normalization: Normalization, *, seed: int, perplexity: float = 30.0
 ) -> xr.Dataset:
@@ -39,32 +72,22 @@ def tsne_map(
         van der Maaten and Hinton 2008; Huang et al. 2019, arXiv 1906.03291, figure 1.
     """
     from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     num = len(points)
-    if num < _FEWEST:
-        raise InputError(f"a map of {num} networks: give at least {_FEWEST}")
+    refuse_few(num)
     weights = normalization.moved(points).double().cpu().numpy()
     with threadpool_limits(1):
         pca = PCA(min(NUM_COMPONENTS, num - 1, weights.shape[1]), svd_solver="full")
         reduced = pca.fit_transform(weights)
-        tsne = TSNE(
-            2,
-            perplexity=min(perplexity, (num - 1) / 3),
-            init="pca",
-            learning_rate="auto",
-            random_state=seed % 2**32,
-            n_jobs=1,
-        )
-        places = tsne.fit_transform(reduced)
+    places, divergence = embed(reduced, seed=seed, perplexity=perplexity)
     return dataset(
         "map",
         {
-            "x": places[:, 0].astype(np.float64),
-            "y": places[:, 1].astype(np.float64),
+            "x": places[:, 0],
+            "y": places[:, 1],
             "explained_variance": float(pca.explained_variance_ratio_.sum()),
-            "kl_divergence": float(tsne.kl_divergence_),
+            "kl_divergence": divergence,
         },
         seed=str(seed),
     )

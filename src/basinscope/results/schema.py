@@ -294,6 +294,17 @@ _KINDS = (
         },
     ),
     Kind(
+        "weight_map",
+        1,
+        {
+            "marker": Variable(("point",), "", "name of the point; those of one name are a path, in their order"),
+            "x": Variable(("point",), "", "first coordinate of the embedding"),
+            "y": Variable(("point",), "", "second coordinate of the embedding"),
+            "explained_variance": Variable((), "1", "share of the variance that the principal components keep"),
+            "kl_divergence": Variable((), "nat", "Kullback–Leibler divergence of the embedding"),
+        },
+    ),
+    Kind(
         "unrolled",
         1,
         {
