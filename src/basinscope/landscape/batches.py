@@ -95,10 +95,10 @@ def cut(batch: Any, most: int) -> list[Any] | None:
         parts = cut(dict(batch), most)
         if parts is None:
             return None
-        pieces = [copy.copy(batch) for _ in parts]
-        for piece, part in zip(pieces, parts, strict=True):
-            piece.data = part
-        return pieces
+        twins = [copy.copy(batch) for _ in parts]
+        for twin, part in zip(twins, parts, strict=True):
+            twin.data = part
+        return twins
     leaves, form = pytree.tree_flatten(batch)
     known = (Tensor, bool, int, float, type(None))
     lengths = {len(leaf) for leaf in leaves if isinstance(leaf, Tensor) and leaf.ndim}

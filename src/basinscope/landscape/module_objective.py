@@ -371,24 +371,21 @@ class Objective:
     def _place(self, steps: Sequence[Step]) -> None:
         """Move the copy's weights; always from the network's own, so that no rounding adds up."""
         self._slopes_kept = None
-        kept = [self._kept(direction) for direction, _ in steps] if self._held else []
-        if steps and len(kept) == len(steps) and all(blocks is not None for blocks in kept):
-            points: Any = [self.center.exact(place) for place in range(len(self._targets))]
-            for blocks, (_, distance) in zip(kept, steps, strict=True):
-                points = torch._foreach_add(points, blocks, alpha=distance)
-            torch._foreach_copy_(self._targets, points)
-            return
+        kept = [self._kept(direction) if self._held else None for direction, _ in steps]
         for place, (own, target) in enumerate(zip(self.center.tensors, self._targets, strict=True)):
             if not steps:
                 target.copy_(own)
                 continue
             point = self.center.exact(place)
-            for direction, distance in steps:
-                point = torch.add(point, direction.block(place).to(point), alpha=distance)
+            for (direction, distance), blocks in zip(steps, kept, strict=True):
+                block = direction.block(place).to(point) if blocks is None else blocks[place]
+                point = torch.add(point, block, alpha=distance)
             target.copy_(point)
 
     def _kept(self, direction: Direction) -> list[Tensor] | None:
         """All entries of a direction, if such are small enough to be kept; made now if they are not there yet."""
+        if isinstance(direction, Stored):
+            return None
         for known, blocks in self._blocks:
             if known is direction:
                 return blocks
@@ -396,11 +393,8 @@ class Objective:
         if 2 * size > CACHED_BYTES:
             return None
         made = [direction.block(place).to(self.center.exact(place)) for place in range(len(self._targets))]
-        if not isinstance(direction, Stored):
-            while self._blocks and (len(self._blocks) + 1) * size > CACHED_BYTES:
-                del self._blocks[0]
-            # Only two at a time are at work; a few more serve lines that are measured in turn.
-            self._blocks = [*self._blocks[-7:], (direction, made)]
+        # Two at most are at work at a time.
+        self._blocks = [*self._blocks[-1:], (direction, made)]
         return made
 
     def _batches(self) -> Iterator[Any]:
