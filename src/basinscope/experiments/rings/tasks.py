@@ -43,20 +43,25 @@ _STEP_COST, _EXPECTED_STEPS, _STAGE_STEP_COST, _RAY_COST = 1e-3, 300, 2.2e-3, 2.
 
 
 def tasks(config: Config) -> list[Task]:
-    """Cut the experiment into tasks; each may read what the earlier ones wrote."""
+    """Cut the experiment into tasks; each names the ones whose results it reads."""
     expected = config.steps if config.stop_loss == 0 else min(config.steps, _EXPECTED_STEPS)
     cost = _STEP_COST * config.starts * expected
-    work = [Task(f"find-gap{gap:g}", cost, partial(_find, config=config, gap=gap)) for gap in config.gaps]
+    work = [Task(f"find-gap{gap:g}", cost, partial(_find, config=config, gap=gap), after=()) for gap in config.gaps]
     stage_cost = _STAGE_STEP_COST * config.circle_starts * min(config.circle_steps, _EXPECTED_STEPS)
     for stage, gap in enumerate(config.stages):
-        work.append(Task(stage_name(stage), stage_cost, partial(_close, config=config, stage=stage, gap=gap)))
+        before = (stage_name(stage - 1),) if stage else ()
+        close = partial(_close, config=config, stage=stage, gap=gap)
+        work.append(Task(stage_name(stage), stage_cost, close, after=before))
     work.append(Task("find-beside-circle", cost, partial(_find_beside, config=config)))
+    trained = tuple(task.name for task in work)
     compared = config.starts + config.circle_starts
     for scaled in (False, True):
         ray_cost = _RAY_COST * compared * config.num_directions
-        work.append(Task(f"measure{'-scaled' * scaled}", ray_cost, partial(_measure, config=config, scaled=scaled)))
-    work.append(Task("margins", 0.7 * compared, partial(_margins, config=config)))
-    work.append(Task("boundaries", 1e-4 * config.boundary_resolution**2, partial(_boundaries, config=config)))
+        measure = partial(_measure, config=config, scaled=scaled)
+        work.append(Task(f"measure{'-scaled' * scaled}", ray_cost, measure, after=trained))
+    work.append(Task("margins", 0.7 * compared, partial(_margins, config=config), after=trained))
+    draw = partial(_boundaries, config=config)
+    work.append(Task("boundaries", 1e-4 * config.boundary_resolution**2, draw, after=trained))
     return work
 
 
