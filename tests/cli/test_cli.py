@@ -3,11 +3,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from basinscope.cli import main
+from basinscope.cli import main, verbs
+from basinscope.cli.arguments import parse
 from basinscope.cli.progress import TimeLeft, shown, spoken
 from basinscope.experiments.registry import IMAGES, NAMES, load
 from basinscope.experiments.swissroll.config import PRESETS
+from basinscope.runs.engine import Task
+from tests.stored import assert_same_arrays, the_run
 
 
 @pytest.mark.parametrize(
@@ -29,6 +33,8 @@ from basinscope.experiments.swissroll.config import PRESETS
         (["run", "swissroll", "--device", "abacus"], "device 'abacus' is not there"),
         (["run", "swissroll", "--out", "/proc/nowhere"], "--out /proc/nowhere: cannot write there"),
         (["walk"], "walk"),
+        (["run", "swissroll", "--jobs", "0"], "--jobs 0: must be at least 1"),
+        (["run", "swissroll", "--jobs", "2", "--engine", "ray"], "--jobs is for --engine local"),
         (["run", "swissroll", "--set", "swissroll.learning_rate=inf"], "swissroll.learning_rate = inf: must be finite"),
         (["run", "swissroll", "--set", "swissroll.poisons=0,0.1,0.10000001"], "first six digits"),
         (["run", "swissroll", "--set", "swissroll.boundary_resolution=1000000"], "must be at most 5000"),
@@ -182,3 +188,39 @@ def test_the_command_line_leaves_signals_as_found(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     assert main(["status", "--out", str(tmp_path)]) == 0
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_two_tasks_at_a_time_make_the_arrays_of_one(smoke: Path, tmp_path: Path) -> None:
+    words = ["run", "minefield", "--preset", "smoke", "--out", str(tmp_path)]
+    assert main([*words, "--jobs", "2"]) == 0
+    assert_same_arrays(smoke, tmp_path, "minefield")
+    circumstances = the_run(tmp_path, "minefield").read_json("provenance.json")["environment"]
+    assert (circumstances["jobs"], circumstances["threads"]) == (2, 1)
+    assert not (the_run(tmp_path, "minefield").path / "at-work").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "cost", "device", "cores", "found"),
+    [
+        ([], 1_000.0, "cpu", 4, (4, 1)),
+        ([], 1_000.0, "cpu", 32, (8, 4)),
+        ([], 1_000.0, "cpu", 1, (1, 1)),
+        ([], 1.0, "cpu", 4, (1, 4)),
+        ([], 1_000.0, "cuda", 4, (1, 4)),
+        (["--jobs", "3"], 1.0, "cpu", 8, (3, 2)),
+        (["--jobs", "3"], 1.0, "cpu", 2, (3, 1)),
+        (["--engine", "ray"], 1_000.0, "cpu", 4, (None, 4)),
+    ],
+)
+def test_cores_are_divided_among_tasks(
+    words: list[str],
+    cost: float,
+    device: str,
+    cores: int,
+    found: tuple[int | None, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
+    tasks = [Task(name, cost / 2, lambda context: {}) for name in "ab"]
+    options = parse(["run", "swissroll", *words])
+    assert verbs._jobs_and_threads(tasks, torch.device(device), options) == found
