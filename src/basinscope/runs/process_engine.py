@@ -1,7 +1,7 @@
 """Does the tasks of a run in several processes of this machine.
 
-A worker is `python -m basinscope.runs.process_engine`: it reads orders from its input, a line each, and writes answers
-to its output. It ends when its input does, so it never outlives the process that started it.
+A worker is another Python: it reads orders from its input, a line each, and writes answers to its output. It ends when
+its input does, so it never outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,17 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from pathlib import Path
 
+import basinscope
 from basinscope.runs import handing_out
 from basinscope.runs.engine import Progress, Task
 from basinscope.runs.handing_out import Request, hand_out
 from basinscope.runs.store import RunFolder
+
+_ROOT = str(Path(basinscope.__file__).parents[1])
+_WORKER = "import sys; sys.path.append(sys.argv[1]); from basinscope.runs.process_engine import obey; obey()"
+"""Appended, so that a package which lies where the driver was started is found, and hides nothing."""
 
 
 def run_tasks_in_processes(request: Request, folder: RunFolder, progress: Progress, *, jobs: int) -> int:
@@ -143,7 +149,7 @@ class _Process:
 def _start() -> subprocess.Popen[str]:
     """Start a worker, out of reach of a Ctrl-C at the terminal: its driver ends it."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "basinscope.runs.process_engine"],
+        [sys.executable, "-P", "-c", _WORKER, _ROOT],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -152,7 +158,7 @@ def _start() -> subprocess.Popen[str]:
     )
 
 
-def _obey() -> None:
+def obey() -> None:
     """Do orders until there are no more."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     # What a library prints must not come between the answers.
@@ -168,7 +174,3 @@ def _obey() -> None:
     while True:
         answers.write(handing_out.work(orders.get()) + "\n")
         answers.flush()
-
-
-if __name__ == "__main__":
-    _obey()

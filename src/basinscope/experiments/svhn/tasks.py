@@ -40,7 +40,7 @@ EVALUATIONS_PER_RAY = 3.0
 _FORWARD, _UPDATE = 1.4e-4, 6e-4
 _CURVATURE = 13
 """Evaluations that a second derivative or a product with the Hessian is worth."""
-_PRODUCTS = 24
+_PRODUCTS = 16
 
 
 def tasks(config: Config) -> list[Task]:
