@@ -1,7 +1,7 @@
 """The packages that a user would reach for, beside this one: time, memory, and whether values agree.
 
     make rivals
-    python benchmarks/rivals.py [--repeats 3] [--threads 2] [--net "swiss-roll net"]
+    python benchmarks/rivals.py [--repeats 3] [--threads 2] [--limit 900] [--net "swiss-roll net"]
 
 Needs an environment with all of them (`benchmarks/rivals.txt`). Each measurement runs in a process of its own, ways
 in turn; seconds are also divided by a bare pass over the same batch in the same process. Memory is what the measurement
@@ -44,7 +44,7 @@ NETS = ("swiss-roll net", "ResNet-20, 512 images")
 def network(name: str) -> nn.Module:
     """An untrained network."""
     if name != NETS[0]:
-        return build("resnet20", 10, in_channels=3)
+        return build("resnet20")
     widths = (2, 23, 16, 26, 32, 28, 31, 2)
     layers: list[nn.Module] = []
     for k, (before, after) in enumerate(itertools.pairwise(widths)):
@@ -214,7 +214,7 @@ def measure(name: str, what: str, package: str, place: Path) -> dict[str, Any]:
     return {"seconds": took, "bare": statistics.median(once), "memory": peak - before, "values": values}
 
 
-def _in_process(name: str, what: str, package: str, place: Path, threads: int) -> dict[str, Any]:
+def _in_process(name: str, what: str, package: str, place: Path, threads: int, limit: float) -> dict[str, Any]:
     words = [
         sys.executable,
         __file__,
@@ -223,7 +223,10 @@ def _in_process(name: str, what: str, package: str, place: Path, threads: int) -
         "--one",
         json.dumps([name, what, package, str(place)]),
     ]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=limit)
+    except subprocess.TimeoutExpired:
+        return {"failed": f"not done after {limit:g} s"}
     if done.returncode:
         return {"failed": done.stderr.strip().splitlines()[-1]}
     return json.loads(done.stdout.splitlines()[-1])
@@ -232,7 +235,7 @@ def _in_process(name: str, what: str, package: str, place: Path, threads: int) -
 def _words(turns: list[dict[str, Any]]) -> str:
     failed = [turn["failed"] for turn in turns if "failed" in turn]
     if failed:
-        return f"failed: {failed[0]} | – | – "
+        return f"{failed[0]} | – | –"
     seconds = [turn["seconds"] for turn in turns]
     passes = [turn["seconds"] / turn["bare"] for turn in turns]
     spread = f"{statistics.median(seconds):.3g} ({min(seconds):.3g} – {max(seconds):.3g})"
@@ -255,6 +258,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--limit", type=float, default=900, help="seconds after which one measurement is given up")
     parser.add_argument("--net", action="append", choices=NETS)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -275,7 +279,7 @@ def main() -> None:
                 turns: dict[str, list[dict[str, Any]]] = {package: [] for package in ways}
                 for _ in range(options.repeats):
                     for package in ways:
-                        turns[package].append(_in_process(name, what, package, place, options.threads))
+                        turns[package].append(_in_process(name, what, package, place, options.threads, options.limit))
                 own = turns["basinscope"][0]["values"]
                 for package, found in turns.items():
                     agreed = "" if "failed" in found[0] else _agreement(what, package, own, found[0]["values"])
