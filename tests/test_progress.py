@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from basinscope.progress import watched
+from basinscope.progress import TimeLeft, watched
 
 
 class _Stream(io.StringIO):
@@ -113,3 +113,8 @@ def test_the_line_is_wiped_away_when_the_computation_fails(monkeypatch, clock):
         tell(0.5)
         raise ZeroDivisionError
     assert stream.getvalue() == "\r\x1b[Kradius: 50 % done, about 5 s left\r\x1b[K"
+
+
+def test_nothing_is_said_of_the_time_left_before_anything_is_known() -> None:
+    assert TimeLeft(in_seconds=False)(0.0, 100.0) is None
+    assert TimeLeft()(0.0, 100.0) == 100.0

@@ -13,19 +13,25 @@ SHOWN_AFTER, LINE_SECONDS, BAR_SECONDS = 2.0, 10.0, 0.2
 
 
 class TimeLeft:
-    """Estimates the time left from the work done since it was made."""
+    """Estimates the time left from the work done since it was made.
 
-    def __init__(self) -> None:
+    Args:
+        in_seconds: Whether the work is counted in expected seconds, from which the first estimates are made.
+    """
+
+    def __init__(self, *, in_seconds: bool = True) -> None:
+        self._in_seconds = in_seconds
         self._began = time.monotonic()
         self._first: float | None = None
 
-    def __call__(self, done: float, total: float) -> float:
-        """Seconds left; before anything was done, the work itself, which is counted in expected seconds."""
+    def __call__(self, done: float, total: float) -> float | None:
+        """Seconds left; None as long as nothing is known."""
         if self._first is None:
             self._first = done
         gained = done - self._first
-        rate = (time.monotonic() - self._began) / gained if gained > 0.01 * total else 1.0
-        return (total - done) * rate
+        if gained > 0.01 * total:
+            return (total - done) * (time.monotonic() - self._began) / gained
+        return total - done if self._in_seconds else None
 
 
 def spoken(seconds: float) -> str:

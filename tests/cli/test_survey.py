@@ -36,13 +36,13 @@ def test_figures_numbers_and_page_are_there(folder: Path) -> None:
         made = {path.name for path in (out / name).iterdir()} - {".lock"}
         drawn = {
             f"{probe}.{kind}"
-            for probe in ("slice1d", "slice2d", "radius", "curvature", "sharpness")
+            for probe in ("slice1d", "slice2d", "radius", "volume", "curvature", "sharpness")
             for kind in ("png", "svg")
         }
         assert made == drawn | {"summary.json", "summary.txt", "run.json"}
     page = (out / "index.html").read_text(encoding="utf-8")
     assert "The loss around a network" in page
-    assert page.count("<img ") == 15
+    assert page.count("<img ") == 18
     assert "basin radius, median" in page
     numbers = json.loads((out / "compared/good-bad/summary.json").read_text(encoding="utf-8"))
     assert set(numbers) == {"good", "bad"}
@@ -122,4 +122,62 @@ def test_networks_that_do_not_compare_are_told_of(folder: Path, capsys: pytest.C
     words = ["measure", str(folder / "problem.py"), "--name", "far", "--probe", "radius", "--rise", "0.5"]
     assert main([*words, "--directions", "4", "--out", str(folder / "out")]) == 0
     assert main(["compare", "good", "far", "--out", str(folder / "out")]) == 0
-    assert "note: the runs have different cutoffs" in capsys.readouterr().out
+    assert "note: the basins end at losses of" in capsys.readouterr().out
+
+
+def test_problems_of_one_file_are_told_apart_by_their_names(tmp_path: Path) -> None:
+    text = PROBLEM + "\ndef tenfold():\n    return model, lambda m, b: 10 * loss_fn(m, b), batches\n"
+    (tmp_path / "problem.py").write_text(text, encoding="utf-8")
+    losses = []
+    for address in ("problem.py", "problem.py:tenfold"):
+        words = [
+            "measure",
+            str(tmp_path / address),
+            "--probe",
+            "sharpness",
+            "--name",
+            address.partition(":")[2] or "one",
+        ]
+        assert main([*words, "--out", str(tmp_path / "out")]) == 0
+        summary = tmp_path / "out" / "measured" / words[-1] / "summary.json"
+        rows = next(iter(json.loads(summary.read_text(encoding="utf-8")).values()))
+        losses.append({row["name"]: row["value"] for row in rows}["loss"])
+    assert losses[1] == pytest.approx(10 * losses[0])
+
+
+def test_an_error_in_the_loss_function_is_one_line_that_names_its_place(tmp_path: Path, capsys) -> None:
+    text = PROBLEM + "\ndef loss_fn(model, batch):\n    return model(batch['x'])\n"
+    (tmp_path / "problem.py").write_text(text, encoding="utf-8")
+    assert main(["measure", str(tmp_path / "problem.py"), "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert told[-1].startswith(f"basinscope: {tmp_path / 'problem.py'}: loss_fn fails at line 6: TypeError: ")
+
+
+@pytest.mark.parametrize("fault", ["shape", "cutoff"])
+def test_every_checkpoint_is_looked_at_before_the_first_is_measured(
+    folder: Path, tmp_path: Path, capsys, fault
+) -> None:
+    good, second = folder / "good.safetensors", tmp_path / "second.safetensors"
+    net = small_net(2)
+    with torch.no_grad():
+        net[4].weight.mul_(30)
+    save_file((small_net(widths=(3, 9, 4, 3)) if fault == "shape" else net).state_dict(), second)
+    words = ["measure", str(folder / "problem.py"), "--checkpoint", str(good), "--checkpoint", str(second)]
+    more = ["--cutoff", "1.5"] if fault == "cutoff" else []
+    assert main([*words, *more, *QUICK, "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1
+    assert f"{second}" in told[0]
+    assert ("does not fit" if fault == "shape" else "not below --cutoff 1.5; give a higher cutoff, or --rise") in told[
+        0
+    ]
+    assert not list((tmp_path / "out").glob("runs/*/results/*"))
+
+
+def test_figures_that_take_the_place_of_another_runs_are_told_of(folder: Path, tmp_path: Path, capsys) -> None:
+    words = ["measure", str(folder / "problem.py"), "--name", "same", "--probe", "sharpness", "--out", str(tmp_path)]
+    assert main(words) == 0
+    assert main(words) == 0
+    assert "took the place" not in capsys.readouterr().out
+    assert main([*words, "--seed", "1"]) == 0
+    assert re.search(r"took the place of the figures of run measure-\w+; give --name", capsys.readouterr().out)

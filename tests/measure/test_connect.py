@@ -3,9 +3,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from basinscope.errors import InputError
 from basinscope.measure.connect import connect
+from basinscope.measure.slices import linear_path, slice2d
 from basinscope.plots.measured import plot
 from basinscope.results.convert import check
 from tests.measure.problems import Point, around, at, small_net, whole_loss
@@ -50,7 +52,41 @@ def test_both_ends_are_the_minima_and_fitting_lowers_the_mean_loss():
     assert all(torch.equal(a, b) for a, b in zip(before, objective.model.parameters(), strict=True))
     axes = plot(found).axes[0]
     assert axes.get_ylabel() == "loss [nat]"
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["fitted curve", "straight line"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "fitted curve",
+        "straight line",
+        "the other's own loss",
+    ]
+    assert axes.get_title().endswith("moved entries")
+
+
+def _normed(seed: int, mean: float) -> nn.Module:
+    """A net whose running mean differs from that of others."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(3, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)).double().eval()
+    net[1].running_mean.fill_(mean)
+    return net
+
+
+def test_where_running_statistics_differ_barriers_count_from_the_minimas_own_losses_and_it_is_said(caplog):
+    objective, other = around(_normed(0, 0.0)), _normed(1, 4.0)
+    own = around(other).center_loss
+    found = connect(objective, other, num_steps=5, progress=False)
+    assert float(found["other_loss"]) == pytest.approx(own, rel=1e-12)
+    at_end = float(found["straight_loss"][-1])
+    assert abs(at_end - own) > 0.01 * own
+    ends = objective.center_loss + found["place"].values * (own - objective.center_loss)
+    assert float(found["straight_barrier"]) == pytest.approx(float((found["straight_loss"].values - ends).max()))
+    assert f"other has a loss of {own:.4g}, but {at_end:.4g} with the network's own running statistics" in caplog.text
+    caplog.clear()
+    line = linear_path(objective, other, resolution=5, beyond=0, progress=False)
+    assert line.attrs["other_loss"] == pytest.approx(own, rel=1e-12)
+    assert "other has a loss of" in caplog.text
+    caplog.clear()
+    slice2d(objective, directions="between", points=[other, _normed(2, 0.0)], resolution=2, progress=False)
+    assert "points[0] has a loss of" in caplog.text
+    # All of it went through a copy.
+    assert objective.loss_at() == objective.center_loss == pytest.approx(around(objective.model).center_loss)
 
 
 @pytest.mark.parametrize(

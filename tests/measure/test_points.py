@@ -1,10 +1,13 @@
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from basinscope.errors import InputError
 from basinscope.landscape.module_objective import Objective
 from basinscope.measure.points import moved_tensors, spanned
+from basinscope.measure.slices import slice2d
+from basinscope.measure.trajectory import Recorder
 from tests.measure.problems import around, sample_losses, small_batches, small_net
 
 
@@ -71,3 +74,44 @@ def test_points_in_another_precision_are_placed_as_well():
     wholes = [moved_tensors(objective, small_net(seed), "it") for seed in (3, 4)]
     places = [spanned(objective, points, "between")[1] for points in (halves, wholes)]
     assert abs(places[0] - places[1]).max() < 0.01
+
+
+def test_points_are_read_from_files_and_from_the_folder_of_a_recorder(tmp_path):
+    objective, other = around(small_net()), small_net(3)
+    save_file(other.state_dict(), tmp_path / "other.safetensors")
+    for place in (tmp_path / "other.safetensors", str(tmp_path / "other.safetensors")):
+        found = moved_tensors(objective, place, "it")
+        assert all(map(torch.equal, found, moved_tensors(objective, other, "it")))
+    recorder = Recorder(other, folder=tmp_path / "path")
+    for _ in range(3):
+        with torch.no_grad():
+            other[0].weight.mul_(1.1)
+            other[2].weight[0].add_(0.1)
+        recorder.step()
+    wanted = slice2d(objective, directions="pca", points=recorder, resolution=3, progress=False)
+    for points in (tmp_path / "path", str(tmp_path / "path")):
+        assert slice2d(objective, directions="pca", points=points, resolution=3, progress=False).identical(wanted)
+    named = slice2d(objective, directions="pca", points={"sgd": tmp_path / "path"}, resolution=3, progress=False)
+    assert named["marker"].values.tolist() == ["model"] + ["sgd"] * 4
+    with pytest.raises(InputError, match="holds no copies that a Recorder wrote"):
+        slice2d(objective, directions="pca", points=tmp_path, resolution=3)
+    with pytest.raises(InputError, match=r"other: .*nowhere.safetensors is not there"):
+        moved_tensors(objective, tmp_path / "nowhere.safetensors", "other")
+
+
+def test_the_point_whose_weights_are_not_finite_is_named():
+    objective = around(small_net())
+    points = [small_net(seed).state_dict() for seed in (1, 2, 3)]
+    points[1]["2.weight"] = points[1]["2.weight"] * torch.nan
+    with pytest.raises(InputError, match=r"^points\[1\] holds weights that are not finite$"):
+        slice2d(objective, directions="pca", points=points, resolution=3)
+
+
+def test_the_loss_of_another_network_is_its_own_and_leaves_no_trace():
+    objective, other = around(small_net()), small_net(3)
+    with torch.no_grad():
+        other[0].bias.add_(1.0)  # not moved, but its own
+    before = objective.loss_at()
+    assert objective.loss_of(other.state_dict()) == pytest.approx(around(other).center_loss, rel=1e-12)
+    assert objective.loss_at() == before
+    assert objective.loss_of({}) == before

@@ -213,12 +213,13 @@ def test_a_point_costs_one_evaluation_however_many_there_are(resolution):
         (2 * resolution, lambda: slice1d(objective, num_directions=2, resolution=resolution, **QUIET)),
         (resolution**2, lambda: slice2d(objective, resolution=resolution, **QUIET)),
         (
-            resolution**2,
+            # And for each of two points, the loss on the plane and its own.
+            resolution**2 + 4,
             lambda: slice2d(
                 objective, directions="between", points=[other, small_net(6)], resolution=resolution, **QUIET
             ),
         ),
-        (resolution, lambda: linear_path(objective, other, resolution=resolution, **QUIET)),
+        (resolution + 2, lambda: linear_path(objective, other, resolution=resolution, **QUIET)),
     ):
         before = objective.num_evaluations
         measure()

@@ -17,6 +17,7 @@ from basinscope.measure.radius import basin_radius
 from basinscope.measure.sharpness import sharpness
 from basinscope.measure.slices import linear_path, slice1d, slice2d
 from basinscope.plots.measured import COLOURS, DRAWN, plot
+from basinscope.probes.volume import log_volume
 from basinscope.results.convert import dataset
 from tests.measure.problems import around, small_net
 
@@ -251,7 +252,7 @@ def test_radii_are_drawn_as_the_share_of_rays_that_is_below():
     assert list(steps.get_ydata()) == [0, 0.25, 0.5, 0.75, 1]
     assert axes.lines[1].get_xdata()[0] == pytest.approx(0.25)
     assert axes.get_xlabel() == "radius [filter norms]"
-    assert axes.get_title().endswith("; cutoff 0.1 nat")
+    assert axes.get_title().endswith("; cutoff 0.1 nat; dotted: median")
     assert _told(figure) == ["rays: n = 4"]
 
 
@@ -283,9 +284,9 @@ def test_radii_that_lie_close_together_have_a_linear_axis_on_which_ticks_can_be_
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ({"cutoff": 0.1, "center": 0.05}, "; cutoff 0.1 nat"),
-        ({"cutoff": 0.3, "center": 0.2}, "; rise 0.1 nat"),
-        ({"cutoff": 0.3, "center": 0.05}, "; cutoffs 0.1 to 0.3 nat"),
+        ({"cutoff": 0.1, "center": 0.05}, "; cutoff 0.1 nat; dotted: median"),
+        ({"cutoff": 0.3, "center": 0.2}, "; rise 0.1 nat; dotted: median"),
+        ({"cutoff": 0.3, "center": 0.05}, "; cutoffs 0.1 to 0.3 nat; dotted: median"),
     ],
 )
 def test_the_title_says_what_bounds_all_basins_that_are_compared(other, words):
@@ -357,6 +358,7 @@ def _verbs() -> dict[str, xr.Dataset]:
         "pca": slice2d(objective, directions="pca", points=others, resolution=3, **quiet),
         "curve": connect(objective, others[0], num_steps=2, resolution=3, **quiet),
         "radius": basin_radius(objective, num_directions=3, **quiet),
+        "volume": log_volume(basin_radius(objective, num_directions=3, **quiet)),
         "curvature": curvature(objective, top=2, max_steps=9, density=True, density_starts=2, density_steps=5, **quiet),
         "eigenvalues": curvature(objective, top=1, max_steps=5, trace_vectors=0, scale="filter", **quiet),
         "map": tsne(objective, points=others, perplexity=2),
@@ -374,3 +376,26 @@ def test_the_result_of_every_verb_is_drawn_alone_and_in_company_and_saved(tmp_pa
         kinds.add(found.attrs["kind"])
         assert imread(path).std() > 0.01
     assert kinds == set(DRAWN)
+
+
+def test_planes_are_drawn_as_surfaces_on_one_scale_with_holes_and_units():
+    objective = around(small_net())
+    found = slice2d(objective, resolution=5, progress=False)
+    other = found.copy(deep=True)
+    other["loss"] = 3 * other["loss"]
+    other["loss"][0, 0] = np.nan
+    figure = plot({"one": found, "other": other}, surface=True)
+    one, two = figure.axes
+    assert one.get_zlim() == two.get_zlim()
+    assert one.get_xlabel() == "direction 1 [filter norms]"
+    assert one.get_zlabel().startswith("loss")
+    assert "holes: not finite" in two.get_title()
+    assert "holes" not in one.get_title()
+    losses = np.concatenate([found["loss"].values.ravel(), other["loss"].values.ravel()])
+    low, high = np.nanmin(losses), np.nanmax(losses)
+    assert one.get_zlim() == pytest.approx((low, high) if high <= 30 * low else (np.log10(low), np.log10(high)))
+
+
+def test_surfaces_are_for_planes_only():
+    with pytest.raises(InputError, match="surface=True is for planes, not for slice1d"):
+        plot(_lines([BOWL]), surface=True)

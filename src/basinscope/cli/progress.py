@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Lines:
     """One line every ten seconds."""
 
-    def __init__(self, name: str) -> None:
-        self._name, self._last, self._left = name, -LINE_SECONDS, TimeLeft()
+    def __init__(self, name: str, *, in_seconds: bool = True) -> None:
+        self._name, self._last, self._left = name, -LINE_SECONDS, TimeLeft(in_seconds=in_seconds)
 
     def update(self, task: str, done: float, total: float) -> None:
         """See `runs.engine.Progress`."""
@@ -26,15 +26,23 @@ class Lines:
         now = time.monotonic()
         if now - self._last >= LINE_SECONDS and done < total:
             self._last = now
-            line = f"{self._name}: {task}, {100 * done / total:.0f} % done, about {spoken(left)} left"
-            print(line, file=sys.stderr, flush=True)
+            print(f"{self._name}: {task}, {100 * done / total:.0f} % done{_told(left)}", file=sys.stderr, flush=True)
+
+
+def _told(left: float | None) -> str:
+    return "" if left is None else f", about {spoken(left)} left"
 
 
 @contextmanager
-def shown(name: str) -> Iterator[Progress]:
-    """Show the progress of a run while the context is open."""
+def shown(name: str, *, in_seconds: bool = True) -> Iterator[Progress]:
+    """Show the progress of a run while the context is open.
+
+    Args:
+        name: Of the run.
+        in_seconds: See `TimeLeft`.
+    """
     if not sys.stderr.isatty():
-        yield Lines(name)
+        yield Lines(name, in_seconds=in_seconds)
         return
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn
@@ -48,11 +56,11 @@ def shown(name: str) -> Iterator[Progress]:
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         row = bar.add_task(name, total=1.0, left="")
-        left = TimeLeft()
+        left = TimeLeft(in_seconds=in_seconds)
 
         class Shown:
             def update(self, task: str, done: float, total: float) -> None:
-                words = f"about {spoken(left(done, total))} left"
+                words = _told(left(done, total)).removeprefix(", ")
                 bar.update(row, completed=done, total=total, description=f"{name}: {task}", left=words)
 
         yield Shown()

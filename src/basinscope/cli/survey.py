@@ -29,6 +29,8 @@ from basinscope.survey.summary import table
 from basinscope.survey.tasks import collect, tasks
 
 KIND = "measure"
+CLOSE_CUTOFFS = 1.01
+"""Ratio up to which cutoffs count as one."""
 SOURCE = ("measure", "survey/tasks.py", "survey/request.py")
 
 
@@ -55,6 +57,7 @@ def measure(options: argparse.Namespace, say_waiting: Callable[[str], None]) -> 
     device = None if options.device == "auto" else provenance.pick_device(options.device)
     if device is not None:
         model.to(device)
+    _look_at_all(problem, options, states)
     numbers = {}
     for k, label in enumerate(labels):
         path = options.checkpoint[k] if options.checkpoint else None
@@ -62,6 +65,7 @@ def measure(options: argparse.Namespace, say_waiting: Callable[[str], None]) -> 
             settings
             | {
                 "problem": problem.checksum,
+                "name": problem.name,
                 "checkpoint": atomic.sha256(path) if path else "",
                 "probes": probes,
                 "device": str(device) if device else "as it is",
@@ -70,12 +74,32 @@ def measure(options: argparse.Namespace, say_waiting: Callable[[str], None]) -> 
         if path:
             fill(model, states[k], str(path))
         numbers |= _measure_one(problem, request, label, options.out, say_waiting, str(path or ""))
-    if len(numbers) > 1:
-        print(table(numbers))
+    print(table(numbers))
     from basinscope.report.page import write_page
 
     print(f"page: {write_page(options.out)}")
     return 0
+
+
+def _opened(problem: Problem) -> Objective:
+    parts = problem.parts
+    extra = {key: parts[key] for key in OPTIONS if key in parts}
+    return Objective(parts["model"], parts["loss_fn"], parts["batches"], **extra)
+
+
+def _look_at_all(problem: Problem, options: argparse.Namespace, states: Sequence[Any]) -> None:
+    """Make sure that every checkpoint can be measured before the first one is.
+
+    Raises:
+        InputError: One does not fit the network, or its loss lies above the cutoff.
+    """
+    for path, state in zip(options.checkpoint, states, strict=True):
+        fill(problem.parts["model"], state, str(path))
+        if options.cutoff is not None and (loss := _opened(problem).center_loss) >= options.cutoff:
+            raise InputError(
+                f"{path}: its loss is {loss:.4g}, not below --cutoff {options.cutoff:g}; give a higher cutoff, or "
+                "--rise for a height above each network's own loss"
+            )
 
 
 def _labels(checkpoints: Sequence[Path], name: str | None) -> list[str]:
@@ -104,8 +128,7 @@ def _measure_one(
 
     @cache
     def opened() -> Objective:
-        extra = {key: parts[key] for key in OPTIONS if key in parts}
-        return Objective(parts["model"], parts["loss_fn"], parts["batches"], **extra)
+        return _opened(problem)
 
     with exclusive(path, lambda: say_waiting(f"run {path.name}")):
         atomic.sweep(path)
@@ -117,7 +140,7 @@ def _measure_one(
         work = tasks(request, opened)
         if not all(folder.is_done(task.name) for task in work):
             opened().check()
-        with shown(label) as progress:
+        with shown(label, in_seconds=False) as progress:
             num_done = run_tasks(work, folder, progress, device=torch.device("cpu"))
         if num_done or folder.take_json("finished.json") is None:
             moment = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -126,10 +149,12 @@ def _measure_one(
     place = out / "measured" / label
     with exclusive(place, lambda: say_waiting(str(place))):
         atomic.sweep(place)
+        earlier = (records.read(place / "run.json") or {}).get("run")
         numbers = publish(place, {label: results}, {"run": folder.name})
     seconds = spoken(time.perf_counter() - began)
     print(f"{label}: {num_done} of {len(work)} tasks done now, in {seconds}; figures in {place}, run {folder.name}")
-    print(table(numbers))
+    if earlier and earlier != folder.name:
+        print(f"  note: these took the place of the figures of run {earlier}; give --name to keep both")
     return numbers
 
 
@@ -190,8 +215,12 @@ def _warnings(surveys: dict[str, Any], requests: Sequence[Request]) -> list[str]
         found.append("the runs come from different problem files: is the loss the same?")
     if len({(r.seed, r.num_directions) for r in requests}) > 1:
         found.append("the runs have different directions")
-    if len({(r.rise, r.cutoff) for r in requests}) > 1:
-        found.append("the runs have different cutoffs: their radii do not compare")
+    levels = [float(results["radius"]["cutoff"]) for results in surveys.values() if "radius" in results]
+    if levels and max(levels) > CLOSE_CUTOFFS * min(levels):
+        found.append(
+            f"the basins end at losses of {min(levels):.4g} to {max(levels):.4g}, each so far above its network's own: "
+            f"to compare radii at one level, measure again with --cutoff {max(levels):.2g}"
+        )
     return found
 
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -243,6 +243,28 @@ class Objective:
             self._journal.keep(place, loss)
         return loss
 
+    def loss_of(self, state: Mapping[str, Tensor]) -> float:
+        """Mean loss of another network of the same kind, running statistics and all that is not moved included.
+
+        Args:
+            state: Its tensors by name; those that are missing are the network's own.
+        """
+        self._check_again()
+        ours = dict((*self._copy.named_parameters(), *self._copy.named_buffers()))
+        own = dict((*self.model.named_parameters(), *self.model.named_buffers()))
+        names = [name for name in ours if name in state and state[name].shape == ours[name].shape]
+        self._slopes_kept = None
+        with self._quiet(), torch.no_grad():
+            try:
+                for f, tensor in zip(self.filters, self.center.tensors, strict=True):
+                    ours[f.name].copy_(tensor)
+                for name in names:
+                    ours[name].copy_(state[name])
+                return self._summed()
+            finally:
+                for name in names:
+                    ours[name].copy_(own[name])
+
     def gradient_at(self, *steps: Step) -> tuple[float, list[Tensor]]:
         """Mean loss at a point, and its gradient by the moved tensors, in single or double precision.
 
@@ -447,6 +469,10 @@ class Objective:
     @torch.no_grad()
     def _mean(self, steps: Sequence[Step]) -> float:
         self._place(steps)
+        return self._summed()
+
+    def _summed(self) -> float:
+        """Mean loss over all batches at the copy's weights."""
         total = count = 0.0
         for found in self._each("loss", self._of):
             total, count = total + float(found.total), count + found.count
@@ -580,7 +606,8 @@ _EMPTY = "batches is empty: there is nothing to take the mean of"
 def _exact(value: Any, what: str) -> Tensor:
     """A loss in double precision, where the device has it."""
     if not isinstance(value, Tensor):
-        raise InputError(f"{what} is a {type(value).__name__}: a tensor is needed")
+        hint = "; return its .loss" if isinstance(getattr(value, "loss", None), Tensor) else ""
+        raise InputError(f"{what} is a {type(value).__name__}: a tensor is needed{hint}")
     if value.is_complex():
         raise InputError(f"{what} is complex: a real tensor is needed")
     return value.to(torch.float32 if value.device.type == "mps" else torch.float64)

@@ -14,7 +14,7 @@ from basinscope.errors import InputError
 from basinscope.landscape.module_objective import Objective
 from basinscope.landscape.steps import Center, Stored
 from basinscope.measure.labels import labelled
-from basinscope.measure.points import Minimum, moved_tensors
+from basinscope.measure.points import Minimum, moved_tensors, own_loss
 from basinscope.progress import Watcher, watched
 from basinscope.seeds import generator
 
@@ -35,7 +35,7 @@ def connect(
 
     Formula: θ(t) = (1 − t)² θ₀ + 2t(1 − t) φ + t² θ₁, a quadratic Bézier curve; its bend φ begins half-way and follows
     the gradient of E[L(θ(t))], t uniform in (0, 1), by Adam. All that is not moved, running statistics too, stays the
-    network's own: where the minima differ in it, the loss at the far end is not that of the other minimum.
+    network's own: where the minima differ in it, the loss at the far end is not the other minimum's own, which is said.
 
     Keeps four vectors as large as the moved tensors beside both networks.
 
@@ -51,7 +51,7 @@ def connect(
 
     Returns:
         A `curve` dataset: the loss along the curve and along the straight line, and how much each rises at most above
-        the line between the losses at its ends.
+        the line between the two minima's own losses.
 
     Raises:
         InputError: The other minimum does not fit or is the same, or a setting is out of range.
@@ -86,7 +86,8 @@ def connect(
             curved[k] = objective.loss_at((Stored(tuple(_on_curve(way, bend, float(t))), ""), 1.0))
             straight[k] = objective.loss_at((Stored(tuple(way), ""), float(t)))
             advance(2)
-    ends = straight[0] + places * (straight[-1] - straight[0])
+        other_loss = own_loss(objective, other, float(straight[-1]), "other")
+    ends = straight[0] + places * (other_loss - straight[0])
     unit = objective.unit
     return labelled(
         "curve",
@@ -95,12 +96,13 @@ def connect(
             "place": places,
             "loss": curved,
             "straight_loss": straight,
+            "other_loss": other_loss,
             "barrier": float((curved - ends).max()),
             "straight_barrier": float((straight - ends).max()),
             "distance": length,
             "num_steps": num_steps,
         },
-        units=dict.fromkeys(("loss", "straight_loss", "barrier", "straight_barrier"), unit),
+        units=dict.fromkeys(("loss", "straight_loss", "other_loss", "barrier", "straight_barrier"), unit),
         seed=str(seed),
     )
 

@@ -50,8 +50,6 @@ def tsne(
     given = [moved_tensors(objective, point, what) for what, point in chosen]
     inner = np.zeros((1 + len(given),) * 2)
     inner[1:, 1:] = gram(objective.center, given)
-    if not np.isfinite(inner).all():
-        raise InputError("tsne: a point holds weights that are not finite")
     # Principal components from inner products: the weights of all points are never held in one array.
     inner -= inner.mean(0)
     inner -= inner.mean(1, keepdims=True)

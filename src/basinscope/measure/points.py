@@ -2,32 +2,67 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from basinscope.errors import InputError
 from basinscope.landscape.module_objective import Objective
 from basinscope.landscape.steps import Center, Combination
 
-Minimum = Mapping[str, Tensor] | nn.Module
-"""A state dictionary, or a network of the same kind."""
+Minimum = Mapping[str, Tensor] | nn.Module | str | Path
+"""A state dictionary, a network of the same kind, or a file of safetensors."""
+_SAME_LOSS = 1e-3
+"""Relative difference of losses that is not worth telling."""
+_log = logging.getLogger(__name__)
 _TOLD = 3
 """Mismatches that a message names."""
 _ON_LINE = 1e-5
 """Distance from a line, relative to its length, that rounding of weights may explain."""
 
 
+def state_of(point: Minimum, what: str) -> Mapping[str, Tensor]:
+    """The tensors of a point by name, read from its file if it is one.
+
+    Raises:
+        InputError: There is no such file, or it is none of safetensors.
+    """
+    if isinstance(point, nn.Module):
+        return point.state_dict()
+    if isinstance(point, str | Path):
+        try:
+            return load_file(point)
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"{what}: {point} is not there, or is no whole file of safetensors") from error
+    return point
+
+
+def recorded(folder: str | Path) -> list[Path]:
+    """The copies that a `Recorder` wrote into a folder, in their order.
+
+    Raises:
+        InputError: There are none.
+    """
+    found = sorted(Path(folder).glob("step-*.safetensors"))
+    if not found:
+        raise InputError(f"points: {folder} holds no copies that a Recorder wrote (step-….safetensors)")
+    return found
+
+
 def moved_tensors(objective: Objective, point: Minimum, what: str) -> list[Tensor]:
     """Pick the moved tensors out of a state dictionary.
 
     Raises:
-        InputError: Some are missing or of another shape; the message names the first three.
+        InputError: Some are missing or of another shape, of which the message names the first three; or not finite.
     """
-    state = point.state_dict() if isinstance(point, nn.Module) else point
+    state = state_of(point, what)
     # Tied tensors stand in a state dictionary under all of their names.
     wrong = [
         f"{f.name}: {'missing' if f.name not in state else tuple(state[f.name].shape)}, not {tuple(f.shape)}"
@@ -37,7 +72,31 @@ def moved_tensors(objective: Objective, point: Minimum, what: str) -> list[Tenso
     if wrong:
         more = f" and {len(wrong) - _TOLD} more" if len(wrong) > _TOLD else ""
         raise InputError(f"{what} does not fit {type(objective.model).__name__}: {'; '.join(wrong[:_TOLD])}{more}")
-    return [state[f.name].detach() for f in objective.filters]
+    tensors = [state[f.name].detach() for f in objective.filters]
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors):
+        raise InputError(f"{what} holds weights that are not finite")
+    return tensors
+
+
+def own_loss(objective: Objective, point: Minimum, on_way: float, what: str) -> float:
+    """Loss of another minimum as it is; says so where that is not what it has on the way to it.
+
+    Args:
+        objective: The network, whose running statistics and other tensors that are not moved hold on the whole way.
+        point: The other minimum.
+        on_way: The loss with its moved tensors alone.
+        what: What to call it in a message.
+    """
+    loss = objective.loss_of(state_of(point, what))
+    if not abs(loss - on_way) <= _SAME_LOSS * max(abs(loss), abs(on_way)):
+        _log.warning(
+            "%s has a loss of %.4g, but %.4g with the network's own running statistics and whatever else is not moved, "
+            "which hold on the whole way to it (one_dim='moved' moves biases, too)",
+            what,
+            loss,
+            on_way,
+        )
+    return loss
 
 
 def gram(center: Center, others: Sequence[Sequence[Tensor]]) -> Float[np.ndarray, "points points"]:
@@ -69,8 +128,6 @@ def spanned(
     """
     products = gram(objective.center, others)
     num = len(others)
-    if not np.isfinite(products).all():
-        raise InputError("slice2d: a point holds weights that are not finite")
     if how == "between":
         if num != 2:
             raise InputError(f"slice2d: directions='between' needs two points, not {num}")

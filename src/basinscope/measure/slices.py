@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from basinscope.landscape.module_objective import Objective
 from basinscope.landscape.steps import Combination, Direction, Orthogonal, cosine
 from basinscope.measure.curvature import top_directions
 from basinscope.measure.labels import labelled
-from basinscope.measure.points import Minimum, moved_tensors, spanned
+from basinscope.measure.points import Minimum, moved_tensors, own_loss, recorded, spanned
 from basinscope.probes.slices import symmetric_grid
 from basinscope.progress import Watcher, watched
 
-Points = Sequence[Minimum] | Mapping[str, Sequence[Minimum]]
+Points = Sequence[Minimum] | Mapping[str, Sequence[Minimum] | str | Path] | str | Path
+"""A list of points, or the folder of a `Recorder`; or several of these by name."""
 EXTENT, NEAR_EXTENT = 1.0, 0.1
 """Half the side of a slice along random directions, and along eigenvectors, in filter norms."""
 BETWEEN = "share of the way"
@@ -117,8 +119,9 @@ def slice2d(
         directions: What spans the plane: `random`, two orthogonal random directions; `hessian`, the two eigenvectors of
             the largest curvature; `between`, the ways to two other minima; `pca`, the two main axes of other
             points, such as checkpoints of a training run, as seen from the network.
-        points: The other minima, or checkpoints, as state dictionaries or networks; for `between` and `pca`. Or several
-            such lists by name, such as the paths of several optimizers (see `Recorder`), drawn each as a path.
+        points: The other minima, or checkpoints, as state dictionaries, networks or files of safetensors, or the folder
+            of a `Recorder`; for `between` and `pca`. Or several such lists by name, such as the paths of several
+            optimizers, drawn each as a path.
         names: What the points of a list are called in figures; those of one name are drawn as a path.
         seed: Family of random directions, or start of the search for eigenvectors.
         extent: How far to go to every side; default 1 filter norm, 0.1 along eigenvectors. Planes through points
@@ -167,6 +170,9 @@ def slice2d(
             for j, b in enumerate(second):
                 losses[i, j] = objective.loss_at((plane[0], float(a)), (plane[1], float(b)))
                 tell((i * resolution + j + 1) / losses.size)
+        if directions == "between":
+            for (what, point), (a, b, _) in zip(chosen, marks[1:], strict=True):
+                own_loss(objective, point, objective.loss_at((plane[0], float(a)), (plane[1], float(b))), what)
     units = plane[0].units
     return labelled(
         "plane",
@@ -203,14 +209,17 @@ def named_points(
     Raises:
         InputError: There is one point where a list is needed, or another number of names.
     """
+    if isinstance(points, str | Path):
+        points = recorded(points)
     one = f"{verb}: points is one point: give a list of them, or lists by name"
     if isinstance(points, Mapping):
         if names is not None:
             raise InputError(f"{verb}: points by name have their names: leave names out")
         if any(isinstance(group, Tensor | nn.Module | Mapping) for group in points.values()):
             raise InputError(one)
-        labels = [name for name, group in points.items() for _ in group]
-        return labels, [(f"points[{n!r}][{k}]", point) for n, group in points.items() for k, point in enumerate(group)]
+        groups = {n: recorded(group) if isinstance(group, str | Path) else group for n, group in points.items()}
+        labels = [name for name, group in groups.items() for _ in group]
+        return labels, [(f"points[{n!r}][{k}]", point) for n, group in groups.items() for k, point in enumerate(group)]
     if isinstance(points, nn.Module):
         raise InputError(one)
     chosen: list[tuple[str, Minimum]] = [(f"points[{k}]", point) for k, point in enumerate(points)]
@@ -233,17 +242,19 @@ def linear_path(
 ) -> xr.Dataset:
     """Evaluate the loss on the straight line from a network's weights to another minimum's, and beyond both.
 
-    Running statistics and all that is not moved stay the network's own on the whole line.
+    Running statistics and all that is not moved stay the network's own on the whole line; where the other minimum's own
+    loss is therefore another, that is said.
 
     Args:
         objective: The network's loss.
-        other: The other minimum, a state dictionary.
+        other: The other minimum: a state dictionary, a network, or a file of safetensors.
         resolution: Points on the line.
         beyond: How far to go beyond either end, as a share of the way between them.
         progress: True or None shows a line with the time left, False none; a function gets the finished share.
 
     Returns:
-        A `slice1d` dataset of one ray; distance 0 is the network, 1 the other minimum.
+        A `slice1d` dataset of one ray; distance 0 is the network, 1 the other minimum, whose own loss is the attribute
+        `other_loss`.
 
     Raises:
         InputError: A setting is out of range, the minimum does not fit the network, or the loss cannot be measured.
@@ -262,6 +273,7 @@ def linear_path(
         for j, distance in enumerate(distances):
             losses[0, j] = objective.loss_at((way, float(distance)))
             tell((j + 1) / resolution)
+        other_loss = own_loss(objective, other, objective.loss_at((way, 1.0)), "other")
     return labelled(
         "slice1d",
         objective,
@@ -269,4 +281,5 @@ def linear_path(
         units={"distance": BETWEEN, "loss": objective.unit},
         scheme="between",
         directions="between",
+        other_loss=other_loss,
     )

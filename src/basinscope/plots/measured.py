@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -30,12 +32,13 @@ NOT_OK = {1: "unbounded", 2: "not a number", 3: "not closed"}
 Results = Mapping[str, xr.Dataset]
 
 
-def plot(results: xr.Dataset | Results, *, log: bool | None = None) -> Figure:
+def plot(results: xr.Dataset | Results, *, log: bool | None = None, surface: bool = False) -> Figure:
     """Draw a result, or several of one kind on one scale.
 
     Args:
         results: What a verb returned; or results by the name of their network.
         log: Whether losses are drawn on a log scale; None takes it where they are positive and span a factor of 30.
+        surface: Draw planes as surfaces in three dimensions.
 
     Returns:
         A figure of its own, not shown: `figure.savefig("slice.png")`.
@@ -50,10 +53,12 @@ def plot(results: xr.Dataset | Results, *, log: bool | None = None) -> Figure:
     (kind,) = kinds
     if kind not in DRAWN:
         raise InputError(f"plot: {kind} is not drawn; choose from {', '.join(DRAWN)}")
+    if surface and kind != "plane":
+        raise InputError(f"plot: surface=True is for planes, not for {kind}")
     if len(named) > len(COLOURS):
         raise InputError(f"plot: {len(named)} results in one figure are too many; at most {len(COLOURS)}")
     with styled():
-        return DRAWN[kind](named, log)
+        return (_draw_surfaces if surface else DRAWN[kind])(named, log)
 
 
 def _with_unit(name: str, unit: str) -> str:
@@ -94,7 +99,7 @@ def _mark_missing(axes: Axes, places: np.ndarray, colour: str) -> None:
 _NORMALIZED = {"filter": "filter-normalised", "layer": "layer-normalised", "sphere": "of length 1"}
 _WAYS = {
     "hessian": "eigenvectors of largest curvature",
-    "between": "through other minima",
+    "between": "to other minima",
     "pca": "main axes of the marked points",
 }
 
@@ -106,6 +111,14 @@ def _title(found: xr.Dataset) -> str:
     if way is None:
         way = f"random directions, {_NORMALIZED.get(str(facts.get('scheme')), facts.get('scheme'))}"
     return f"{facts.get('model', '')}, {int(facts.get('num_moved', 0)):,} moved entries\n{way}"
+
+
+def _models(results: Results) -> str:
+    """What was moved, without how."""
+    words = (
+        f"{f.attrs.get('model', '')}, {int(f.attrs.get('num_moved', 0)):,} moved entries" for f in results.values()
+    )
+    return "\n".join(dict.fromkeys(words))
 
 
 def _titles(results: Results) -> str:
@@ -122,6 +135,8 @@ def _draw_lines(results: Results, log: bool | None) -> Figure:
         axes.set_yscale("log")
     for colour, (name, found) in zip(COLOURS, results.items(), strict=False):
         distance = found["distance"].values
+        if found.attrs.get("directions") == "between":
+            _mark_ends(axes, found)
         for place, line in enumerate(found["loss"].values):
             style = ("-", "--", ":", "-.")[place % 4]
             axes.plot(distance, line, style, color=colour, label=name if name and not place else None)
@@ -132,6 +147,17 @@ def _draw_lines(results: Results, log: bool | None) -> Figure:
     axes.set_title(_titles(results) + ("; one line style a direction" if several else ""), fontsize=8)
     _finish(axes)
     return figure
+
+
+def _mark_ends(axes: Axes, found: xr.Dataset) -> None:
+    """Mark where the network and the other minimum lie on a line, and the latter's own loss where it is known."""
+    for place, word in ((0.0, "network"), (1.0, "other minimum")):
+        axes.axvline(place, color=FAINT, linewidth=0.8, linestyle=":")
+        axes.annotate(word, (place, 0.97), (3, 0), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+                      fontsize=7, color=INK, va="top")  # fmt: skip
+    if "other_loss" in found.attrs:
+        own = float(found.attrs["other_loss"])
+        axes.plot([1.0], [own], "o", color=FAINT, markeredgecolor=INK, markersize=5, label="its own loss")
 
 
 def _draw_curves(results: Results, log: bool | None) -> Figure:
@@ -146,6 +172,9 @@ def _draw_curves(results: Results, log: bool | None) -> Figure:
             place, loss = found["place"].values, found[variable].values
             axes.plot(place, loss, style, color=colour, label=f"{name}: {words}" if name else words)
             _mark_missing(axes, place[~np.isfinite(loss)], colour)
+        own = float(found["other_loss"])
+        axes.plot([1.0], [own], "o", color=colour, markeredgecolor=INK, markersize=5, label="the other's own loss")
+    axes.set_title(_models(results), fontsize=8)
     axes.set_xlabel("place on the way from the network (0) to the other minimum (1)")
     axes.set_ylabel(_with_unit("loss", _common(results, "loss")))
     axes.legend()
@@ -153,20 +182,60 @@ def _draw_curves(results: Results, log: bool | None) -> Figure:
     return figure
 
 
-def _draw_planes(results: Results, log: bool | None) -> Figure:
-    """Losses on planes, one panel a network, one colour scale; what is not finite is hatched."""
-    num = len(results)
+def _panels(num: int) -> tuple[int, int]:
+    """Rows and columns of a figure with a panel for each network."""
     columns = min(3, num)
-    rows = -(-num // columns)
-    figure = Figure(figsize=(0.9 + 3.4 * columns, 3.3 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    return -(-num // columns), columns
+
+
+def _common_scale(results: Results, log: bool | None) -> Normalize:
+    """One scale for the losses of all results."""
     losses = np.concatenate([found["loss"].values.ravel() for found in results.values()])
     known = losses[np.isfinite(losses)]
     logarithmic = _logarithmic(losses, log)
     # Only what is above 0 has a place on a log scale.
     known = known[known > 0] if logarithmic else known
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.5, 1.0)
-    norm: Normalize = LogNorm(low, high) if logarithmic else Normalize(low, high)
+    return LogNorm(low, high) if logarithmic else Normalize(low, high)
+
+
+def _draw_surfaces(results: Results, log: bool | None) -> Figure:
+    """Losses on planes as surfaces, one panel a network, one scale; what is not finite leaves a hole."""
+    rows, columns = _panels(len(results))
+    figure = Figure(figsize=(0.4 + 3.8 * columns, 3.7 * rows), layout="constrained")
+    norm = _common_scale(results, log)
+    label, logarithmic = _with_unit("loss", _common(results, "loss")), isinstance(norm, LogNorm)
+    low, high = float(norm.vmin or 0), float(norm.vmax or 1)
+    limits = (math.log10(low), math.log10(high)) if logarithmic else (low, high)
+    limits = limits if limits[0] < limits[1] else (limits[0] - 0.5, limits[1] + 0.5)
+    for place, (name, found) in enumerate(results.items()):
+        axes: Any = figure.add_subplot(rows, columns, place + 1, projection="3d")
+        a, b = np.meshgrid(found["first"].values, found["second"].values, indexing="ij")
+        loss = found["loss"].transpose("first", "second").values.astype(float)
+        loss[~np.isfinite(loss)] = np.nan
+        z = np.log10(np.clip(loss, low, None)) if logarithmic else loss
+        axes.plot_surface(a, b, z, cmap=SURFACE, norm=Normalize(*limits), rcount=101, ccount=101, linewidth=0)
+        axes.set_zlim(*limits)
+        axes.view_init(elev=28, azim=-58)
+        axes.set_box_aspect((1, 1, 0.8), zoom=0.85)
+        axes.tick_params(labelsize=6, pad=-2)
+        if logarithmic:
+            powers = list(range(math.ceil(limits[0]), math.floor(limits[1]) + 1))
+            axes.zaxis.set_ticks(powers, [f"$10^{{{power}}}$" for power in powers])
+        axes.set_xlabel(_with_unit("direction 1", str(found["first"].attrs["units"])), fontsize=7, labelpad=-3)
+        axes.set_ylabel(_with_unit("direction 2", str(found["second"].attrs["units"])), fontsize=7, labelpad=-3)
+        axes.set_zlabel(label, fontsize=7, labelpad=-3)
+        holes = "" if np.isfinite(found["loss"].values).all() else "\nholes: not finite"
+        axes.set_title((f"{name}\n" if name else "") + _title(found) + holes, fontsize=7)
+    return figure
+
+
+def _draw_planes(results: Results, log: bool | None) -> Figure:
+    """Losses on planes, one panel a network, one colour scale; what is not finite is hatched."""
+    num, (rows, columns) = len(results), _panels(len(results))
+    figure = Figure(figsize=(0.9 + 3.4 * columns, 3.3 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    norm = _common_scale(results, log)
     for axes, (name, found) in zip(panels, results.items(), strict=False):
         _draw_plane(axes, found, norm)
         hatched = "" if np.isfinite(found["loss"].values).all() else "\nhatched: not finite"
@@ -279,7 +348,37 @@ def _draw_radii(results: Results, log: bool | None) -> Figure:
     axes.set_ylim(0, 1.02)
     axes.set_xlabel(_with_unit("radius", _common(results, "radius")))
     axes.set_ylabel("share of directions with a smaller radius")
-    axes.set_title(f"{_titles(results)}; {_bound(results)}", fontsize=8)
+    if not ends:
+        axes.text(0.5, 0.5, "no ray has a radius", transform=axes.transAxes, ha="center", color=INK)
+        axes.set_xticks([])
+    axes.set_title(f"{_titles(results)}; {_bound(results)}; dotted: median", fontsize=8)
+    _finish(axes)
+    return figure
+
+
+def _draw_volumes(results: Results, log: bool | None) -> Figure:
+    """Log-volumes beside the mean of n·log r, which compares also where few rays decide the volume."""
+    del log
+    figure = Figure(figsize=(1.6 + 1.5 * max(2, len(results)), 3.2), layout="constrained")
+    axes = figure.subplots()
+    for place, (colour, found) in enumerate(zip(COLOURS, results.values(), strict=False)):
+        first, bound = place == 0, int(found["status"]) == 1
+        mean, error = float(found["mean_n_log_r"]), float(found["mean_n_log_r_stderr"])
+        axes.errorbar([place - 0.15], [mean], [error], fmt="s", color=colour, markersize=4, capsize=2,
+                      label="mean of n·log r ± standard error" if first else None)  # fmt: skip
+        volume = float(found["log_volume"])
+        axes.plot([place + 0.15], [volume], "^" if bound else "o", color=colour, markersize=6)
+        rays = f"{float(found['effective_rays']):.1f} of {int(found['num_rays'])} rays"
+        words = f"≥, {rays}" if bound else rays
+        axes.annotate(words, (place + 0.15, volume), (0, 7), textcoords="offset points", fontsize=6, ha="center")
+    example = next(iter(results.values()))
+    axes.plot([], [], "^", color=INK, label="log-volume, a lower bound")
+    axes.plot([], [], "o", color=INK, label="log-volume")
+    axes.set_xticks(range(len(results)), [name or str(example.attrs.get("model", "")) for name in results])
+    axes.set_xlim(-0.6, len(results) - 0.4)
+    axes.set_ylabel("size of the basin [nat]")
+    axes.set_title("effective rays beside each log-volume", fontsize=8)
+    axes.margins(y=0.2)
     _finish(axes)
     return figure
 
@@ -397,6 +496,7 @@ DRAWN: Mapping[str, Callable[[Results, bool | None], Figure]] = {
     "plane": _draw_planes,
     "curve": _draw_curves,
     "radius": _draw_radii,
+    "volume": _draw_volumes,
     "curvature": _draw_curvature,
     "ball": _draw_balls,
     "weight_map": _draw_maps,

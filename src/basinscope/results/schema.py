@@ -144,12 +144,13 @@ _KINDS = (
     ),
     Kind(
         "curve",
-        1,
+        2,
         {
             "place": Variable(("place",), "", "place on the way, 0 the network and 1 the other minimum"),
             "loss": Variable(("place",), "", "loss along the fitted curve"),
             "straight_loss": Variable(("place",), "", "loss along the straight line"),
-            "barrier": Variable((), "", "largest rise of the curve above the line between the losses at its ends"),
+            "other_loss": Variable((), "", "the other minimum's own loss"),
+            "barrier": Variable((), "", "largest rise of the curve above the line between the minima's own losses"),
             "straight_barrier": Variable((), "", "the same of the straight line"),
             "distance": Variable((), "Euclidean length", "distance between the minima"),
             "num_steps": Variable((), "updates", "updates of the curve's bend"),

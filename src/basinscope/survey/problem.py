@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from basinscope.errors import InputError
+from basinscope.memory import is_out_of_memory
 from basinscope.runs import atomic
 
 PARTS = ("model", "loss_fn", "batches")
@@ -27,6 +28,8 @@ class Problem:
     """SHA-256 of the file."""
     parts: Mapping[str, Any]
     """`model`, `loss_fn`, `batches`, and options of `Objective`."""
+    name: str = ""
+    """Which of the file's functions, tuples or dictionaries; empty where none was named."""
 
 
 def load_problem(address: str) -> Problem:
@@ -53,7 +56,30 @@ def load_problem(address: str) -> Problem:
         found = _called(found, path, name or "problem")
     if found is None:
         found = {key: getattr(module, key) for key in (*PARTS, *OPTIONS) if hasattr(module, key)}
-    return Problem(path, atomic.sha256(path), _named(found, path, name or "problem"))
+    parts = dict(_named(found, path, name or "problem"))
+    parts["loss_fn"] = _guarded(parts["loss_fn"], path)
+    return Problem(path, atomic.sha256(path), parts, name)
+
+
+def _guarded(loss_fn: Any, path: Path) -> Any:
+    """Turn an error in a loss function, or in the model that it calls, into one line that names the place."""
+    if not callable(loss_fn):
+        return loss_fn
+
+    def guarded(model: Any, batch: Any) -> Any:
+        try:
+            return loss_fn(model, batch)
+        except InputError:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            words = str(error).strip().splitlines() or [""]
+            raise InputError(
+                f"{path}: loss_fn fails{_line_of(error, path)}: {type(error).__name__}: {words[0]}"
+            ) from error
+
+    return guarded
 
 
 def _imported(path: Path) -> Any:

@@ -18,6 +18,8 @@ class Request:
 
     problem: str
     """SHA-256 of the problem file."""
+    name: str = ""
+    """Which of the file's problems."""
     checkpoint: str
     """SHA-256 of the checkpoint; empty for the network as the file makes it."""
     probes: tuple[str, ...] = PROBES

@@ -39,6 +39,8 @@ def rows(results: Mapping[str, xr.Dataset]) -> list[Row]:
     unit = str(first.attrs.get("loss_unit", ""))
     if "radius" in results:
         found += _radius(results["radius"], unit)
+    elif (loss := _center_loss(results)) is not None:
+        found.append(Row("loss", loss, "", unit, 1))
     if "volume" in results:
         found += _volume(results["volume"])
     if "curvature" in results:
@@ -50,6 +52,15 @@ def rows(results: Mapping[str, xr.Dataset]) -> list[Row]:
         missing = int((~np.isfinite(loss)).sum())
         found.append(Row("2-D slice: points that are not finite", missing, "", "", loss.size))
     return found
+
+
+def _center_loss(results: Mapping[str, xr.Dataset]) -> float | None:
+    """Loss of the network itself, from whichever result tells it."""
+    if "sharpness" in results:
+        return float(results["sharpness"]["center_loss"])
+    if "slice1d" in results and 0 in results["slice1d"]["distance"].values:
+        return float(results["slice1d"]["loss"].isel(ray=0).sel(distance=0))
+    return None
 
 
 def _radius(radii: xr.Dataset, unit: str) -> list[Row]:
