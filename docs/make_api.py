@@ -9,6 +9,7 @@ from pathlib import Path
 import griffe
 
 import basinscope as bs
+from basinscope.results.schema import KINDS
 
 GROUPS = {
     "Your own network": "Objective slice1d slice2d linear_path connect basin_radius log_volume curvature sharpness "
@@ -19,26 +20,56 @@ GROUPS = {
     "Data": "Samples Images ImageTask scattered_digits",
     "Parameters": "ParameterLayout flatten unflatten",
 }
-HEAD = """# API reference
+OWN = "Your own network"
+HEADS = {
+    "api.md": """# API reference: your own network
 
-Every name below is imported from `basinscope`; made from the docstrings by `make api`. Which probe to
-choose: [your-network.md](your-network.md).
-"""
+Every name below is imported from `basinscope`; made from the docstrings by `make api`. Which probe to choose:
+[your-network.md](your-network.md). What the paper's figures are made with, such as stacks of small networks, poisoned
+training and streamed images: [api-paper.md](api-paper.md).
+
+In signatures: `Loss` is a function of a model and a batch; `Batches` a list, a `DataLoader` or a function that returns an
+iterator; `Choice` patterns of names, or a function of name and tensor; `Scheme` is `"filter"`, `"layer"` or `"sphere"`;
+`OneDim` is `"fixed"` or `"moved"`; `Scale` is `"plain"` or `"filter"`; `Minimum` is a state dictionary, a network or a file
+of safetensors; `Points` a list of these, the folder of a `Recorder`, or several of both by name; `Watcher` is True, False,
+None or a function of the finished share; a `Step` is a direction and a distance; `MAX_STEPS` is 100.
+""",
+    "api-paper.md": """# API reference: what the paper's figures are made with
+
+Every name below is imported from `basinscope`; made from the docstrings by `make api`. For your own network:
+[api.md](api.md).
+""",
+}
 
 
 def main() -> None:
-    """Write the file."""
-    (Path(__file__).parent / "api.md").write_text(reference(), encoding="utf-8")
+    """Write the files."""
+    for name in HEADS:
+        (Path(__file__).parent / name).write_text(reference(name), encoding="utf-8")
 
 
-def reference() -> str:
-    """Everything about every public name, as Markdown."""
+def reference(file: str) -> str:
+    """Everything about every public name that belongs into a file, as Markdown."""
     package = griffe.load("basinscope", search_paths=[str(Path(bs.__file__).parents[1])])
-    parts = [HEAD]
+    parts = [HEADS[file]]
     for title, names in GROUPS.items():
-        parts.append(f"## {title}\n")
-        parts += [_entry(package, name) for name in names.split()]
-    return "\n".join(parts)
+        if (title == OWN) == (file == "api.md"):
+            parts.append(f"## {title}\n")
+            parts += [_entry(package, name) for name in names.split()]
+    return "\n".join([*parts, *(_kinds() if file == "api.md" else [])])
+
+
+def _kinds() -> list[str]:
+    """What the datasets that verbs return hold."""
+    lines = ["## What results hold\n"]
+    for kind in ("slice1d", "plane", "curve", "radius", "volume", "curvature", "ball", "weight_map"):
+        lines += [f"### `{kind}`\n", "| variable | along | what it is |", "|---|---|---|"]
+        for name, variable in KINDS[kind].variables.items():
+            codes = "; ".join(f"{code}: {word}" for code, word in (variable.flags or {}).items())
+            told = f"{variable.meaning} ({codes})" if codes else variable.meaning
+            lines.append(f"| `{name}` | {', '.join(variable.dims)} | {told} |")
+        lines.append("")
+    return lines
 
 
 def _entry(package: griffe.Module, name: str) -> str:

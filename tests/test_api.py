@@ -15,12 +15,13 @@ spec.loader.exec_module(make_api)
 
 
 def test_the_reference_is_that_of_this_source() -> None:
-    written = (DOCS / "api.md").read_text(encoding="utf-8")
-    assert written == make_api.reference(), "run make api"
+    for name in make_api.HEADS:
+        written = (DOCS / name).read_text(encoding="utf-8")
+        assert written == make_api.reference(name), "run make api"
 
 
 def test_every_public_name_is_in_it_once() -> None:
-    written = (DOCS / "api.md").read_text(encoding="utf-8")
+    written = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in make_api.HEADS)
     names = re.findall(r"^### (\w+)$", written, re.MULTILINE)
     assert sorted(names) == sorted(set(bs.__all__) - {"__version__"})
 

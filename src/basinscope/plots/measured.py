@@ -372,8 +372,9 @@ def _draw_volumes(results: Results, log: bool | None) -> Figure:
         words = f"≥, {rays}" if bound else rays
         axes.annotate(words, (place + 0.15, volume), (0, 7), textcoords="offset points", fontsize=6, ha="center")
     example = next(iter(results.values()))
-    axes.plot([], [], "^", color=INK, label="log-volume, a lower bound")
-    axes.plot([], [], "o", color=INK, label="log-volume")
+    for code, marker, words in ((1, "^", ", a lower bound"), (0, "o", "")):
+        if any(int(found["status"]) == code for found in results.values()):
+            axes.plot([], [], marker, color=INK, label=f"log-volume, log ω_n + log E[rⁿ]{words}")
     axes.set_xticks(range(len(results)), [name or str(example.attrs.get("model", "")) for name in results])
     axes.set_xlim(-0.6, len(results) - 0.4)
     axes.set_ylabel("size of the basin [nat]")
