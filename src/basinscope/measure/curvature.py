@@ -137,7 +137,7 @@ def curvature(
 ) -> xr.Dataset:
     """Measure the Hessian of a network's loss by products with vectors alone.
 
-    A product costs about as much as ten passes over the batches.
+    A product costs about as much as five passes over a single batch, or ten over several.
 
     Args:
         objective: The network's loss.
