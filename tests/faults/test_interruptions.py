@@ -105,7 +105,7 @@ def test_two_processes_on_one_folder_do_the_work_once(smoke: Path, tmp_path: Pat
     told = [process.communicate(timeout=300) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     done = sorted(text.split("minefield: ")[1].split(" tasks")[0] for text, _ in told)
-    assert done == ["0 of 4", "4 of 4"]
+    assert done == ["0 of 7", "7 of 7"]
     assert sum("another process works on run minefield-" in errors for _, errors in told) == 1
     assert_same_arrays(smoke, tmp_path, "minefield")
     outcome("two processes", "one output folder", "one waits and says so; the work is done once")

@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from basinscope.errors import DamagedResultError, InputError
-from basinscope.results.convert import check
+from basinscope.results.convert import check, write_netcdf
 from basinscope.runs import atomic
 
 
@@ -20,7 +20,7 @@ def save(result: xr.Dataset, path: str | Path) -> Path:
     """
     check(result)
     place = Path(path)
-    atomic.write(place, lambda partial: result.to_netcdf(partial, engine="h5netcdf"))
+    atomic.write(place, lambda partial: write_netcdf(result, partial))
     return place
 
 

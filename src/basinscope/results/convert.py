@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,3 +82,17 @@ def check(found: xr.Dataset) -> xr.Dataset:
         if name not in found.variables or found[name].dims not in shapes:
             raise DamagedResultError(f"{schema.name}: variable {name!r} is missing or has other dimensions")
     return found
+
+
+def write_netcdf(result: xr.Dataset, path: Path) -> None:
+    """Write a dataset as netCDF.
+
+    It is made in memory first: over a file that it could not finish, as on a full disk, HDF5 crashes when the process
+    ends.
+    """
+    try:
+        content = result.to_netcdf(engine="h5netcdf")
+    except ValueError:  # an xarray that makes netCDF in memory in its oldest form only
+        result.to_netcdf(path, engine="h5netcdf")
+    else:
+        path.write_bytes(content)

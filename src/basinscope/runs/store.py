@@ -263,7 +263,7 @@ class RunFolder:
     def _write(self, name: str, artifact: Artifact) -> Path:
         if isinstance(artifact, xr.Dataset):
             path = self.path / "results" / f"{name}.nc"
-            atomic.write(path, lambda partial: artifact.to_netcdf(partial, engine="h5netcdf"))
+            atomic.write(path, lambda partial: convert.write_netcdf(artifact, partial))
             return path
         if all(isinstance(value, Tensor) for value in artifact.values()):
             path = self.path / "weights" / f"{name}.safetensors"
