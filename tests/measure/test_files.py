@@ -8,6 +8,7 @@ import torch
 import xarray as xr
 
 from basinscope.errors import DamagedResultError, InputError
+from basinscope.measure import files
 from basinscope.measure.curvature import curvature
 from basinscope.measure.files import load, save
 from basinscope.measure.radius import basin_radius
@@ -67,11 +68,11 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     path = save(VERBS["slice1d"](), tmp_path / "result.nc")
     before = path.read_bytes()
 
-    def half(self: xr.Dataset, partial: Path, **_) -> None:
+    def half(result: xr.Dataset, partial: Path) -> None:
         partial.write_bytes(b"half")
         raise OSError("no more")
 
-    monkeypatch.setattr(xr.Dataset, "to_netcdf", half)
+    monkeypatch.setattr(files, "write_netcdf", half)
     with pytest.raises(OSError, match="no more"):
         save(VERBS["sharpness"](), path)
     assert path.read_bytes() == before
