@@ -49,12 +49,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.paper: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "installing into $(VENV), about a minute"
+	@echo "installing into $(VENV), one to three minutes"
 	$(BIN)/pip install $(PIP_ARGS) -q -c constraints.txt -e '.[paper]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "installing into $(VENV), about a minute"
+	@echo "installing into $(VENV), one to three minutes"
 	$(BIN)/pip install $(PIP_ARGS) -q -c constraints.txt -e '.[dev]'
 	touch $@ $(VENV)/.paper
 
