@@ -106,6 +106,8 @@ def test_a_file_that_holds_something_else_is_refused_before_anything_is_measured
     assert path.read_text() == content
     with pytest.raises(InputError, match="is a folder"):
         _objective(tmp_path)
+    with pytest.raises(InputError, match="its folder is not there"):
+        _objective(tmp_path / "nowhere" / "evaluations.jsonl")
 
 
 def test_points_along_stored_directions_are_not_mistaken_for_one_another(tmp_path: Path):

@@ -33,7 +33,7 @@ class Journal:
         of: Name of the network, its batches and what is moved.
 
     Raises:
-        InputError: The file is there and holds something else.
+        InputError: The file is there and holds something else, or its folder is not there.
     """
 
     def __init__(self, path: Path, of: str) -> None:
@@ -42,6 +42,8 @@ class Journal:
         self._torn = False
         if path.is_dir():
             raise InputError(f"journal {path}: is a folder; name a file")
+        if not path.absolute().parent.is_dir():
+            raise InputError(f"journal {path}: its folder is not there; make it first")
         if path.exists():
             self._read()
 

@@ -44,13 +44,17 @@ def state_of(point: Minimum, what: str) -> Mapping[str, Tensor]:
     return point
 
 
+COPIES = "step-*.safetensors"
+"""Names of the copies that a `Recorder` writes."""
+
+
 def recorded(folder: str | Path) -> list[Path]:
     """The copies that a `Recorder` wrote into a folder, in their order.
 
     Raises:
         InputError: There are none.
     """
-    found = sorted(Path(folder).glob("step-*.safetensors"))
+    found = sorted(Path(folder).glob(COPIES))
     if not found:
         raise InputError(f"points: {folder} holds no copies that a Recorder wrote (step-….safetensors)")
     return found

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from basinscope.errors import InputError
+from basinscope.measure.points import COPIES
 from basinscope.runs import atomic
 
 
@@ -42,7 +43,7 @@ class Recorder(Sequence[Mapping[str, Tensor]]):
         self._folder = None if folder is None else Path(folder)
         self._kept: list[dict[str, Tensor]] = []
         self._done = 0
-        if self._folder is not None and any(self._folder.glob("step-*.safetensors")):
+        if self._folder is not None and any(self._folder.glob(COPIES)):
             raise InputError(f"Recorder: {self._folder} already holds copies: name another folder")
         self._copy()
 
@@ -63,7 +64,7 @@ class Recorder(Sequence[Mapping[str, Tensor]]):
 
     def _path(self, step: int) -> Path:
         assert self._folder is not None
-        return self._folder / f"step-{step:09d}.safetensors"
+        return self._folder / COPIES.replace("*", f"{step:09d}")
 
     def __len__(self) -> int:
         return len(self.steps)

@@ -153,11 +153,21 @@ def _mark_ends(axes: Axes, found: xr.Dataset) -> None:
     """Mark where the network and the other minimum lie on a line, and the latter's own loss where it is known."""
     for place, word in ((0.0, "network"), (1.0, "other minimum")):
         axes.axvline(place, color=FAINT, linewidth=0.8, linestyle=":")
-        axes.annotate(word, (place, 0.97), (3, 0), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
-                      fontsize=7, color=INK, va="top")  # fmt: skip
+        axes.annotate(
+            word,
+            (place, 0.97),
+            (3, 0),
+            xycoords=axes.get_xaxis_transform(),
+            textcoords="offset points",
+            fontsize=7,
+            color=INK,
+            va="top",
+        )
     if "other_loss" in found.attrs:
         own = float(found.attrs["other_loss"])
-        axes.plot([1.0], [own], "o", color=FAINT, markeredgecolor=INK, markersize=5, label="its own loss")
+        axes.plot(
+            [1.0], [own], "o", color=FAINT, markeredgecolor=INK, markersize=5, label="the other minimum's own loss"
+        )
 
 
 def _draw_curves(results: Results, log: bool | None) -> Figure:
@@ -364,8 +374,16 @@ def _draw_volumes(results: Results, log: bool | None) -> Figure:
     for place, (colour, found) in enumerate(zip(COLOURS, results.values(), strict=False)):
         first, bound = place == 0, int(found["status"]) == 1
         mean, error = float(found["mean_n_log_r"]), float(found["mean_n_log_r_stderr"])
-        axes.errorbar([place - 0.15], [mean], [error], fmt="s", color=colour, markersize=4, capsize=2,
-                      label="mean of n·log r ± standard error" if first else None)  # fmt: skip
+        axes.errorbar(
+            [place - 0.15],
+            [mean],
+            [error],
+            fmt="s",
+            color=colour,
+            markersize=4,
+            capsize=2,
+            label="mean of n·log r ± standard error" if first else None,
+        )
         volume = float(found["log_volume"])
         axes.plot([place + 0.15], [volume], "^" if bound else "o", color=colour, markersize=6)
         rays = f"{float(found['effective_rays']):.1f} of {int(found['num_rays'])} rays"
@@ -380,7 +398,9 @@ def _draw_volumes(results: Results, log: bool | None) -> Figure:
     axes.set_ylabel("size of the basin [nat]")
     axes.set_title("effective rays beside each log-volume", fontsize=8)
     axes.margins(y=0.2)
-    _finish(axes)
+    axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
+    # Below: within the axes its markers could be taken for data.
+    figure.legend(loc="outside lower center", fontsize=7)
     return figure
 
 
