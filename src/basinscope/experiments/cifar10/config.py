@@ -48,6 +48,8 @@ class Config(ImageConfig):
     """Factor on its channel counts."""
     table_epochs: float = 40.0
     """Passes over the training images of each optimizer that takes them in batches."""
+    table_batch_size: int = 125
+    """Training images in each of their updates."""
     table_rates: Literal["published", "short"] = "short"
     """Learning rates of the table: the published ones, or higher ones for a short course."""
     table_decay: Literal["cosine", "tenfold", "constant"] = "cosine"
@@ -75,7 +77,15 @@ class Config(ImageConfig):
         check_ranges(
             "cifar10",
             self,
-            at_least={"seed": 0, "batch_size": 2, "shrunk": 1, "descent_steps": 1, "lbfgs_steps": 1, "num_unseen": 0},
+            at_least={
+                "seed": 0,
+                "batch_size": 2,
+                "table_batch_size": 2,
+                "shrunk": 1,
+                "descent_steps": 1,
+                "lbfgs_steps": 1,
+                "num_unseen": 0,
+            },
             at_most={"width": 16, "table_width": 16, "shrunk": 64, "fit_target": 1, "lead_target": 1},
             positive=(
                 "width",
@@ -119,6 +129,7 @@ PRESETS = {
         epochs=6.0,
         linear_epochs=6.0,
         batch_size=20,
+        table_batch_size=20,
         table_width=0.25,
         table_epochs=2.0,
         descent_steps=3,
@@ -154,6 +165,7 @@ PRESETS = {
         epochs=150.0,
         linear_epochs=150.0,
         batch_size=128,
+        table_batch_size=128,
         table_net="vgg13",
         table_width=1.0,
         table_epochs=150.0,

@@ -69,7 +69,7 @@ def _compare(context: Context, config: Config, name: str) -> Mapping[str, Artifa
 def _steps(config: Config, name: str, num_train: int) -> int:
     """Updates planned for one optimizer."""
     whole = {"lbfgs": config.lbfgs_steps, "gradient_descent": config.descent_steps}
-    return whole.get(name) or max(1, round(config.table_epochs * math.ceil(num_train / config.batch_size)))
+    return whole.get(name) or max(1, round(config.table_epochs * math.ceil(num_train / config.table_batch_size)))
 
 
 def _optimize(context: Context, config: Config, name: str) -> Mapping[str, Artifact]:
@@ -85,7 +85,7 @@ def _optimize(context: Context, config: Config, name: str) -> Mapping[str, Artif
     trainer = SingleTrainer(
         build_net(config.table_net, config.table_width, task),
         task,
-        Recipe(schedule=schedule, optimizer=name, batch_size=config.batch_size),
+        Recipe(schedule=schedule, optimizer=name, batch_size=config.table_batch_size),
         seed=child_seed(config.seed, KIND, "table"),
         name=row.title,
         device=context.device,
