@@ -148,8 +148,10 @@ PRESETS = {
         linear_epochs=60.0,
         table_net="vgg13",
         table_width=0.25,
-        table_epochs=20.0,
-        descent_steps=60,
+        table_epochs=40.0,
+        table_batch_size=32,
+        table_rates="published",
+        descent_steps=100,
         lbfgs_steps=6,
     ),
     "paper": replace(
