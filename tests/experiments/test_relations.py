@@ -225,37 +225,37 @@ def test_the_figure_shows_every_network_of_each_measure_where_it_lies(found: Rel
     scaled = replace(found.natural, sharpness=found.natural.sharpness * 7)
     figure = relations_figure(replace(found, scaled=scaled), "made up data")
     assert "made up data" in figure.get_suptitle()
-    assert len(figure.axes) == 6
+    assert len(figure.axes) == 8
     for probed, row, words in (
-        (found.natural, figure.axes[:3], "as trained"),
-        (scaled, figure.axes[3:], "scaled to clean loss 0.001"),
+        (found.natural, figure.axes[:4], "as trained"),
+        (scaled, figure.axes[4:], "scaled to clean loss 0.001"),
     ):
         drawn = (
             probed.sharpness["sharpness"],
+            probed.sharpness["top_eigenvalue"],
             probed.volume["mean_n_log_r"] / DECADE,
             probed.volume["log_volume"] / DECADE,
         )
-        for axes, values, rank in zip(row, drawn, ("+1.00", "−1.00", "−1.00"), strict=True):
+        for axes, values, rank in zip(row, drawn, ("+1.00", "−1.00", "−1.00", "−1.00"), strict=True):
             offsets = np.asarray(axes.collections[-1].get_offsets())
             np.testing.assert_allclose(offsets, np.stack([GAPS, values.values], axis=1))
             assert words in axes.get_title()
             assert axes.get_title().endswith(f"Spearman {rank}")
             assert axes.get_ylabel()
-        assert row[0].get_yscale() == "log"
+        assert [axes.get_yscale() for axes in row] == ["log", "log", "linear", "linear"]
         assert "[nat]" in row[0].get_ylabel()
-        assert "orders of magnitude" in row[1].get_ylabel()
-        assert "3.5 effective\nof 3 rays" in row[2].texts[0].get_text()
-    assert all("gap" in axes.get_xlabel() for axes in figure.axes[3:])
+        assert "eigenvalue" in row[1].get_ylabel()
+        assert "orders of magnitude" in row[2].get_ylabel()
+        assert "3.5 effective\nof 3 rays" in row[3].texts[0].get_text()
+    assert all("gap" in axes.get_xlabel() for axes in figure.axes[4:])
+    figure.canvas.draw()
+    legend = figure.legends[0].get_window_extent()
+    assert figure.bbox.x0 <= legend.x0 < legend.x1 <= figure.bbox.x1
 
 
 @pytest.mark.usefixtures("look")
-def test_the_top_eigenvalue_gets_a_column_and_the_sharpness_its_error(found: Relations) -> None:
-    figure = relations_figure(found, "made up data", with_eigenvalue=True)
-    assert len(figure.axes) == 8
-    sharp, top = figure.axes[:2]
-    offsets = np.asarray(top.collections[-1].get_offsets())
-    np.testing.assert_allclose(offsets[:, 1], found.natural.sharpness["top_eigenvalue"])
-    assert "eigenvalue" in top.get_ylabel()
+def test_the_sharpness_shows_its_error(found: Relations) -> None:
+    sharp = relations_figure(found, "made up data").axes[0]
     (bars,) = sharp.containers
     ends = np.array([segment[:, 1] for segment in bars[2][0].get_segments()])
     np.testing.assert_allclose(np.ptp(ends, axis=1), 2 * found.natural.sharpness["sharpness_stderr"])
@@ -264,7 +264,7 @@ def test_the_top_eigenvalue_gets_a_column_and_the_sharpness_its_error(found: Rel
 @pytest.mark.usefixtures("look")
 def test_the_figure_leaves_out_what_could_not_be_measured(found: Relations) -> None:
     figure = relations_figure(_without(found, "c"), "made up")
-    assert [len(np.asarray(axes.collections[-1].get_offsets())) for axes in figure.axes] == [5] * 3 + [6] * 3
+    assert [len(np.asarray(axes.collections[-1].get_offsets())) for axes in figure.axes] == [5] * 4 + [6] * 4
     nothing = _without(found, *NETS)
     figure = relations_figure(replace(nothing, scaled=nothing.natural), "made up")
     figure.canvas.draw()

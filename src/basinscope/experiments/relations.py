@@ -96,33 +96,31 @@ class Relations:
         return good["net"].values, bad["net"].values
 
 
-def relations_figure(found: Relations, data: str, *, with_eigenvalue: bool = False) -> Figure:
-    """Draw figure 5: gap against sharpness, mean n·log r and log-volume, as trained and at one clean loss.
+def relations_figure(found: Relations, data: str) -> Figure:
+    """Draw figure 5: gap against sharpness, top eigenvalue and size of the basin, as trained and at one clean loss.
 
     Args:
         found: What was measured.
         data: What the title calls the data.
-        with_eigenvalue: Whether the top eigenvalue has a column too.
     """
-    num = 4 if with_eigenvalue else 3
-    figure, rows = plt.subplots(2, num, figsize=(3.2 * num, 6.0), sharex=True, layout="constrained")
+    figure, rows = plt.subplots(2, 4, figsize=(12.8, 6.0), sharex=True, layout="constrained")
     figure.suptitle(f"Figure 5 · Generalisation gap against sharpness and size of the basin\n{data}")
     variants = (
         (found.natural, "as trained", AS_TRAINED),
         (found.scaled, f"last layers scaled to clean loss {found.scaled_loss:g}", SCALED),
     )
     for axes_row, (probed, words, colour) in zip(rows, variants, strict=True):
-        sharp, *between, size, volume = axes_row
+        sharp, top, size, volume = axes_row
         curvature = probed.sharpness["sharpness"]
         size_values, bound = (probed.volume[name] / math.log(10) for name in ("mean_n_log_r", "log_volume"))
         panels: list[tuple[Axes, xr.DataArray, xr.DataArray | None, str]] = [
             (sharp, curvature, probed.sharpness["sharpness_stderr"], "sharpness, mean dᵀHd [nat]"),
-            *((axes, probed.sharpness["top_eigenvalue"], None, "top eigenvalue of DHD [nat]") for axes in between),
+            (top, probed.sharpness["top_eigenvalue"], None, "top eigenvalue of DHD [nat]"),
             (size, size_values, None, "mean n·log₁₀ r\n[orders of magnitude]"),
             (volume, bound, None, "log₁₀ volume, lower bound"),
         ]
         for axes, values, error, label in panels:
-            if axes is sharp or axes in between:
+            if axes in (sharp, top):
                 axes.set_yscale("log")
             drawn = plot_relation(axes, found.nets["gap"], values, found.nets["poison"], colour=colour, error=error)
             axes.set_ylabel(label)

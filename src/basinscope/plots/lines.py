@@ -72,7 +72,7 @@ def plot_slices(axes: Axes, slices: xr.Dataset, *, colour: str, floor: float) ->
     axes.set_yscale("log")
     artists: list[Any] = []
     for place, line in enumerate(slices["loss"].values):
-        style = ("-", "--", ":")[place % 3]
+        style = ("-", "--", "-.")[place % 3]
         artists += axes.plot(slices["distance"].values, np.maximum(line, floor), style, color=colour, linewidth=1.2)
     axes.set_xlabel("distance along the direction [filter norms]")
     axes.set_ylabel("clean loss [nat]")

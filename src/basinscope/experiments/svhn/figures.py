@@ -77,7 +77,7 @@ def _nets(found: Measurements) -> tuple[str, str]:
 
 
 def _figure5(found: Measurements) -> Figure:
-    return relations_figure(found.relations, found.config.data, with_eigenvalue=True)
+    return relations_figure(found.relations, found.config.data)
 
 
 def _figure7(found: Measurements) -> Figure:
