@@ -11,7 +11,7 @@ figures: $(VENV)/.paper
 	$(BIN)/basinscope run all --out "$(OUT)"
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check

@@ -13,3 +13,10 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("smoke") / "out with spaces é"
     assert main(["run", "all", "--preset", "smoke", "--out", str(out)]) == 0
     return out
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file, and all that share the run, on one worker, so that what they share is made once."""
+    for item in items:
+        shared = "smoke" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("smoke" if shared else item.path.as_posix()))
