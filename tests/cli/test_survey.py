@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,83 @@ def test_figures_that_take_the_place_of_another_runs_are_told_of(folder: Path, t
     assert "took the place" not in capsys.readouterr().out
     assert main([*words, "--seed", "1"]) == 0
     assert re.search(r"took the place of the figures of run measure-\w+; give --name", capsys.readouterr().out)
+
+
+def _spoil(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+@pytest.mark.parametrize(
+    "name", ["measured/good/radius.png", "measured/bad/summary.json", "compared/good-bad/run.json"]
+)
+def test_verify_looks_at_figures_and_tables_of_own_networks(
+    folder: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(folder / "out", out)
+    assert main(["verify", "--out", str(out)]) == 0
+    _spoil(out / name)
+    assert main(["verify", "--out", str(out)]) == 1
+    assert name.rsplit("/", 1)[1] in capsys.readouterr().out
+
+
+def test_damaged_results_are_neither_compared_nor_drawn(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(folder / "out", out)
+    run = json.loads((out / "measured/good/run.json").read_text(encoding="utf-8"))["run"]
+    path = out / "runs" / run / "results" / "radius-0.nc"
+    radii = bs.load(path)
+    radii["radius"][0] *= 50
+    bs.save(radii, path)
+    for words in (["compare", "good", "bad"], ["plot", "good"]):
+        assert main([*words, "--out", str(out)]) == 1
+        told = capsys.readouterr().err
+        assert "radius-0.nc: does not match its checksum; basinscope measure makes it anew" in told
+    assert main(["plot", "--out", str(out)]) == 0
+    assert "good is passed over" in caplog.text
+    assert "bad: figures in" in capsys.readouterr().out
+
+
+def test_plot_draws_own_networks_again(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(folder / "out", out)
+    for name in ("measured/good", "compared/good-bad"):
+        before = {path.name: path.read_bytes() for path in (out / name).iterdir()}
+        (out / name / "radius.png").unlink()
+        assert main(["plot", Path(name).name, "--out", str(out)]) == 0
+        assert {path.name: path.read_bytes() for path in (out / name).iterdir()} == before
+    capsys.readouterr()
+    assert main(["plot", "--out", str(out)]) == 0
+    own = [path.parent.name for path in out.glob("*/*/run.json")]
+    assert len(own) >= 3
+    assert capsys.readouterr().out.count(": figures in ") == len(own)
+
+
+def test_a_checkpoint_that_is_not_finite_is_named_before_the_first_is_measured(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    spoiled = {name: tensor * float("nan") for name, tensor in small_net(1).state_dict().items()}
+    save_file(spoiled, tmp_path / "nan.safetensors")
+    both = ["--checkpoint", str(folder / "good.safetensors"), "--checkpoint", str(tmp_path / "nan.safetensors")]
+    assert main(["measure", str(folder / "problem.py"), *both, *QUICK, "--out", str(tmp_path / "out")]) == 2
+    assert "nan.safetensors: the loss of the network as it is is nan" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "measured").exists()
+
+
+def test_one_network_under_two_settings_is_compared_and_the_page_tells_what_does_not_compare(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = str(tmp_path / "out")
+    words = ["measure", str(folder / "problem.py"), "--checkpoint", str(folder / "bad.pt"), *QUICK, "--out", out]
+    for rise in ("0.1", "0.2"):
+        assert main([*words, "--rise", rise, "--probe", "radius"]) == 0
+    runs = [str(path) for path in sorted((tmp_path / "out" / "runs").iterdir())]
+    assert main(["compare", *runs, "--out", out]) == 0
+    told = capsys.readouterr().out
+    assert f"bad ({Path(runs[1]).name})" in told
+    assert "note: the basins end at losses of" in told
+    assert "the basins end at losses of" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert main(["compare", runs[0], runs[0], "--out", out]) == 2
+    assert "named twice" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from basinscope.measure.files import load, save
 from basinscope.measure.radius import basin_radius
 from basinscope.measure.sharpness import sharpness
 from basinscope.measure.slices import linear_path, slice1d, slice2d
+from basinscope.probes.volume import log_volume
 from tests.measure.problems import Point, bowl, radial
 
 CURVATURES = [3.0, 2.0, 1.0]
@@ -114,3 +115,9 @@ def test_other_netcdf_is_told_of_with_its_name(tmp_path):
     newer.to_netcdf(path, engine="h5netcdf")
     with pytest.raises(DamagedResultError, match=r"other\.nc: slice1d: schema version 99, this release reads 1"):
         load(path)
+
+
+def test_only_radii_make_a_volume() -> None:
+    line = slice1d(bowl(CURVATURES), num_directions=1, resolution=3, progress=False)
+    with pytest.raises(InputError, match="log_volume: give radii, as basin_radius returns them, not a slice1d"):
+        log_volume(line)

@@ -95,7 +95,7 @@ def test_points_are_read_from_files_and_from_the_folder_of_a_recorder(tmp_path):
     assert named["marker"].values.tolist() == ["model"] + ["sgd"] * 4
     with pytest.raises(InputError, match="holds no copies that a Recorder wrote"):
         slice2d(objective, directions="pca", points=tmp_path, resolution=3)
-    with pytest.raises(InputError, match=r"other: .*nowhere.safetensors is not there"):
+    with pytest.raises(InputError, match=r"other: .*nowhere.safetensors: is not there"):
         moved_tensors(objective, tmp_path / "nowhere.safetensors", "other")
 
 

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from basinscope.errors import InputError
+from basinscope.landscape.module_objective import Objective
 from basinscope.measure.curvature import curvature
 from basinscope.measure.points import moved_tensors, spanned
 from basinscope.measure.slices import linear_path, slice1d, slice2d
+from basinscope.measure.trajectory import Recorder
 from basinscope.results.convert import check
 from tests.measure.problems import Point, around, at, bowl, small_net, whole_loss
 
@@ -284,3 +287,30 @@ def test_a_mistake_is_refused_in_one_line(verb, setting, says):
     with pytest.raises(InputError, match=says) as caught:
         verb(bowl([1.0, 2.0, 3.0]), **setting)
     assert "\n" not in str(caught.value)
+
+
+def test_a_path_that_ends_at_other_running_statistics_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def trained(seed: int) -> tuple[nn.Module, Recorder]:
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+        recorder = Recorder(model)
+        updates = torch.optim.SGD(model.parameters(), 0.1)
+        for _ in range(3):
+            updates.zero_grad()
+            cross_entropy(model(10 * seed + inputs), labels).backward()
+            updates.step()
+            recorder.step()
+        return model.eval(), recorder
+
+    inputs, labels = torch.randn(20, 3), torch.arange(20) % 2
+    (one, path), (_, other) = trained(1), trained(2)
+    objective = Objective(
+        one, lambda model, batch: cross_entropy(model(batch[0]), batch[1], reduction="none"), [(inputs, labels)]
+    )
+    slice2d(objective, directions="pca", points={"one": path, "other": other}, resolution=3, progress=False)
+    (told,) = caplog.messages
+    assert told.startswith("points['other'][3] has a loss of")
+    assert "the network's own running statistics and biases" in told
+    assert "one_dim" not in told

@@ -1,3 +1,4 @@
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,8 @@ def _spectrum(eigenvalue: Any, *, status: Any = None, density: bool = False, uni
 
 def _told(figure: Figure) -> list[str]:
     """What the legends say."""
-    return [text.get_text() for axes in figure.axes if axes.get_legend() for text in axes.get_legend().get_texts()]
+    legends = [*(axes.get_legend() for axes in figure.axes), *figure.legends]
+    return [text.get_text() for legend in legends if legend for text in legend.get_texts()]
 
 
 def _crosses(axes: Any) -> list[Any]:
@@ -252,7 +254,7 @@ def test_radii_are_drawn_as_the_share_of_rays_that_is_below():
     assert list(steps.get_ydata()) == [0, 0.25, 0.5, 0.75, 1]
     assert axes.lines[1].get_xdata()[0] == pytest.approx(0.25)
     assert axes.get_xlabel() == "radius [filter norms]"
-    assert axes.get_title().endswith("; cutoff 0.1 nat; dotted: median")
+    assert axes.get_title().endswith("\ncutoff 0.1 nat; dotted: median")
     assert _told(figure) == ["rays: n = 4"]
 
 
@@ -284,9 +286,9 @@ def test_radii_that_lie_close_together_have_a_linear_axis_on_which_ticks_can_be_
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ({"cutoff": 0.1, "center": 0.05}, "; cutoff 0.1 nat; dotted: median"),
-        ({"cutoff": 0.3, "center": 0.2}, "; rise 0.1 nat; dotted: median"),
-        ({"cutoff": 0.3, "center": 0.05}, "; cutoffs 0.1 to 0.3 nat; dotted: median"),
+        ({"cutoff": 0.1, "center": 0.05}, "\ncutoff 0.1 nat; dotted: median"),
+        ({"cutoff": 0.3, "center": 0.2}, "\nrise 0.1 nat; dotted: median"),
+        ({"cutoff": 0.3, "center": 0.05}, "\ncutoffs 0.1 to 0.3 nat; dotted: median"),
     ],
 )
 def test_the_title_says_what_bounds_all_basins_that_are_compared(other, words):
@@ -399,3 +401,29 @@ def test_planes_are_drawn_as_surfaces_on_one_scale_with_holes_and_units():
 def test_surfaces_are_for_planes_only():
     with pytest.raises(InputError, match="surface=True is for planes, not for slice1d"):
         plot(_lines([BOWL]), surface=True)
+
+
+WAYS = ("sgd", "adamw", "sam", "lion", "asgd", "muon")
+LONG = [f"resnet20-cifar10-{way}-lr0.01-wd5e-2-seed3-epoch200" for way in WAYS]
+RADII = _radii([0.4, 0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize(
+    "one",
+    [_lines(BOWL), RADII, _spectrum([3, 2, 1], density=True), _ball([0.1, 0.3]), log_volume(RADII)],
+    ids=lambda found: found.attrs["kind"],
+)
+def test_long_names_hide_nothing_and_stay_within_the_picture(one: xr.Dataset) -> None:
+    figure = plot(dict.fromkeys(LONG, one))
+    figure.draw_without_rendering()
+    axes = [panel.get_window_extent() for panel in figure.axes]
+    for legend in figure.legends:
+        box = legend.get_window_extent()
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+        assert not any(box.overlaps(panel) for panel in axes)
+    for panel in figure.axes:
+        title = panel.title.get_window_extent()
+        assert figure.bbox.x0 <= title.x0 <= title.x1 <= figure.bbox.x1
+        if "resnet20" in panel.get_xticklabels()[0].get_text():
+            ticks = [label.get_window_extent() for label in panel.get_xticklabels()]
+            assert not any(a.overlaps(b) for a, b in itertools.pairwise(ticks))

@@ -74,7 +74,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     verbs.add_parser("status", help="show the runs in a folder and how far each has come")
     verbs.add_parser("verify", help="hold every file in a folder to its checksum")
     plot = verbs.add_parser("plot", help="draw figures and claims again from stored results")
-    plot.add_argument("names", nargs="*", metavar="NAME", help="experiments (default: all that have run)")
+    plot.add_argument(
+        "names", nargs="*", metavar="NAME", help="experiments, measured or compared networks (default: all)"
+    )
     verbs.add_parser("report", help="write OUT/index.html from the figures and claims that are there")
 
     for verb in verbs.choices.values():

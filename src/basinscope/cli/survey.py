@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from typing import Any
 import torch
 
 from basinscope.cli.progress import shown, spoken
-from basinscope.errors import InputError
+from basinscope.errors import DamagedResultError, InputError
 from basinscope.landscape.module_objective import Objective
+from basinscope.measure.checkpoints import fill, read_state
 from basinscope.runs import atomic, provenance, records
 from basinscope.runs.engine import run_tasks
 from basinscope.runs.lock import exclusive
 from basinscope.runs.store import RunFolder, find_runs, source_digest
-from basinscope.survey.checkpoints import fill, read_state
 from basinscope.survey.problem import OPTIONS, Problem, load_problem
 from basinscope.survey.publish import publish
 from basinscope.survey.request import PROBES, Request
@@ -91,11 +91,17 @@ def _look_at_all(problem: Problem, options: argparse.Namespace, states: Sequence
     """Make sure that every checkpoint can be measured before the first one is.
 
     Raises:
-        InputError: One does not fit the network, or its loss lies above the cutoff.
+        InputError: One does not fit the network, or its loss is not finite or lies above the cutoff.
     """
     for path, state in zip(options.checkpoint, states, strict=True):
         fill(problem.parts["model"], state, str(path))
-        if options.cutoff is not None and (loss := _opened(problem).center_loss) >= options.cutoff:
+        if options.cutoff is None and len(states) == 1:
+            continue  # measuring it comes next, and says what is wrong
+        try:
+            loss = _opened(problem).center_loss
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        if options.cutoff is not None and loss >= options.cutoff:
             raise InputError(
                 f"{path}: its loss is {loss:.4g}, not below --cutoff {options.cutoff:g}; give a higher cutoff, or "
                 "--rise for a height above each network's own loss"
@@ -145,7 +151,7 @@ def _measure_one(
         if num_done or folder.take_json("finished.json") is None:
             moment = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             folder.write_json("finished.json", {"finished": moment, "preset": label})
-        results = collect(folder, request)
+        results = _whole(folder, request)
     place = out / "measured" / label
     with exclusive(place, lambda: say_waiting(str(place))):
         atomic.sweep(place)
@@ -166,27 +172,77 @@ def compare(options: argparse.Namespace, say_waiting: Callable[[str], None]) -> 
     """
     if len(options.runs) < 2:
         raise InputError("compare needs two runs or more; basinscope measure makes them")
-    surveys, folders, requests = {}, [], []
+    folders: dict[str, RunFolder] = {}
     for name in options.runs:
         label, folder = _find(options.out, name)
-        request = Request.restore((folder.read_json("config.json") or {}).get("config", {}))
-        if label in surveys:
+        if folder.name in (other.name for other in folders.values()):
             raise InputError(f"compare: {name} is named twice")
-        surveys[label] = collect(folder, request)
-        folders.append(folder)
-        requests.append(request)
-    for line in _warnings(surveys, requests):
+        # One network under two settings has one label and two runs.
+        folders[f"{label} ({folder.name})" if label in folders else label] = folder
+    place = options.out / "compared" / _plain("-".join(folders))
+    numbers, notes = _put_side_by_side(place, folders, say_waiting)
+    for line in notes:
         print(f"  note: {line}")
-    place = options.out / "compared" / "-".join(surveys)
-    with exclusive(place, lambda: say_waiting(str(place))):
-        atomic.sweep(place)
-        numbers = publish(place, surveys, {"runs": [folder.name for folder in folders]})
     print(table(numbers))
     print(f"figures: {place}")
     from basinscope.report.page import write_page
 
     print(f"page: {write_page(options.out)}")
     return 0
+
+
+def _whole(folder: RunFolder, request: Request) -> dict[str, Any]:
+    """Read the results of a run after holding them to their checksums.
+
+    Raises:
+        DamagedResultError: A file is not as it was written.
+    """
+    try:
+        folder.refuse_damage()
+        return collect(folder, request)
+    except DamagedResultError as error:
+        raise DamagedResultError(f"{error}; basinscope measure makes it anew") from error
+
+
+def _put_side_by_side(
+    place: Path, folders: Mapping[str, RunFolder], say_waiting: Callable[[str], None]
+) -> tuple[dict[str, Any], list[str]]:
+    """Draw finished runs side by side; return their numbers, and what keeps these from being compared."""
+    requests = [Request.restore((f.read_json("config.json") or {}).get("config", {})) for f in folders.values()]
+    surveys = {
+        label: _whole(folder, request) for (label, folder), request in zip(folders.items(), requests, strict=True)
+    }
+    notes = _warnings(surveys, requests) if len(surveys) > 1 else []
+    with exclusive(place, lambda: say_waiting(str(place))):
+        atomic.sweep(place)
+        facts = {"runs": [folder.name for folder in folders.values()], "labels": list(folders)}
+        return publish(place, surveys, facts, notes), notes
+
+
+def published(out: Path) -> dict[str, Path]:
+    """The folders of figures of measured and compared networks, by name."""
+    found = [p.parent for room in ("measured", "compared") for p in sorted((out / room).glob("*/run.json"))]
+    return {place.name: place for place in found}
+
+
+def redraw(out: Path, place: Path, say_waiting: Callable[[str], None]) -> None:
+    """Draw the figures and write the table of measured or compared networks again, from stored results alone.
+
+    Raises:
+        DamagedResultError: A result is not as it was written.
+    """
+    pointer = RunFolder(place).take_json("run.json")
+    if pointer is None:
+        raise DamagedResultError(f"{place / 'run.json'}: is damaged; basinscope measure or compare makes it anew")
+    if "runs" in pointer:
+        folders = dict(zip(pointer["labels"], (RunFolder(out / "runs" / run) for run in pointer["runs"]), strict=True))
+        _put_side_by_side(place, folders, say_waiting)
+        return
+    folder = RunFolder(out / "runs" / str(pointer["run"]))
+    request = Request.restore((folder.read_json("config.json") or {}).get("config", {}))
+    with exclusive(place, lambda: say_waiting(str(place))):
+        atomic.sweep(place)
+        publish(place, {place.name: _whole(folder, request)}, {"run": folder.name})
 
 
 def _find(out: Path, name: str) -> tuple[str, RunFolder]:

@@ -313,7 +313,7 @@ def verify(options: argparse.Namespace) -> int:
         return 0
     print(
         f"{whole}, not so: {len(found.damage)}. What is damaged is set aside and made anew: results by running again, "
-        "figures and claims by basinscope plot, the page by basinscope report"
+        "figures, tables and claims by basinscope plot, the page by basinscope report"
     )
     return EXIT_DAMAGED
 
@@ -341,9 +341,13 @@ def _last_finished(out: Path, name: str) -> RunFolder | None:
 
 def plot(options: argparse.Namespace) -> int:
     """Draw figures and claims again from what is stored."""
+    from basinscope.cli.survey import published, redraw
+
     _existing(options.out)
     drawn = 0
-    for name in _chosen(options.names or ["all"]):
+    own = published(options.out)
+    wanted = [name for name in options.names if name not in own or name in registry.NAMES]
+    for name in _chosen(wanted or ([] if options.names else ["all"])):
         folder = _last_finished(options.out, name)
         if folder is None:
             if options.names:
@@ -351,6 +355,7 @@ def plot(options: argparse.Namespace) -> int:
             continue
         try:
             experiment, config = _stored(folder)
+            folder.refuse_damage()
             label = (folder.read_json("finished.json") or {})["preset"]
             _publish(experiment, folder, config, label, options.out)
         except DamagedResultError as error:
@@ -359,6 +364,18 @@ def plot(options: argparse.Namespace) -> int:
             _log.warning("%s; %s is passed over, run it again", error, name)
             continue
         print(f"{name}: figures and claims of {folder.name} in {options.out / name}")
+        drawn += 1
+    for name in options.names or own:
+        if name not in own or name in wanted:
+            continue
+        try:
+            redraw(options.out, own[name], _say_waiting)
+        except DamagedResultError as error:
+            if options.names:
+                raise
+            _log.warning("%s; %s is passed over, measure it again", error, name)
+            continue
+        print(f"{name}: figures in {own[name]}")
         drawn += 1
     if not drawn:
         raise InputError(f"no finished run in {options.out}; basinscope run all makes one")

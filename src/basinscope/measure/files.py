@@ -17,7 +17,12 @@ def save(result: xr.Dataset, path: str | Path) -> Path:
     Args:
         result: What a verb returned.
         path: Where to; replaced if it is there.
+
+    Raises:
+        InputError: It is no result.
     """
+    if not isinstance(result, xr.Dataset):
+        raise InputError(f"save: a {type(result).__name__} is no result; give what a verb returned")
     check(result)
     place = Path(path)
     atomic.write(place, lambda partial: write_netcdf(result, partial))
@@ -32,7 +37,8 @@ def load(path: str | Path) -> xr.Dataset:
 
     Raises:
         InputError: There is no such file.
-        DamagedResultError: It is no result, or is damaged.
+        DamagedResultError: It cannot be read, or lacks what a result of its kind has. The file holds no checksum of its
+            numbers; runs of the command line do.
     """
     place = Path(path)
     if not place.is_file():

@@ -9,16 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from basinscope.errors import InputError
 from basinscope.landscape.module_objective import Objective
 from basinscope.landscape.steps import Center, Combination
+from basinscope.measure.checkpoints import read_state
 
 Minimum = Mapping[str, Tensor] | nn.Module | str | Path
-"""A state dictionary, a network of the same kind, or a file of safetensors."""
+"""A state dictionary, a network of the same kind, or a file of either: safetensors, or what `torch.save` wrote."""
 _SAME_LOSS = 1e-3
 """Relative difference of losses that is not worth telling."""
 _log = logging.getLogger(__name__)
@@ -32,15 +31,15 @@ def state_of(point: Minimum, what: str) -> Mapping[str, Tensor]:
     """The tensors of a point by name, read from its file if it is one.
 
     Raises:
-        InputError: There is no such file, or it is none of safetensors.
+        InputError: There is no such file, or it holds no weights.
     """
     if isinstance(point, nn.Module):
         return point.state_dict()
     if isinstance(point, str | Path):
         try:
-            return load_file(point)
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"{what}: {point} is not there, or is no whole file of safetensors") from error
+            return read_state(Path(point))
+        except InputError as error:
+            raise InputError(f"{what}: {error}") from error
     return point
 
 
@@ -91,16 +90,36 @@ def own_loss(objective: Objective, point: Minimum, on_way: float, what: str) -> 
         on_way: The loss with its moved tensors alone.
         what: What to call it in a message.
     """
-    loss = objective.loss_of(state_of(point, what))
+    state = state_of(point, what)
+    loss = objective.loss_of(state)
     if not abs(loss - on_way) <= _SAME_LOSS * max(abs(loss), abs(on_way)):
+        left, hint = _left_behind(objective, state)
         _log.warning(
-            "%s has a loss of %.4g, but %.4g with the network's own running statistics and whatever else is not moved, "
-            "which hold on the whole way to it (one_dim='moved' moves biases, too)",
+            "%s has a loss of %.4g, but %.4g with the network's own %s, which hold at every point that is drawn%s",
             what,
             loss,
             on_way,
+            left,
+            hint,
         )
     return loss
+
+
+def _left_behind(objective: Objective, state: Mapping[str, Tensor]) -> tuple[str, str]:
+    """What a point has that is not moved and differs from the network's, in words; and what to do about it."""
+    moved = {f.name for f in objective.filters}
+
+    def differs(name: str, own: Tensor) -> bool:
+        given = state.get(name)
+        if given is None or given.shape != own.shape or name in moved:
+            return False
+        return not torch.equal(given.to(own), own)
+
+    statistics = any(differs(name, own) for name, own in objective.model.named_buffers())
+    parameters = any(differs(name, own) for name, own in objective.model.named_parameters())
+    words = [*["running statistics"] * statistics, *["biases and other parameters that are not moved"] * parameters]
+    hint = "; one_dim='moved' moves biases, too" if parameters and not statistics else ""
+    return " and ".join(words) or "tensors that are not moved", hint
 
 
 def gram(center: Center, others: Sequence[Sequence[Tensor]]) -> Float[np.ndarray, "points points"]:

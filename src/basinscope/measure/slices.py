@@ -31,8 +31,8 @@ MARGIN = 0.25
 
 
 def _refuse_coarse(name: str, resolution: int) -> None:
-    if resolution < 2:
-        raise InputError(f"{name}: resolution = {resolution}: must be at least 2")
+    if not isinstance(resolution, int | np.integer) or resolution < 2:
+        raise InputError(f"{name}: resolution = {resolution}: must be a whole number of at least 2")
 
 
 def _grid(name: str, extent: float | None, directions: str, resolution: int) -> Float[np.ndarray, " points"]:
@@ -147,6 +147,7 @@ def slice2d(
     if through and extent is not None:
         raise InputError(f"slice2d: directions={directions!r} reaches beyond the points by itself: leave extent out")
     labels, chosen = named_points("slice2d", points, names, "path" if directions == "pca" else None)
+    given: list[list[Tensor]] = []
     _refuse_coarse("slice2d", resolution)
     objective.check()
     marks = np.zeros((1, 3))
@@ -170,9 +171,12 @@ def slice2d(
             for j, b in enumerate(second):
                 losses[i, j] = objective.loss_at((plane[0], float(a)), (plane[1], float(b)))
                 tell((i * resolution + j + 1) / losses.size)
-        if directions == "between":
-            for (what, point), (a, b, _) in zip(chosen, marks[1:], strict=True):
-                own_loss(objective, point, objective.loss_at((plane[0], float(a)), (plane[1], float(b))), what)
+        if through:
+            # Of a path its end is looked at, where a minimum may be.
+            for k in {label if directions == "pca" else place: place for place, label in enumerate(labels)}.values():
+                what, point = chosen[k]
+                way = Combination(objective.center, [given[k]], [1.0], plane[0].units)
+                own_loss(objective, point, objective.loss_at((way, 1.0)), what)
     units = plane[0].units
     return labelled(
         "plane",

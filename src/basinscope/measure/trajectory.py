@@ -15,7 +15,7 @@ from basinscope.runs import atomic
 
 
 class Recorder(Sequence[Mapping[str, Tensor]]):
-    """Keeps copies of a network's parameters while it is trained.
+    """Keeps copies of a network's parameters and running statistics while it is trained.
 
     Three lines in any loop: make it, call `step()` after each update, and hand it on as `points`:
 
@@ -55,7 +55,9 @@ class Recorder(Sequence[Mapping[str, Tensor]]):
 
     def _copy(self) -> None:
         # Tied tensors stand under their first name; `points` asks for no other.
-        state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in self.model.named_parameters()}
+        statistics = ((name, buffer) for name, buffer in self.model.named_buffers() if buffer.is_floating_point())
+        tensors = (*self.model.named_parameters(), *statistics)
+        state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors}
         if self._folder is None:
             self._kept.append(state)
         else:

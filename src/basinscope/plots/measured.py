@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -46,6 +47,10 @@ def plot(results: xr.Dataset | Results, *, log: bool | None = None, surface: boo
     Raises:
         InputError: There is nothing to draw, kinds are mixed, or units or the sizes of balls differ.
     """
+    if not isinstance(results, xr.Dataset | Mapping) or (
+        not isinstance(results, xr.Dataset) and not all(isinstance(found, xr.Dataset) for found in results.values())
+    ):
+        raise InputError("plot: give a result, or several by name: plot({'good': one, 'bad': other})")
     named = {"": results} if isinstance(results, xr.Dataset) else dict(results)
     kinds = {str(found.attrs.get("kind")) for found in named.values()}
     if len(kinds) != 1:
@@ -80,10 +85,50 @@ def _logarithmic(values: np.ndarray, log: bool | None) -> bool:
     return bool(known.min() > 0 and known.max() / known.min() > LOG_FROM)
 
 
+_SHORT, _FEW = 28, 3
+"""Letters and lines up to which a legend has room within its axes."""
+_TICK = 14
+"""Letters of a name in a line below its tick."""
+
+
 def _finish(axes: Axes) -> None:
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend()
+    _explain(axes)
+
+
+def _explain(axes: Axes, **look: Any) -> None:
+    """Add a legend: within the axes where it is small, else below the figure, where it hides nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    if not labels:
+        return
+    if len(labels) <= _FEW and max(map(len, labels)) <= _SHORT:
+        axes.legend(**look)
+        return
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    longest = max(map(len, labels))
+    columns = max(1, min(len(labels), int(figure.get_figwidth() * _LETTERS_AN_INCH / (longest + 6))))
+    figure.legend(handles, labels, loc="outside lower center", fontsize=7, ncols=columns)
+    # Higher by what the legend takes, so that the axes keep their size.
+    figure.set_figheight(figure.get_figheight() + 0.16 * -(-len(labels) // columns) + 0.1)
+
+
+_LETTERS_AN_INCH = 17
+"""Of a legend's type."""
+
+
+def _below_ticks(names: list[str]) -> list[str]:
+    """Break names behind their hyphens, underscores and blanks into lines that fit side by side."""
+
+    def broken(name: str) -> str:
+        lines = [""]
+        for piece in re.findall(rf"[^-_ ]{{1,{_TICK}}}[-_ ]*|[-_ ]+", name):
+            if len(lines[-1] + piece.rstrip()) > _TICK and lines[-1]:
+                lines.append("")
+            lines[-1] += piece
+        return "\n".join(lines)
+
+    return [broken(name) for name in names]
 
 
 def _mark_missing(axes: Axes, places: np.ndarray, colour: str) -> None:
@@ -183,11 +228,11 @@ def _draw_curves(results: Results, log: bool | None) -> Figure:
             axes.plot(place, loss, style, color=colour, label=f"{name}: {words}" if name else words)
             _mark_missing(axes, place[~np.isfinite(loss)], colour)
         own = float(found["other_loss"])
-        axes.plot([1.0], [own], "o", color=colour, markeredgecolor=INK, markersize=5, label="the other's own loss")
+        words = f"{name}: the other's own loss" if name else "the other's own loss"
+        axes.plot([1.0], [own], "o", color=colour, markeredgecolor=INK, markersize=5, label=words)
     axes.set_title(_models(results), fontsize=8)
     axes.set_xlabel("place on the way from the network (0) to the other minimum (1)")
     axes.set_ylabel(_with_unit("loss", _common(results, "loss")))
-    axes.legend()
     _finish(axes)
     return figure
 
@@ -361,7 +406,7 @@ def _draw_radii(results: Results, log: bool | None) -> Figure:
     if not ends:
         axes.text(0.5, 0.5, "no ray has a radius", transform=axes.transAxes, ha="center", color=INK)
         axes.set_xticks([])
-    axes.set_title(f"{_titles(results)}; {_bound(results)}; dotted: median", fontsize=8)
+    axes.set_title(f"{_titles(results)}\n{_bound(results)}; dotted: median", fontsize=8)
     _finish(axes)
     return figure
 
@@ -393,7 +438,8 @@ def _draw_volumes(results: Results, log: bool | None) -> Figure:
     for code, marker, words in ((1, "^", ", a lower bound"), (0, "o", "")):
         if any(int(found["status"]) == code for found in results.values()):
             axes.plot([], [], marker, color=INK, label=f"log-volume, log ω_n + log E[rⁿ]{words}")
-    axes.set_xticks(range(len(results)), [name or str(example.attrs.get("model", "")) for name in results])
+    names = [name or str(example.attrs.get("model", "")) for name in results]
+    axes.set_xticks(range(len(results)), _below_ticks(names))
     axes.set_xlim(-0.6, len(results) - 0.4)
     axes.set_ylabel("size of the basin [nat]")
     axes.set_title("effective rays beside each log-volume", fontsize=8)
@@ -439,7 +485,8 @@ def _draw_curvature(results: Results, log: bool | None) -> Figure:
         )
         if found.sizes["value"]:
             value, density, stderr = (found[v].values for v in ("value", "density", "density_stderr"))
-            panels[-1].plot(value, np.maximum(density, FLOOR), color=colour, label=name or None)
+            # The legend of the other panel tells whose colour it is.
+            panels[-1].plot(value, np.maximum(density, FLOOR), color=colour)
             low, high = np.maximum(density - stderr, FLOOR), np.maximum(density + stderr, FLOOR)
             panels[-1].fill_between(value, low, high, color=colour, alpha=0.2, linewidth=0)
     panels[0].set_xlabel("rank")
@@ -504,7 +551,7 @@ def _draw_balls(results: Results, log: bool | None) -> Figure:
         )
     example = next(iter(results.values()))
     names = [name or str(example.attrs.get("model", "")) for name in results]
-    axes.set_xticks(range(len(results)), names)
+    axes.set_xticks(range(len(results)), _below_ticks(names))
     axes.set_xlim(-0.6, len(results) - 0.4)
     axes.set_ylabel(_with_unit("rise of the loss", _common(results, "worst")))
     axes.set_title(f"within a ball, ρ = {radii[0]:g} {unit}", fontsize=8)

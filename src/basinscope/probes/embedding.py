@@ -32,8 +32,14 @@ def embed(
 
     Returns:
         Their places, and the Kullback–Leibler divergence.
+
+    Raises:
+        InputError: scikit-learn is not installed.
     """
-    from sklearn.manifold import TSNE
+    try:
+        from sklearn.manifold import TSNE
+    except ModuleNotFoundError as error:
+        raise InputError("a map by t-SNE needs scikit-learn: pip install scikit-learn") from error
     from threadpoolctl import threadpool_limits
 
     tsne = TSNE(

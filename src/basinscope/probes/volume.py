@@ -38,7 +38,7 @@ def log_volume(radii: xr.Dataset) -> xr.Dataset:
         without a crossing); the interval is of the delta method on log E[rⁿ].
 
     Raises:
-        InputError: Fewer than two rays have a radius.
+        InputError: Fewer than two rays have a radius, or these are no radii.
 
     References:
         Huang et al. 2019, arXiv 1906.03291, section 5.
@@ -46,6 +46,8 @@ def log_volume(radii: xr.Dataset) -> xr.Dataset:
     Example:
         All radii 2 in n dimensions: log ω_n + n·log 2, and as many effective rays as rays.
     """
+    if radii.attrs.get("kind") not in (None, "radius"):
+        raise InputError(f"log_volume: give radii, as basin_radius returns them, not a {radii.attrs['kind']}")
     n = int(radii["num_moved"])
     status = radii["status"].values
     counted = (status == OK) | (status == UNBOUNDED)
@@ -64,7 +66,7 @@ def log_volume(radii: xr.Dataset) -> xr.Dataset:
     # Standard error of log of a mean: the coefficient of variation of the weights over √num.
     stderr = math.sqrt(max(0.0, num / effective - 1) / (num - 1))
     half = math.nan if bound else Z95 * stderr
-    return dataset(
+    found = dataset(
         "volume",
         {
             "log_volume": log_total,
@@ -79,3 +81,6 @@ def log_volume(radii: xr.Dataset) -> xr.Dataset:
             "status": np.asarray(bound, dtype=np.int8),
         },
     )
+    # Whose basin it is, and in which directions, stays beside the number.
+    found.attrs = {**radii.attrs, **found.attrs}
+    return found

@@ -68,6 +68,8 @@ class Survey:
     figures: list[tuple[str, str]]
     """Stem and picture of each figure."""
     runs: list[str]
+    notes: list[str]
+    """What keeps the numbers from being compared."""
 
     @property
     def names(self) -> list[str]:
@@ -133,7 +135,7 @@ def _survey(place: Path) -> Survey:
     stems = [Path(name).stem for name in pointer["files"] if name.endswith(".png")]
     figures = [(stem, image) for stem in stems if (image := _image(place / f"{stem}.png"))]
     runs = pointer.get("runs") or [pointer["run"]]
-    return Survey(" · ".join(numbers), numbers, figures, runs)
+    return Survey(" · ".join(numbers), numbers, figures, runs, pointer.get("notes", []))
 
 
 def number(value: float | None) -> str:

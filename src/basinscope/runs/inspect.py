@@ -64,7 +64,8 @@ def inspect_run(path: Path, found: Inspection) -> None:
 
 def _published(out: Path) -> Iterator[Path]:
     yield out
-    yield from sorted(p.parent for p in out.glob("*/run.json"))
+    for pattern in ("*/run.json", "measured/*/run.json", "compared/*/run.json"):
+        yield from sorted(place.parent for place in out.glob(pattern))
 
 
 def inspect(out: Path) -> Inspection:
@@ -83,9 +84,10 @@ def inspect(out: Path) -> Inspection:
         for name in ("run.json", "page.json"):
             if (record := found.record(place / name)) is not None:
                 found.files(place, record["files"])
-                finished = out / "runs" / record.get("run", "") / "finished.json"
-                if "run" in record and not finished.exists():
-                    found.damage.append(f"{finished}: is missing")
+                for run in record.get("runs", [record["run"]] if "run" in record else []):
+                    finished = out / "runs" / run / "finished.json"
+                    if not finished.exists():
+                        found.damage.append(f"{finished}: is missing")
     return found
 
 

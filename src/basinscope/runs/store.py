@@ -237,6 +237,16 @@ class RunFolder:
                 found[path] = f"{path}: cannot be read ({error.strerror})"
         return found
 
+    def refuse_damage(self) -> None:
+        """Make sure that all that finished tasks wrote is as it was written.
+
+        Raises:
+            DamagedResultError: A file is not.
+        """
+        for marker in self.markers():
+            for why in self.damage(marker).values():
+                raise DamagedResultError(why)
+
     def repair(self, task: str) -> bool:
         """Tell whether a task is finished; name its damaged files and set them aside, so that it is done again."""
         marker = self.take_json(self._marker(task))

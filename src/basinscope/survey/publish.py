@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ Surveys = Mapping[str, Mapping[str, xr.Dataset]]
 """Results by probe, by the name of their network."""
 
 
-def publish(place: Path, surveys: Surveys, facts: Mapping[str, Any]) -> dict[str, list[Row]]:
+def publish(place: Path, surveys: Surveys, facts: Mapping[str, Any], notes: Sequence[str] = ()) -> dict[str, list[Row]]:
     """Draw and write all that one or several networks' results give.
 
     Args:
         place: Folder for the files.
         surveys: What was measured.
         facts: What the pointer file says of them, such as their runs.
+        notes: What a reader of the numbers should know.
 
     Returns:
         The numbers of each network.
@@ -43,7 +44,9 @@ def publish(place: Path, surveys: Surveys, facts: Mapping[str, Any]) -> dict[str
     summary = place / "summary.json"
     atomic.write_json(summary, {name: [row.to_json() for row in some] for name, some in numbers.items()})
     text = place / "summary.txt"
-    atomic.write_text(text, table(numbers) + "\n")
+    atomic.write_text(text, "\n".join([table(numbers), *(f"note: {note}" for note in notes)]) + "\n")
     # Last, so that the pointer never names files that are not there.
-    records.write(place / "run.json", {**facts, "files": checksums([*files, summary, text], place)})
+    records.write(
+        place / "run.json", {**facts, "notes": list(notes), "files": checksums([*files, summary, text], place)}
+    )
     return numbers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -77,17 +78,19 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
         if all(name.startswith(prefix) for name in given) and not all(name.startswith(prefix) for name in own):
             given = {name.removeprefix(prefix): tensor for name, tensor in given.items()}
     places = {tensor.data_ptr() for name, tensor in own.items() if name in given and tensor.numel()}
-    wrong = [
+    missing = [
         f"{name}: missing"
         for name, tensor in own.items()
         if name not in given and not (tensor.numel() and tensor.data_ptr() in places)
     ]
-    wrong += [f"{name}: not in the network" for name in given if name not in own]
-    wrong += [
+    foreign = [f"{name}: not in the network" for name in given if name not in own]
+    other = [
         f"{name}: {tuple(given[name].shape)}, not {tuple(tensor.shape)}"
         for name, tensor in own.items()
         if name in given and given[name].shape != tensor.shape
     ]
+    # One of each kind before the second of any: a prefix shows only in what is missing and foreign together.
+    wrong = [line for lines in zip_longest(missing, foreign, other) for line in lines if line]
     if wrong:
         more = f", and {len(wrong) - _TOLD} more" if len(wrong) > _TOLD else ""
         raise InputError(f"{what} does not fit {type(model).__name__}: {'; '.join(wrong[:_TOLD])}{more}")

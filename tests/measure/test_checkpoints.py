@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from basinscope.errors import InputError
-from basinscope.survey.checkpoints import fill, read_state
+from basinscope.measure.checkpoints import fill, read_state
 
 
 def _net(seed: int = 0) -> nn.Sequential:
@@ -99,8 +99,15 @@ def test_mismatches_are_told_with_shapes_and_nothing_is_changed():
     with pytest.raises(InputError) as caught:
         fill(net, wrong, "a.pt")
     told = str(caught.value)
-    assert told.startswith("a.pt does not fit Sequential: 0.weight: missing; 3.weight: not in the network; 4.weight")
+    assert told.startswith("a.pt does not fit Sequential: 0.weight: missing; 3.weight: not in the network; 2.weight")
     assert told.endswith("and 1 more")
     _same(net.state_dict(), state)
     with pytest.raises(InputError, match=re.escape("2.weight: (2, 9), not (2, 4)")):
         fill(net, {**state, "2.weight": torch.zeros(2, 9)}, "a.pt")
+
+
+def test_a_prefix_shows_in_what_is_missing_and_what_is_foreign() -> None:
+    net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    state = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+    with pytest.raises(InputError, match=r"0\.weight: missing; net\.0\.weight: not in the network; .*, and 5 more"):
+        fill(net, state, "a.pt")
