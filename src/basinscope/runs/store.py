@@ -238,13 +238,14 @@ class RunFolder:
         return found
 
     def refuse_damage(self) -> None:
-        """Make sure that all that finished tasks wrote is as it was written.
+        """Make sure that all results of finished tasks are as they were written; weights may have been left behind.
 
         Raises:
-            DamagedResultError: A file is not.
+            DamagedResultError: A result is not.
         """
         for marker in self.markers():
-            for why in self.damage(marker).values():
+            results = {name: checksum for name, checksum in marker["files"].items() if name.startswith("results/")}
+            for why in self.damage({"files": results}).values():
                 raise DamagedResultError(why)
 
     def repair(self, task: str) -> bool:
