@@ -262,3 +262,10 @@ def test_one_network_under_two_settings_is_compared_and_the_page_tells_what_does
     assert "the basins end at losses of" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert main(["compare", runs[0], runs[0], "--out", out]) == 2
     assert "named twice" in capsys.readouterr().err
+    # From another folder, too, where no run lies that could be drawn again.
+    elsewhere = str(tmp_path / "elsewhere")
+    assert main(["compare", *runs, "--out", elsewhere]) == 0
+    assert main(["verify", "--out", elsewhere]) == 0
+    (name,) = (path.name for path in (tmp_path / "elsewhere" / "compared").iterdir())
+    assert main(["plot", name, "--out", elsewhere]) == 1
+    assert f"is missing, so {name} cannot be drawn again" in capsys.readouterr().err

@@ -234,11 +234,16 @@ def redraw(out: Path, place: Path, say_waiting: Callable[[str], None]) -> None:
     pointer = RunFolder(place).take_json("run.json")
     if pointer is None:
         raise DamagedResultError(f"{place / 'run.json'}: is damaged; basinscope measure or compare makes it anew")
+    runs = pointer.get("runs") or [str(pointer["run"])]
+    for run in runs:
+        if not (out / "runs" / run / "config.json").exists():
+            raise DamagedResultError(f"{out / 'runs' / run}: is missing, so {place.name} cannot be drawn again")
     if "runs" in pointer:
-        folders = dict(zip(pointer["labels"], (RunFolder(out / "runs" / run) for run in pointer["runs"]), strict=True))
+        labels = pointer.get("labels") or runs
+        folders = dict(zip(labels, (RunFolder(out / "runs" / run) for run in runs), strict=True))
         _put_side_by_side(place, folders, say_waiting)
         return
-    folder = RunFolder(out / "runs" / str(pointer["run"]))
+    folder = RunFolder(out / "runs" / runs[0])
     request = Request.restore((folder.read_json("config.json") or {}).get("config", {}))
     with exclusive(place, lambda: say_waiting(str(place))):
         atomic.sweep(place)

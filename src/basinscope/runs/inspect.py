@@ -84,10 +84,10 @@ def inspect(out: Path) -> Inspection:
         for name in ("run.json", "page.json"):
             if (record := found.record(place / name)) is not None:
                 found.files(place, record["files"])
-                for run in record.get("runs", [record["run"]] if "run" in record else []):
-                    finished = out / "runs" / run / "finished.json"
-                    if not finished.exists():
-                        found.damage.append(f"{finished}: is missing")
+                # Runs that are compared may lie elsewhere.
+                finished = out / "runs" / record.get("run", "") / "finished.json"
+                if "run" in record and not finished.exists():
+                    found.damage.append(f"{finished}: is missing")
     return found
 
 
