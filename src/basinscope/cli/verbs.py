@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from inspect import getsource
 from pathlib import Path
 from typing import Any
@@ -353,33 +354,35 @@ def plot(options: argparse.Namespace) -> int:
             if options.names:
                 raise InputError(f"{name} has no finished run in {options.out}; basinscope run {name} makes one")
             continue
-        try:
-            experiment, config = _stored(folder)
-            folder.refuse_damage()
-            label = (folder.read_json("finished.json") or {})["preset"]
-            _publish(experiment, folder, config, label, options.out)
-        except DamagedResultError as error:
-            if options.names:
-                raise
-            _log.warning("%s; %s is passed over, run it again", error, name)
-            continue
-        print(f"{name}: figures and claims of {folder.name} in {options.out / name}")
-        drawn += 1
+        what = f"figures and claims of {folder.name} in {options.out / name}"
+        drawn += _draw_again(name, partial(_republish, folder, options.out), what, asked_for=bool(options.names))
     for name in options.names or own:
-        if name not in own or name in wanted:
-            continue
-        try:
-            redraw(options.out, own[name], _say_waiting)
-        except DamagedResultError as error:
-            if options.names:
-                raise
-            _log.warning("%s; %s is passed over, measure it again", error, name)
-            continue
-        print(f"{name}: figures in {own[name]}")
-        drawn += 1
+        if name in own and name not in wanted:
+            draw = partial(redraw, options.out, own[name], _say_waiting)
+            drawn += _draw_again(name, draw, f"figures in {own[name]}", asked_for=bool(options.names))
     if not drawn:
         raise InputError(f"no finished run in {options.out}; basinscope run all makes one")
     return 0
+
+
+def _republish(folder: RunFolder, out: Path) -> None:
+    """Draw the figures and write the claims of an experiment's run again."""
+    experiment, config = _stored(folder)
+    folder.refuse_damage()
+    _publish(experiment, folder, config, (folder.read_json("finished.json") or {})["preset"], out)
+
+
+def _draw_again(name: str, draw: Callable[[], object], what: str, *, asked_for: bool) -> bool:
+    """Draw one set of figures; damage stops the verb where the set was asked for by name, else it is passed over."""
+    try:
+        draw()
+    except DamagedResultError as error:
+        if asked_for:
+            raise
+        _log.warning("%s; %s is passed over, make it again", error, name)
+        return False
+    print(f"{name}: {what}")
+    return True
 
 
 def report(options: argparse.Namespace) -> int:

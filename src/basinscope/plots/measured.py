@@ -47,11 +47,9 @@ def plot(results: xr.Dataset | Results, *, log: bool | None = None, surface: boo
     Raises:
         InputError: There is nothing to draw, kinds are mixed, or units or the sizes of balls differ.
     """
-    if not isinstance(results, xr.Dataset | Mapping) or (
-        not isinstance(results, xr.Dataset) and not all(isinstance(found, xr.Dataset) for found in results.values())
-    ):
+    named = {"": results} if isinstance(results, xr.Dataset) else results
+    if not (isinstance(named, Mapping) and all(isinstance(found, xr.Dataset) for found in named.values())):
         raise InputError("plot: give a result, or several by name: plot({'good': one, 'bad': other})")
-    named = {"": results} if isinstance(results, xr.Dataset) else dict(results)
     kinds = {str(found.attrs.get("kind")) for found in named.values()}
     if len(kinds) != 1:
         raise InputError(f"plot: give results of one kind, not {', '.join(sorted(kinds)) or 'none'}")
@@ -87,6 +85,8 @@ def _logarithmic(values: np.ndarray, log: bool | None) -> bool:
 
 _SHORT, _FEW = 28, 3
 """Letters and lines up to which a legend has room within its axes."""
+_LETTERS_AN_INCH = 17
+"""Of the type of a legend below."""
 _TICK = 14
 """Letters of a name in a line below its tick."""
 
@@ -96,25 +96,20 @@ def _finish(axes: Axes) -> None:
     _explain(axes)
 
 
-def _explain(axes: Axes, **look: Any) -> None:
+def _explain(axes: Axes) -> None:
     """Add a legend: within the axes where it is small, else below the figure, where it hides nothing."""
     handles, labels = axes.get_legend_handles_labels()
     if not labels:
         return
     if len(labels) <= _FEW and max(map(len, labels)) <= _SHORT:
-        axes.legend(**look)
+        axes.legend()
         return
     figure = axes.figure
     assert isinstance(figure, Figure)
-    longest = max(map(len, labels))
-    columns = max(1, min(len(labels), int(figure.get_figwidth() * _LETTERS_AN_INCH / (longest + 6))))
+    columns = max(1, min(len(labels), int(figure.get_figwidth() * _LETTERS_AN_INCH / (6 + max(map(len, labels))))))
     figure.legend(handles, labels, loc="outside lower center", fontsize=7, ncols=columns)
     # Higher by what the legend takes, so that the axes keep their size.
     figure.set_figheight(figure.get_figheight() + 0.16 * -(-len(labels) // columns) + 0.1)
-
-
-_LETTERS_AN_INCH = 17
-"""Of a legend's type."""
 
 
 def _below_ticks(names: list[str]) -> list[str]:
