@@ -235,6 +235,14 @@ class StreamedLoss:
         found = torch.cat([self._module(inputs).cpu() for inputs, _, _ in self._batches()])
         return found if self._order is None else found[self._order.cpu().argsort()]
 
+    @torch.no_grad()
+    def logits_along(
+        self, center: Float[Tensor, " params"], ray: Ray, distance: float, images: Images
+    ) -> Float[Tensor, "images classes"]:
+        """Outputs for other images, few enough for one forward pass, at a distance along a ray, on the CPU."""
+        ray.place(self._point, center, distance)
+        return self._module(images.inputs(dtype=self.minimum.dtype)).cpu()
+
     def second_derivative(
         self, center: Float[Tensor, " params"], directions: Float[Tensor, "rays params"]
     ) -> Float[Tensor, " rays"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -80,6 +81,54 @@ def sharpness(
     per_entry = curvature_along(landscape, center, plain, seed=seed, indices=some) / plain.num_moved
     top = top_eigenvalue(landscape, center, normalization.preconditioner(center))
     return _labelled(along, per_entry, top, seed, indices)
+
+
+def sharpest_direction(
+    landscape: Landscape,
+    center: Float[Tensor, " params"],
+    normalization: Normalization,
+    *,
+    tolerance: float = 1e-3,
+    max_steps: int = 300,
+) -> xr.Dataset:
+    """Find the direction along which the loss bends most, for its length as the normalisation measures it.
+
+    Formula: √n · D v, with v the unit eigenvector of DHD for its largest eigenvalue λ and n the moved entries. The
+    factor makes it as long, measured by D⁻¹, as the normalisation's random directions are: its curvature n·λ stands
+    beside their mean tr(DHD).
+
+    Args:
+        landscape: The loss.
+        center: The minimum.
+        normalization: The random directions with which this one is to be compared.
+        tolerance: Residual at which the eigenvector counts as found, relative to λ.
+        max_steps: Products with the Hessian at most.
+
+    Returns:
+        A `direction` dataset; all NaN where the eigenvector was not found in so many products.
+
+    References:
+        Lanczos 1950.
+    """
+    diagonal = normalization.preconditioner(center)
+    found = top_eigenvalues(
+        lambda vector: diagonal * landscape.hessian_vector_product(center, diagonal * vector),
+        torch.randn(len(center), generator=generator(0, "top eigenvalue")).to(center),
+        1,
+        tolerance=tolerance,
+        max_steps=min(max_steps, len(center)),
+        vectors=True,
+    )
+    known = bool(found.residuals[0] <= found.bound)
+    direction = math.sqrt(normalization.num_moved) * diagonal * found.vectors[0]
+    return dataset(
+        "direction",
+        {
+            "direction": direction if known else torch.full_like(direction, math.nan),
+            "eigenvalue": float(found.values[0]) if known else math.nan,
+        },
+        scheme=normalization.scheme,
+    )
 
 
 def _unnormalised(normalization: Normalization) -> Normalization:

@@ -327,6 +327,26 @@ _KINDS = (
         },
     ),
     Kind(
+        "direction",
+        1,
+        {
+            "direction": Variable(("param",), "filter norms", "change of each parameter at distance 1"),
+            "eigenvalue": Variable((), "nat", "eigenvalue of DHD to which the direction belongs"),
+        },
+    ),
+    Kind(
+        "pushed_images",
+        1,
+        {
+            "ray": Variable(("ray",), "", "index of the direction"),
+            "distance": Variable(("distance",), "filter norms", "distance from the minimum"),
+            "pixels": Variable(("image", "channel", "row", "column"), "", "intensities from 0 to 255"),
+            "labels": Variable(("image",), "", "class"),
+            "seen": Variable(("image",), "", "whether the image was trained on", {0: "no", 1: "yes"}),
+            "logits": Variable(("ray", "distance", "image", "class"), "nat", "logit of each class"),
+        },
+    ),
+    Kind(
         "samples",
         1,
         {

@@ -54,6 +54,8 @@ class Config:
     """Points on each ring on which its share is measured."""
     boundary_resolution: int = 400
     """Points along each side of a decision-boundary picture."""
+    picture_resolution: int = 96
+    """Points along each side of the small pictures, one of each net."""
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -73,6 +75,7 @@ class Config:
                 "num_scanned": 0,
                 "num_dense": 100,
                 "boundary_resolution": 2,
+                "picture_resolution": 2,
             },
             at_most={
                 "starts": 1_000,
@@ -83,6 +86,7 @@ class Config:
                 "held_share": 1,
                 "num_dense": 1_000_000,
                 "boundary_resolution": 5_000,
+                "picture_resolution": 500,
             },
             positive=("learning_rate", "circle_loss", "compared_loss", "cutoff", "scaled_loss"),
         )
@@ -123,6 +127,7 @@ PRESETS = {
         num_scanned=2,
         num_dense=500,
         boundary_resolution=60,
+        picture_resolution=24,
     ),
     "quick": _QUICK,
     "paper": replace(

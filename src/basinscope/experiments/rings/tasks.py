@@ -62,6 +62,9 @@ def tasks(config: Config) -> list[Task]:
     work.append(Task("margins", 0.7 * compared, partial(_margins, config=config), after=trained))
     draw = partial(_boundaries, config=config)
     work.append(Task("boundaries", 1e-4 * config.boundary_resolution**2, draw, after=trained))
+    num_nets = len(config.gaps) * config.starts + len(config.stages) * config.circle_starts
+    cost = 4e-6 * num_nets * config.picture_resolution**2
+    work.append(Task("pictures", cost, partial(_pictures, config=config), after=trained))
     return work
 
 
@@ -280,3 +283,32 @@ def shown_radii(gap: float, *, tight: bool) -> tuple[float, float]:
     if tight:
         return rings.INNER - 2 * gap, rings.INNER + 3 * gap
     return rings.INNER - max(0.05, gap), rings.INNER + max(0.05, 1.6 * gap)
+
+
+def found_weights(folder: RunFolder, config: Config) -> dict[str, Tensor]:
+    """Weights of all nets from random starts, by name, gap after gap."""
+    return {name: w for gap in config.gaps for name, w in folder.weights(f"found-weights-gap{gap:g}").items()}
+
+
+def circle_weights(folder: RunFolder, config: Config) -> dict[str, Tensor]:
+    """Weights of all circles, `circle0-stage00` and so on, stage after stage."""
+    found = {}
+    for stage in range(len(config.stages)):
+        weights = folder.weights(f"{stage_name(stage)}-weights")
+        found |= {circle_name(name, stage): weights[name] for name in sorted(weights)}
+    return found
+
+
+def circle_name(net: str, stage: int) -> str:
+    """Name a circle at one of its stages."""
+    return f"{net}-stage{stage:02d}"
+
+
+def _pictures(context: Context, config: Config) -> Mapping[str, Artifact]:
+    """A small picture of the decision boundary of every net, from random starts and led to a circle."""
+    nets = found_weights(context.folder, config) | circle_weights(context.folder, config)
+    parts = [
+        decision_boundary(NET, point.to(context.device), extent=EXTENT, resolution=config.picture_resolution)
+        for point in nets.values()
+    ]
+    return {"pictures": stack_nets(list(nets), parts)}

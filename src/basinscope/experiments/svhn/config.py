@@ -75,6 +75,8 @@ class Config(ImageConfig):
     """How far these lines go, in filter norms."""
     line_points: int = 21
     """Points on each of these lines."""
+    num_examples: int = 8
+    """Training images, and as many test images, whose predictions are followed along the 1-D slices."""
     line_ceiling: float = 1.0
     """Clean loss in nats at which such a line is left."""
     good_train: float = 0.99
@@ -104,6 +106,7 @@ class Config(ImageConfig):
                 "line_resolution": 3,
                 "num_lines": 1,
                 "line_points": 2,
+                "num_examples": 1,
             },
             at_most={
                 "runs": 1_000,
@@ -115,6 +118,7 @@ class Config(ImageConfig):
                 "line_resolution": 10_001,
                 "num_lines": 10_000,
                 "line_points": 10_001,
+                "num_examples": 100,
                 "width": 16,
                 "tolerance": 0.5,
             },

@@ -21,6 +21,7 @@ from basinscope.landscape.rescale import scale_of_logits, with_last_layer_scaled
 from basinscope.landscape.streamed import Precision, StreamedLoss
 from basinscope.memory import told_of_memory
 from basinscope.probes.lines import rising_lines
+from basinscope.probes.pushed import pushed_images
 from basinscope.probes.radius import basin_radius
 from basinscope.probes.sharpness import streamed_sharpness
 from basinscope.probes.slices import slice1d, slice2d, symmetric_grid
@@ -74,6 +75,8 @@ def tasks(config: Config) -> list[Task]:
         work.append(Task(f"slices-{net}", cost, measuring(_slices, net), after=trained))
         cost = 0.6 * look * config.num_lines * config.line_points
         work.append(Task(f"lines-{net}", cost, measuring(_lines, net), after=trained))
+        cost = 2 * _FORWARD * config.num_examples * _relative_cost(config) * NUM_SLICES * config.line_resolution
+        work.append(Task(f"examples-{net}", cost, measuring(_examples, net), after=trained))
     return work
 
 
@@ -209,6 +212,24 @@ def _curvature(context: Context, config: Config, net: str) -> Mapping[str, Artif
         progress=context.progress,
     )
     return dict(zip(names, found, strict=True))
+
+
+def _examples(context: Context, config: Config, net: str) -> Mapping[str, Artifact]:
+    """Predictions of one network for some images while its weights go out along the lines of the 1-D slices."""
+    task, landscape = open_task(KIND, config, context), _open(context, config, net)
+    some = torch.arange(config.num_examples)
+    parts = [images.subset(some[: len(images)]) for images in (task.train, task.test)]
+    pushed = pushed_images(
+        landscape,
+        landscape.minimum,
+        Normalization(landscape.layout),
+        parts[0],
+        parts[1],
+        seed=child_seed(config.seed, KIND, "slice"),
+        indices=range(NUM_SLICES),
+        distances=symmetric_grid(config.slice_extent, config.line_resolution),
+    )
+    return {f"examples-{net}": pushed}
 
 
 def _slices(context: Context, config: Config, net: str) -> Mapping[str, Artifact]:

@@ -49,6 +49,12 @@ class Config:
     """Clean loss in nats to which last layers are scaled for the second comparison."""
     num_scanned: int = 30
     """Directions of each network that are scanned finely for an earlier crossing."""
+    num_lines: int = 16
+    """Random directions of each network along which the loss is followed outwards."""
+    line_extent: float = 1.0
+    """How far it is followed, in filter norms; the nearest point lies a thousandth of that away."""
+    line_points: int = 61
+    """Points on each of these lines, evenly spaced on a log scale."""
     slice_extent: float = 0.3
     """Half the side of the large slice, in filter norms."""
     inset_extent: float = 0.03
@@ -80,6 +86,8 @@ class Config:
                 "num_dense": 4_000,
                 "num_directions": 2,
                 "num_scanned": 0,
+                "num_lines": 1,
+                "line_points": 2,
                 "slice_resolution": 3,
                 "boundary_resolution": 2,
                 "num_frames": 2,
@@ -91,6 +99,8 @@ class Config:
                 "num_directions": 100_000,
                 "num_dense": 10_000_000,
                 "unseen_per_step": 100_000,
+                "num_lines": 10_000,
+                "line_points": 10_001,
                 "slice_resolution": 1_001,
                 "boundary_resolution": 5_000,
                 "num_frames": 200,
@@ -104,6 +114,7 @@ class Config:
                 "clip",
                 "cutoff",
                 "scaled_loss",
+                "line_extent",
                 "slice_extent",
                 "inset_extent",
                 "frame_extent",
@@ -152,6 +163,8 @@ PRESETS = {
         num_directions=40,
         num_scanned=5,
         scaled_loss=0.01,
+        num_lines=3,
+        line_points=21,
         slice_resolution=11,
         boundary_resolution=60,
         num_frames=4,

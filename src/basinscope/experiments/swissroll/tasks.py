@@ -21,6 +21,7 @@ from basinscope.models.mlp import MLP
 from basinscope.probes.accuracy import accuracy
 from basinscope.probes.boundary import decision_boundary
 from basinscope.probes.moving import moving_boundary
+from basinscope.probes.sharpness import sharpest_direction
 from basinscope.probes.slices import slice1d, slice2d, symmetric_grid
 from basinscope.results.convert import dataset, stack_nets
 from basinscope.runs.engine import Context, Task
@@ -64,6 +65,9 @@ def tasks(config: Config) -> list[Task]:
     work.append(
         Task("frames", 4e-6 * config.num_frames * config.frame_resolution**2, _bind(_frames, config), after=trained)
     )
+    walked = len(config.net_names()) * config.num_lines * config.line_points
+    work.append(Task("lines", 3e-5 * walked, _bind(_lines, config), after=trained))
+    work.append(Task("sharpest", 1.0, _bind(_sharpest, config), after=trained))
     return work
 
 
@@ -246,6 +250,26 @@ def _frames(context: Context, config: Config) -> Mapping[str, Artifact]:
             )
         )
     return {"frames": stack_nets(nets, parts), "line": stack_nets(nets, curves)}
+
+
+def _lines(context: Context, config: Config) -> Mapping[str, Artifact]:
+    """Losses along random lines from every network outwards, the first of those along which radii are measured."""
+    names = [str(net) for net in all_nets(context.folder, config)["net"].values]
+    points = points_of(context.folder, config, names, context.device)
+    landscape = _landscape(context, config, points[0])
+    # Basins differ in width by orders of magnitude.
+    distances = torch.logspace(-3, 0, config.line_points, dtype=torch.float64) * config.line_extent
+    family = {"seed": child_seed(config.seed, "swissroll", "directions"), "indices": range(config.num_lines)}
+    parts = [slice1d(landscape, point, NORMALIZATION, distances=distances, **family) for point in points]
+    return {"lines": stack_nets(names, parts)}
+
+
+def _sharpest(context: Context, config: Config) -> Mapping[str, Artifact]:
+    """The direction in which the loss around the good and the bad net bends most."""
+    nets = list(compared_nets(config))
+    points = points_of(context.folder, config, nets, context.device)
+    landscape = _landscape(context, config, points[0])
+    return {"sharpest": stack_nets(nets, [sharpest_direction(landscape, point, NORMALIZATION) for point in points])}
 
 
 def panel_nets(nets: xr.Dataset) -> list[str]:
