@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from basinscope.experiments.registry import NAMES, load
-from basinscope.report.page import comparison, number, write_page
+from basinscope.report.page import write_page
+from basinscope.report.words import comparison, number
 from basinscope.runs import atomic, records
 
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass, fields
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from basinscope.experiments.claims import Claim
 from basinscope.runs.engine import Task
 from basinscope.runs.store import RunFolder
+
+if TYPE_CHECKING:
+    from basinscope.experiments.exhibit import Exhibit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,8 @@ class Experiment:
     """Run folder, configuration and preset -> claims."""
     draw: Callable[[RunFolder, Any, Path], Sequence[Path]]
     """Run folder, configuration and destination -> files drawn."""
+    exhibit: Callable[[RunFolder, Any], Exhibit]
+    """Run folder and configuration -> what the page holds to be explored."""
 
 
 _SUMMARIES: Mapping[str, str] = {
@@ -73,6 +78,7 @@ def load(name: str) -> Experiment:
         tasks=part("tasks").tasks,
         claims=lambda folder, config, preset: claims(collect(folder, config), preset),
         draw=lambda folder, config, out: figures.draw(collect(folder, config), out),
+        exhibit=part("exhibit").exhibit,
     )
 
 

@@ -267,10 +267,15 @@ def map_order(folder: RunFolder, config: Config) -> tuple[list[int], list[str]]:
     return folder.dataset("path")["epoch"].values.tolist(), [str(name) for name in whole]
 
 
+def mapped_weights(folder: RunFolder, config: Config) -> dict[str, Tensor]:
+    """Weights of the networks that the map shows, by name, in its order."""
+    epochs, bad = map_order(folder, config)
+    iterates, minima = folder.weights("iterates"), bad_weights(folder, config)
+    return {_iterate(epoch): iterates[_iterate(epoch)] for epoch in epochs} | {name: minima[name] for name in bad}
+
+
 def _map(context: Context, config: Config) -> Mapping[str, Artifact]:
     """Embed the path and the bad minima in the plane."""
-    epochs, bad = map_order(context.folder, config)
-    iterates, minima = context.folder.weights("iterates"), bad_weights(context.folder, config)
-    points = torch.stack([*(iterates[_iterate(epoch)] for epoch in epochs), *(minima[name] for name in bad)])
+    points = torch.stack(list(mapped_weights(context.folder, config).values()))
     seed = child_seed(config.seed, "minefield", "map")
     return {"map": tsne_map(points, NORMALIZATION, seed=seed, perplexity=config.perplexity)}

@@ -52,8 +52,8 @@ class Config:
     num_lines: int = 16
     """Random directions of each network along which the loss is followed outwards."""
     line_extent: float = 1.0
-    """How far it is followed, in filter norms; the nearest point lies a thousandth of that away."""
-    line_points: int = 61
+    """How far it is followed, in filter norms; the nearest point lies a ten-thousandth of that away."""
+    line_points: int = 81
     """Points on each of these lines, evenly spaced on a log scale."""
     slice_extent: float = 0.3
     """Half the side of the large slice, in filter norms."""

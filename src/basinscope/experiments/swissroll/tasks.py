@@ -171,7 +171,7 @@ def all_nets(folder: RunFolder, config: Config) -> xr.Dataset:
     return found
 
 
-def points_of(folder: RunFolder, config: Config, nets: list[str], device: torch.device) -> list[Tensor]:
+def points_of(folder: RunFolder, config: Config, nets: list[str], device: torch.device | str) -> list[Tensor]:
     """Read the weights of some networks."""
     weights = {k: v for group in train_groups(config) for k, v in folder.weights(f"weights-{group}").items()}
     return [weights[net].to(device) for net in nets]
@@ -258,7 +258,7 @@ def _lines(context: Context, config: Config) -> Mapping[str, Artifact]:
     points = points_of(context.folder, config, names, context.device)
     landscape = _landscape(context, config, points[0])
     # Basins differ in width by orders of magnitude.
-    distances = torch.logspace(-3, 0, config.line_points, dtype=torch.float64) * config.line_extent
+    distances = torch.logspace(-4, 0, config.line_points, dtype=torch.float64) * config.line_extent
     family = {"seed": child_seed(config.seed, "swissroll", "directions"), "indices": range(config.num_lines)}
     parts = [slice1d(landscape, point, NORMALIZATION, distances=distances, **family) for point in points]
     return {"lines": stack_nets(names, parts)}

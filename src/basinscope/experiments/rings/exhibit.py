@@ -1,0 +1,108 @@
+"""What the page holds of the rings: a picture of every net, and some nets themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import xarray as xr
+
+from basinscope.data import rings
+from basinscope.experiments.exhibit import Exhibit, weights_of
+from basinscope.experiments.rings.collect import Measurements, collect
+from basinscope.experiments.rings.config import Config
+from basinscope.experiments.rings.figures import STEMS
+from basinscope.experiments.rings.tasks import EXTENT, NET, circle_name, circle_weights, found_weights, holds
+from basinscope.probes.accuracy import accuracy
+from basinscope.runs.store import RunFolder
+
+MOST_LIVE = 12
+"""Networks of 81,302 parameters that the page holds itself."""
+STEPS_PER_NAT = 16
+"""How finely the log-odds of the small pictures are kept, up to ±8 nat."""
+
+
+def exhibit(folder: RunFolder, config: Config) -> Exhibit:
+    """Gather what can be explored of a finished run.
+
+    Raises:
+        DamagedResultError: A result is missing or unreadable.
+    """
+    found = collect(folder, config)
+    weights = found_weights(folder, config) | circle_weights(folder, config)
+    pairs = _pairs(found)
+    live = [name for _, start, circle in pairs for name in (start, circle)]
+    rounded = weights_of(live, [weights[name] for name in live], dtype=np.float16)
+    gaps = [*config.gaps, *config.stages]
+    points = [rings.training_points(gap) for gap in gaps]
+    inputs = np.stack([p.inputs.numpy() for p in points]).astype(np.float32)
+    samples = {"inputs": (("gap", "sample", "feature"), inputs), "labels": (("sample",), points[0].labels.numpy())}
+    nets = _table(found)
+    return Exhibit(
+        facts={
+            "widths": list(NET.widths),
+            "extent": EXTENT,
+            "inner": rings.INNER,
+            "gaps": list(config.gaps),
+            "pairs": [{"gap": gap, "start": start, "circle": circle} for gap, start, circle in pairs],
+            "rounded": {name: _shares(config, nets, rounded, name) for name in live},
+            "steps_per_nat": STEPS_PER_NAT,
+            "held_share": config.held_share,
+            "data": config.data,
+        },
+        results={
+            "weights": rounded,
+            "nets": nets,
+            "pictures": _pictures(folder.dataset("pictures")),
+            "points": xr.Dataset(samples, {"gap": gaps}),
+        },
+        downloads={STEMS[0]: ("nets", "points"), STEMS[1]: ("nets",)},
+    )
+
+
+def _pairs(found: Measurements) -> list[tuple[float, str, str]]:
+    """For gaps from wide to tight: the gap, the first net from a random start, and a circle at the nearest stage."""
+    gaps, stages = np.array(found.config.gaps), np.array(found.config.stages)
+    count = min(len(gaps), MOST_LIVE // 2)
+    shown = gaps[np.linspace(0, len(gaps) - 1, count).round().astype(int)]
+    nearest = [int(np.abs(np.log(stages / gap)).argmin()) for gap in shown]
+    return [
+        (float(gap), f"gap{gap:g}-start0", circle_name("circle0", stage))
+        for gap, stage in zip(shown, nearest, strict=True)
+    ]
+
+
+def _table(found: Measurements) -> xr.Dataset:
+    """Every net from a random start, then every circle at every stage, in the order of the pictures."""
+    circles = [
+        nets.sortby("net").assign_coords(net=[circle_name(str(name), k) for name in sorted(nets["net"].values)])
+        for k, nets in enumerate(found.stages)
+    ]
+    whole = xr.concat([*found.found, *circles], "net", combine_attrs="override")
+    is_circle = np.char.startswith(whole["net"].values.astype(str), "circle")
+    told = {
+        "led": (is_circle, "whether the net was led there by closing the gap"),
+        "holds": (holds(whole, found.config), "whether it holds both inner rings"),
+    }
+    return whole.assign(
+        {
+            name: ("net", value.astype(np.uint8), {"units": "", "long_name": words})
+            for name, (value, words) in told.items()
+        }
+    )
+
+
+def _shares(config: Config, nets: xr.Dataset, rounded: xr.Dataset, name: str) -> list[float]:
+    """Share of the blue and of the red inner ring that a net gets right with its weights rounded to half precision."""
+    dense = rings.dense_rings(float(nets["gap"].sel(net=name)), config.num_dense)
+    point = torch.from_numpy(rounded["weights"].sel(net=name).values.astype(np.float32))[None]
+    of_class = [type(dense)(dense.inputs[dense.labels == k], dense.labels[dense.labels == k]) for k in (0, 1)]
+    return [float(accuracy(NET, point, some)) for some in of_class]
+
+
+def _pictures(found: xr.Dataset) -> xr.Dataset:
+    """Log-odds in steps of a sixteenth nat; the side of the boundary is kept."""
+    odds = found["logit"].values
+    steps = np.clip(np.round(STEPS_PER_NAT * odds), -127, 127)
+    steps = np.where(steps == 0, np.where(odds > 0, 1, -1), steps).astype(np.int8)
+    about = {"units": "nat/16", "long_name": "log-odds of class 1, at most ±8 nat"}
+    return xr.Dataset({"odds": (("net", "y", "x"), steps, about)}, {"net": found["net"].values})

@@ -1,0 +1,60 @@
+"""What the page holds of the swiss roll: every network, and what was measured around each."""
+
+from __future__ import annotations
+
+from basinscope.data import swissroll
+from basinscope.experiments.exhibit import Exhibit, numbers_of, samples_of, weights_of
+from basinscope.experiments.swissroll.collect import collect
+from basinscope.experiments.swissroll.config import Config
+from basinscope.experiments.swissroll.figures import BOUNDARIES, FLOOR, MOVING, RELATIONS, SURFACES
+from basinscope.experiments.swissroll.tasks import BOUNDARY_EXTENT, NET, NORMALIZATION, dense_test_set, points_of
+from basinscope.runs.store import RunFolder
+
+NUM_TEST = 1_000
+"""Points of the dense test set on which the page judges networks as it moves them."""
+
+
+def exhibit(folder: RunFolder, config: Config) -> Exhibit:
+    """Gather what can be explored of a finished run.
+
+    Raises:
+        DamagedResultError: A result is missing or unreadable.
+    """
+    found = collect(folder, config)
+    names = [str(net) for net in found.nets["net"].values]
+    train, _ = swissroll.training_draw(config.data_seed)
+    return Exhibit(
+        facts={
+            "widths": list(NET.widths),
+            "extent": BOUNDARY_EXTENT,
+            "floor": FLOOR,
+            "good": found.good,
+            "bad": found.bad,
+            "panels": found.panels,
+            "poisons": list(config.poisons),
+            "runs": config.runs,
+            "cutoff": config.cutoff,
+            "scaled_loss": config.scaled_loss,
+            "num_directions": config.num_directions,
+            "num_moved": NORMALIZATION.num_moved,
+            "data": config.data,
+            "test": f"{NUM_TEST:,} fresh points",
+        },
+        results={
+            "weights": weights_of(names, points_of(folder, config, names, "cpu")),
+            "nets": numbers_of(found.relations),
+            "radii": found.relations.natural.radius[["radius"]],
+            "lines": folder.dataset("lines"),
+            "sharpest": folder.dataset("sharpest"),
+            "slice": found.wide[["loss"]],
+            "middle": found.inset[["loss"]],
+            "train": samples_of(train),
+            "test": samples_of(dense_test_set(config.data_seed, NUM_TEST)),
+        },
+        downloads={
+            SURFACES: ("slice", "middle", "train"),
+            MOVING: ("sharpest",),
+            RELATIONS: ("nets", "radii", "lines"),
+            BOUNDARIES: ("nets", "train"),
+        },
+    )

@@ -1,0 +1,85 @@
+// Brings the page to life: each part when it comes near the window.
+
+/** What stands on the page, as data: for tests, and for anyone's console. */
+const shown = /** @type {Record<string, any>} */ ({});
+
+/** Milliseconds from a question to its first answer, by part. */
+const waits = /** @type {Record<string, number[]>} */ ({});
+
+/**
+ * Note what was drawn.
+ * @param {string} part
+ * @param {any} what
+ * @param {number} [milliseconds]
+ */
+function note(part, what, milliseconds) {
+  shown[part] = what;
+  if (milliseconds !== undefined) (waits[part] ??= []).push(milliseconds);
+}
+
+/** @type {Record<string, (root: HTMLElement, exhibits: Record<string, Exhibit>) => void>} */
+const PARTS = { minefield, push, poison, surfaces, basins, rings, images, optimizers, survey };
+
+/** @type {Map<string, Promise<Exhibit>>} */
+const exhibits = new Map();
+
+/**
+ * @param {string} name
+ * @returns {Promise<Exhibit>}
+ */
+function exhibit(name) {
+  const known = exhibits.get(name);
+  if (known) return known;
+  const text = /** @type {HTMLElement} */ (document.getElementById(`exhibit-${name}`)).textContent ?? "";
+  const found = unpack(text);
+  exhibits.set(name, found);
+  return found;
+}
+
+/** @param {HTMLElement} root */
+async function begin(root) {
+  const names = (root.dataset.exhibits ?? "").split(" ");
+  try {
+    const found = await Promise.all(names.map(exhibit));
+    root.replaceChildren();
+    PARTS[root.dataset.part ?? ""](root, Object.fromEntries(names.map((name, k) => [name, found[k]])));
+    root.dataset.ready = "";
+  } catch (error) {
+    root.replaceChildren(make("p", { class: "note" }, "This part could not be shown; the printed figure below holds the same."));
+    console.error(error);
+  }
+}
+
+/**
+ * Offer the numbers behind a figure.
+ * @param {HTMLElement} link
+ */
+async function download(link) {
+  const { exhibit: name = "", result = "" } = link.dataset;
+  const text = csv((await exhibit(name)).results[result]);
+  note("download", { name, result, text });
+  const address = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  make("a", { href: address, download: link.dataset.file ?? "data.csv" }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}
+
+/** Open what a jump leads to. */
+function unfold() {
+  const target = location.hash.length > 1 ? document.getElementById(decodeURIComponent(location.hash.slice(1))) : null;
+  if (!target) return;
+  for (let at = /** @type {Element | null} */ (target); at; at = at.parentElement) {
+    if (at instanceof HTMLDetailsElement) at.open = true;
+  }
+  target.scrollIntoView();
+}
+
+for (const root of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-part]"))) {
+  whenNear(root, () => begin(root));
+}
+for (const link of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("button[data-result]"))) {
+  link.addEventListener("click", () => download(link));
+}
+addEventListener("hashchange", unfold);
+addEventListener("beforeprint", () => document.querySelectorAll("details.printed").forEach((d) => d.setAttribute("open", "")));
+unfold();
+Object.assign(globalThis, { basinscope: { shown, waits, engine: { shapeOf, pack, logits, randomDirection, score }, exhibit } });

@@ -1,0 +1,150 @@
+// The loss on a plane through each minimum, as surfaces that turn together.
+
+/**
+ * @param {HTMLElement} root
+ * @param {Record<string, Exhibit>} exhibits
+ */
+function surfaces(root, exhibits) {
+  /** @type {[string, string, string, string][]} */
+  const known = [];
+  if (exhibits.swissroll) {
+    known.push(["swissroll", "slice", "wide", "swiss roll"], ["swissroll", "middle", "close", "swiss roll, the middle"]);
+  }
+  if (exhibits.svhn) known.push(["svhn", "slice", "images", "images"]);
+  let which = known[0];
+  /** @type {"log" | "linear"} */
+  let scale = "log";
+  let camera = { eye: { x: 1.5, y: 1.5, z: 0.9 }, center: { x: 0, y: 0, z: -0.15 } };
+
+  const held = () => {
+    const { facts, results } = exhibits[which[0]];
+    const result = results[which[1]];
+    const names = words(result, "net");
+    const size = result.loss.shape[2];
+    const losses = ["good", "bad"].map((role) => rowsOf(row(result.loss, names.indexOf(facts[role])), size));
+    return { facts, result, losses };
+  };
+  const height = (/** @type {number} */ loss, /** @type {number} */ floor) =>
+    Number.isFinite(loss) ? (scale === "log" ? Math.log10(Math.max(loss, floor)) : loss) : null;
+  /** One scale for both surfaces. */
+  function limits() {
+    const { facts, losses } = held();
+    const all = losses.flat(2).filter(Number.isFinite);
+    const top = all.reduce((a, b) => Math.max(a, b), facts.floor);
+    return scale === "log" ? [Math.log10(facts.floor), Math.ceil(Math.log10(top))] : [0, top];
+  }
+  const sides = ["good", "bad"].map((role, k) => {
+    const drawn = chart(
+      `Loss around the ${role} minimum as a surface; drag to turn`,
+      () => {
+        const { facts, result, losses } = held();
+        const [low, high] = limits();
+        const z = losses[k].map((line) => line.map((loss) => height(loss, facts.floor)));
+        note(`surface-${role}`, { which: which[2], scale, low, high, z });
+        const grid = { color: colour("soft"), gridcolor: colour("line"), showbackground: false, tickfont: { size: 10 } };
+        return {
+          data: [
+            {
+              type: "surface",
+              x: [...numbers(result, "second")],
+              y: [...numbers(result, "first")],
+              z,
+              cmin: low,
+              cmax: high,
+              colorscale: "Viridis",
+              showscale: false,
+              customdata: losses[k],
+              hovertemplate: "loss %{customdata:.3g} nat<extra></extra>",
+            },
+          ],
+          layout: {
+            margin: { l: 0, r: 0, t: 0, b: 0 },
+            dragmode: "turntable",
+            scene: {
+              xaxis: { ...grid, title: { text: "" }, nticks: 5 },
+              yaxis: { ...grid, title: { text: "" }, nticks: 5 },
+              zaxis: {
+                ...grid,
+                title: { text: scale === "log" ? "log₁₀ loss" : "loss [nat]", font: { size: 11 } },
+                range: [low, high],
+                nticks: 6,
+              },
+              aspectmode: "manual",
+              aspectratio: { x: 1.1, y: 1.1, z: 0.85 },
+              camera,
+            },
+          },
+        };
+      },
+      { height: 360, config: { scrollZoom: false } },
+    );
+    return { role, drawn };
+  });
+  let turning = false;
+  // Locked: what turns one turns the other, while it is dragged.
+  for (const side of sides) {
+    let heard = false;
+    side.drawn.element.addEventListener("drawn", () => {
+      if (heard) return;
+      heard = true;
+      const plot = /** @type {any} */ (side.drawn.element);
+      for (const event of ["plotly_relayouting", "plotly_relayout"]) {
+        plot.on(event, (/** @type {any} */ change) => {
+          const moved = change["scene.camera"];
+          if (!moved || turning) return;
+          camera = moved;
+          note("camera", camera);
+          turning = true;
+          const other = sides.filter((s) => s !== side).map((s) => Plotly.relayout(s.drawn.element, { "scene.camera": camera }));
+          Promise.all(other).finally(() => (turning = false));
+        });
+      }
+    });
+  }
+  const draw = () => sides.forEach((side) => side.drawn.draw());
+  const data = choice(
+    "Loss of",
+    known.map((k) => [k[2], k[3]]),
+    which[2],
+    (to) => {
+      which = known.filter((k) => k[2] === to)[0];
+      draw();
+    },
+  );
+  const how = choice(
+    "Height",
+    [
+      ["log", "log"],
+      ["linear", "linear"],
+    ],
+    "log",
+    (to) => {
+      scale = to;
+      draw();
+    },
+  );
+  const turn = slider({ label: "Turn", min: 0, max: 360, step: 2, value: 45 }, (degrees) => {
+    const { x, y, z } = camera.eye;
+    const reach = Math.hypot(x, y);
+    const angle = (degrees * Math.PI) / 180;
+    camera = { ...camera, eye: { x: reach * Math.cos(angle), y: reach * Math.sin(angle), z } };
+    turn.tell(`${degrees}°`);
+    note("camera", camera);
+    turning = true;
+    Promise.all(sides.map((s) => Plotly.relayout(s.drawn.element, { "scene.camera": camera }))).finally(() => (turning = false));
+  });
+  turn.tell("45°");
+  root.append(
+    make("div", { class: "controls" }, data.element, how.element, turn.element),
+    make(
+      "div",
+      { class: "pair" },
+      ...sides.map(({ role, drawn }) => {
+        const head = make("h4", {}, `${role} minimum`);
+        head.style.color = `var(--${role})`;
+        return make("div", {}, head, drawn.element);
+      }),
+    ),
+    make("p", { class: "note" }, "Both floors are filter norms along two random directions; both heights have one scale."),
+  );
+}

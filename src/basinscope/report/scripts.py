@@ -1,0 +1,70 @@
+"""The page's programs: what is inlined, in which order, and the policy that lets nothing else run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from basinscope.report.payload import deflate
+
+ENGINE = ("net.js", "engine.js")
+"""What runs in workers; the page has it, too."""
+PAGE = (
+    *ENGINE,
+    "payload.js",
+    "dom.js",
+    "look.js",
+    "chart.js",
+    "field.js",
+    "explorer.js",
+    "minefield.js",
+    "push.js",
+    "poison.js",
+    "surfaces.js",
+    "basins.js",
+    "rings.js",
+    "images.js",
+    "optimizers.js",
+    "survey.js",
+    "main.js",
+)
+
+
+@dataclass(frozen=True)
+class Scripts:
+    """Everything executable on a page."""
+
+    page: str
+    engine: str
+    """Read by the page to start workers."""
+    plotly: str
+    """Packed; unpacked and run by the page."""
+    policy: str
+    """Content security policy: these scripts and no others, and nothing from outside the page."""
+
+
+@cache
+def scripts() -> Scripts:
+    """Put the page's programs together."""
+    folder = resources.files("basinscope.report") / "js"
+    files = {name: (folder / name).read_text(encoding="utf-8") for name in PAGE}
+    # One scope of their own: the files share their names, the page's global scope stays clean.
+    page = (
+        "(() => {\n"
+        + "\n".join(f'"use strict";\n{text}' if not k else text for k, text in enumerate(files.values()))
+        + "})();\n"
+    )
+    library = (resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+    allowed = " ".join(f"'sha256-{_digest(text)}'" for text in (page, library))
+    policy = (
+        f"default-src 'none'; script-src {allowed}; worker-src blob:; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    return Scripts(page, "\n".join(files[name] for name in ENGINE), deflate(library.encode()), policy)
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
