@@ -12,7 +12,7 @@ settings.register_profile("fast", max_examples=20, deadline=None, derandomize=Tr
 settings.register_profile("thorough", max_examples=500, deadline=None)
 settings.load_profile("fast")
 install_import_hook("basinscope", "tests.typecheck.checked")
-pytest_plugins = ["tests.smoke"]
+pytest_plugins = ["tests.smoke", "tests.report.browser"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

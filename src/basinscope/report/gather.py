@@ -25,6 +25,13 @@ from basinscope.survey.request import Request
 from basinscope.survey.tasks import collect
 
 _log = logging.getLogger(__name__)
+_SPOKEN = {
+    "swissroll": "swiss roll",
+    "swissroll-moving": "swiss roll, moving",
+    "svhn": "images",
+    "cifar10": "a network and a linear model",
+    "rings-circle": "how often the circle is found",
+}
 _MAKERS = {"measured": "measure", "compared": "compare"}
 
 
@@ -52,7 +59,7 @@ class Figure:
     def title(self) -> str:
         """Words for headings and for those who cannot see it."""
         number, _, name = self.stem.partition("-")
-        return f"Figure {number}, {name.replace('-', ' ')}"
+        return f"Figure {number}, {_SPOKEN.get(name, name)}"
 
 
 @dataclass(frozen=True)
@@ -201,9 +208,7 @@ def _survey(out: Path, place: Path, key: str) -> Survey:
     stems = [Path(name).stem for name in pointer["files"] if name.endswith(".png")]
     runs = pointer.get("runs") or [pointer["run"]]
     exhibit = _explored(out, list(numbers), runs)
-    files = [
-        Download(key, result, f"{result.replace('/', '-')}.csv") for result in (exhibit.results if exhibit else ())
-    ]
+    held = exhibit.results if exhibit else ()
     return Survey(
         key=key,
         title=" · ".join(numbers),
@@ -212,8 +217,14 @@ def _survey(out: Path, place: Path, key: str) -> Survey:
         runs=runs,
         notes=pointer.get("notes", []),
         exhibit=pack(exhibit) if exhibit else None,
-        downloads=[Download(key, result, f"{result.replace('/', '-')}.csv") for result in held],
+        downloads=[Download(key, result, f"{_named(result, list(numbers))}.csv") for result in held],
     )
+
+
+def _named(result: str, labels: Sequence[str]) -> str:
+    """Name a file after network and probe."""
+    number, _, probe = result.partition("/")
+    return f"{labels[int(number)]}-{probe}"
 
 
 def _explored(out: Path, labels: Sequence[str], runs: Sequence[str]) -> Exhibit | None:

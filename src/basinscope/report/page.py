@@ -44,6 +44,8 @@ def write_page(out: Path) -> Path:
         sections=found.sections,
         surveys=found.surveys,
         parts=parts(found.sections),
+        num_held=sum(section.num_held for section in found.sections.values()),
+        num_judged=sum(section.num_judged for section in found.sections.values()),
         scripts=scripts(),
         style=(resources.files("basinscope.report") / "page.css").read_text(encoding="utf-8"),
         look=style,

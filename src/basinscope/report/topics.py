@@ -14,6 +14,8 @@ class Topic:
     key: str
     """Anchor, name of its program, and of its template."""
     title: str
+    short: str
+    """The title in one word."""
     exhibits: tuple[str, ...]
     """Experiments that it can show; any of them is enough."""
     figures: tuple[str, ...]
@@ -21,14 +23,14 @@ class Topic:
 
 
 TOPICS = (
-    Topic("minefield", "The minefield", ("minefield",), ("1-minefield",)),
-    Topic("push", "Push the weights", ("swissroll",), ()),
-    Topic("surfaces", "The loss around a minimum", ("swissroll", "svhn"), ("3-swissroll", "4-svhn")),
-    Topic("poison", "From good to bad", ("swissroll",), ("6-swissroll",)),
-    Topic("basins", "The size of a basin", ("swissroll", "svhn"), ("5-swissroll", "5-svhn", "7-svhn")),
-    Topic("images", "Push a network that reads images", ("svhn",), ()),
-    Topic("rings", "A margin that is pinched", ("rings",), ("8-rings", "8-rings-circle")),
-    Topic("optimizers", "Does the optimizer matter?", ("cifar10",), ("2-cifar10", "2-optimizers")),
+    Topic("minefield", "The minefield", "Minefield", ("minefield",), ("1-minefield",)),
+    Topic("push", "Push the weights", "Push", ("swissroll",), ()),
+    Topic("surfaces", "The loss around a minimum", "Surfaces", ("swissroll", "svhn"), ("3-swissroll", "4-svhn")),
+    Topic("poison", "From good to bad", "Poison", ("swissroll",), ("6-swissroll",)),
+    Topic("basins", "The size of a basin", "Basins", ("swissroll", "svhn"), ("5-swissroll", "5-svhn", "7-svhn")),
+    Topic("images", "Push a network that reads images", "Images", ("svhn",), ()),
+    Topic("rings", "A margin that is pinched", "Rings", ("rings",), ("8-rings", "8-rings-circle")),
+    Topic("optimizers", "Does the optimizer matter?", "Optimizers", ("cifar10",), ("2-cifar10", "2-optimizers")),
 )
 
 

@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from basinscope.experiments.rings.collect import PANELS, Measurements
 from basinscope.plots.boundary import plot_boundary, plot_unrolled
 from basinscope.plots.groups import plot_groups
-from basinscope.plots.style import BAD, GOOD, save, styled
+from basinscope.plots.style import BAD, BLUE_RED_FIELDS, BLUE_RED_POINTS, GOOD, save, styled
 from basinscope.runs import atomic
 
 STEMS = ("8-rings", "8-rings-circle")
 LOOK: Any = {
-    "points": ("#1F77B4", "#C62828"),
-    "fields": ("#D6E6F4", "#F8D5D3"),
+    "points": BLUE_RED_POINTS,
+    "fields": BLUE_RED_FIELDS,
     "names": ("blue", "red"),
 }
 """Blue and red, as the paper's text calls the classes."""

@@ -118,12 +118,14 @@ function basins(root, exhibits) {
             cutoffWord(cutoff),
             ...both
               .filter((b) => Number.isFinite(b.radius))
-              .map((b, k) => ({
+              .map((b) => ({
                 x: place(b.radius),
                 y: Math.log10(bottom),
                 yanchor: "bottom",
-                yshift: 4 + 16 * k,
+                yshift: 4,
                 xanchor: "right",
+                bgcolor: colour("raised"),
+                opacity: 0.9,
                 text: `${b.role}: ${tidy(b.radius)}`,
                 showarrow: false,
                 font: { color: colour(b.role), size: 12 },

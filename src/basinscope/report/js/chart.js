@@ -55,7 +55,9 @@ function axis(title, more = {}) {
  * @param {Record<string, any>} [more]
  */
 function logAxis(title, more = {}) {
-  return axis(title, { type: "log", dtick: 1, exponentformat: "power", ...more });
+  // Powers are set larger than plain numbers.
+  const tickfont = { size: AXIS_FONT - 2 };
+  return axis(title, { type: "log", dtick: 1, exponentformat: "power", tickfont, ...more });
 }
 
 const MARGIN = { l: 62, r: 14, t: 14, b: 48 };
@@ -72,7 +74,7 @@ const MARGIN = { l: 62, r: 14, t: 14, b: 48 };
  */
 function chart(description, drawing, { height = 300, config = {} } = {}) {
   const element = make("div", { class: "chart", role: "img", "aria-label": description });
-  element.style.height = `${height}px`;
+  element.style.height = `min(${height}px, 85vw)`;
   let drawn = false;
   let wanted = false;
 

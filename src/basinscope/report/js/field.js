@@ -9,9 +9,9 @@
 
 /**
  * @param {string} description  What is seen, for those who cannot see it.
- * @param {{dotSize?: number, names?: [string, string]}} [how]
+ * @param {{dotSize?: number, palette?: string}} [how]  A palette is the beginning of its colours' names.
  */
-function fieldView(description, { dotSize = 3.2, names = ["class 0", "class 1"] } = {}) {
+function fieldView(description, { dotSize = 3.2, palette = "" } = {}) {
   const canvas = make("canvas", { role: "img", "aria-label": description });
   const caption = make("figcaption");
   const element = make("figure", { class: "field" }, canvas, caption);
@@ -29,7 +29,7 @@ function fieldView(description, { dotSize = 3.2, names = ["class 0", "class 1"] 
     if (!shown) return;
     const width = fit();
     const { field, dots } = shown;
-    draw.putImageData(shade(draw, field, width), 0, 0);
+    draw.putImageData(shade(draw, field, width, palette), 0, 0);
     if (dots) plot(field.view, dots, width);
   }
 
@@ -39,8 +39,8 @@ function fieldView(description, { dotSize = 3.2, names = ["class 0", "class 1"] 
    * @param {number} width
    */
   function plot({ left, right, bottom, top }, { inputs, labels, wrong }, width) {
-    const scale = width / Math.max(1, canvas.clientWidth);
-    const colours = [colour("point-0"), colour("point-1")];
+    const scale = (width / Math.max(1, canvas.clientWidth)) * Math.min(1, Math.max(0.5, canvas.clientWidth / 400));
+    const colours = [colour(`${palette}point-0`), colour(`${palette}point-1`)];
     const [edge, alarm] = [colour("point-edge"), colour("ink")];
     // Wrong ones last, so that none hides one.
     for (const bad of [0, 1]) {
@@ -78,7 +78,6 @@ function fieldView(description, { dotSize = 3.2, names = ["class 0", "class 1"] 
         canvas.setAttribute("aria-label", `${description}; ${count} of ${dots.labels.length} points wrong`);
       }
     },
-    names,
   };
 }
 
@@ -88,8 +87,9 @@ function fieldView(description, { dotSize = 3.2, names = ["class 0", "class 1"] 
  * @param {CanvasRenderingContext2D} draw
  * @param {Field} field
  * @param {number} width
+ * @param {string} palette
  */
-function shade(draw, { resolution, odds }, width) {
+function shade(draw, { resolution, odds }, width, palette) {
   const image = draw.createImageData(width, width);
   const pixels = new Uint32Array(image.data.buffer);
   const paper = channels(colour("field"));
@@ -97,7 +97,7 @@ function shade(draw, { resolution, odds }, width) {
   const steps = 64;
   const table = new Uint32Array(2 * steps + 1);
   for (let k = -steps; k <= steps; k++) {
-    const full = channels(colour(k < 0 ? "field-0" : "field-1"));
+    const full = channels(colour(`${palette}field-${k < 0 ? 0 : 1}`));
     const strength = 0.35 + (0.65 * Math.abs(k)) / steps;
     const [r, g, b] = paper.map((v, c) => Math.round(v + strength * (full[c] - v)));
     table[k + steps] = (255 << 24) | (b << 16) | (g << 8) | r;

@@ -22,6 +22,18 @@ function equalView(xs, ys, width, height) {
 }
 
 /**
+ * Turn a map that is taller than wide on its side; which way up it lies means nothing.
+ * @param {number[]} xs
+ * @param {number[]} ys
+ */
+function laidDown(xs, ys) {
+  const reach = (/** @type {number[]} */ values) => Math.max(...values) - Math.min(...values);
+  if (reach(ys) <= reach(xs)) return [xs, ys];
+  const forwards = ys[0] < ys[ys.length - 1];
+  return [ys.map((y) => (forwards ? y : -y)), xs];
+}
+
+/**
  * @param {HTMLElement} root
  * @param {Record<string, Exhibit>} exhibits
  */
@@ -31,8 +43,10 @@ function minefield(root, { minefield: { facts, results } }) {
   const starts = numbers(bad, "start_epoch");
   const found = numbers(bad, "found");
   const onPath = epochs.length;
-  const xs = [...numbers(path, "x"), ...numbers(bad, "x")];
-  const ys = [...numbers(path, "y"), ...numbers(bad, "y")];
+  const [xs, ys] = laidDown(
+    [...numbers(path, "x"), ...numbers(bad, "x")],
+    [...numbers(path, "y"), ...numbers(bad, "y")],
+  );
   /** @type {View} */
   const view = { left: -facts.extent, right: facts.extent, bottom: -facts.extent, top: facts.extent };
   /** @type {Record<string, Samples>} */
@@ -69,11 +83,11 @@ function minefield(root, { minefield: { facts, results } }) {
     const dark = colour("path-end");
     const hits = Array.from(found).flatMap((hit, k) => (hit ? [k] : []));
     const misses = Array.from(found).flatMap((hit, k) => (hit ? [] : [k]));
-    const at = (/** @type {string} */ name, /** @type {number[]} */ some) => some.map((k) => numbers(bad, name)[k]);
+    const at = (/** @type {ArrayLike<number>} */ values, /** @type {number[]} */ some) => some.map((k) => values[onPath + k]);
     const data = [
       {
-        x: [...numbers(path, "x")],
-        y: [...numbers(path, "y")],
+        x: xs.slice(0, onPath),
+        y: ys.slice(0, onPath),
         mode: "lines+markers",
         line: { color: colour("path-line"), width: 1 },
         marker: {
@@ -88,15 +102,23 @@ function minefield(root, { minefield: { facts, results } }) {
         hoverinfo: "skip",
       },
       {
-        x: at("x", hits),
-        y: at("y", hits),
+        x: at(xs, hits),
+        y: at(ys, hits),
         mode: "markers",
-        marker: { color: colour("bad"), size: 9, opacity: 0.85, line: { width: 0.8, color: colour("paper") } },
+        marker: {
+          color: hits.map((k) => numbers(bad, "test_accuracy")[k]),
+          colorscale: [
+            [0, colour("bad-begin")],
+            [1, colour("bad-end")],
+          ],
+          size: 9,
+          line: { width: 0.8, color: colour("paper") },
+        },
         hoverinfo: "skip",
       },
       {
-        x: at("x", misses),
-        y: at("y", misses),
+        x: at(xs, misses),
+        y: at(ys, misses),
         mode: "markers",
         marker: { color: colour("soft"), size: 7, symbol: "x-thin", line: { width: 1.5, color: colour("soft") } },
         hoverinfo: "skip",
@@ -192,7 +214,11 @@ function minefield(root, { minefield: { facts, results } }) {
     make(
       "div",
       { class: "split" },
-      make("div", {}, holder, legendOf([["path-end", "iterate of the good run, pale to dark"], ["bad", "bad minimum"]])),
+      make("div", {}, holder, legendOf([
+          ["path-end", "iterate of the good run, stronger with each epoch"],
+          ["bad", "bad minimum, stronger where more test points are right"],
+          ["soft", "× search that found none"],
+        ])),
       make("div", {}, field.element, told.element),
     ),
     make("div", { class: "controls" }, along.element, play.element, minima.element),

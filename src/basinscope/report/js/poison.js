@@ -13,7 +13,7 @@ function poison(root, { swissroll: { facts, results } }) {
     train: { inputs: /** @type {Floats} */ (numbers(train, "inputs")), labels: numbers(train, "labels") },
   };
   const distances = logSpaced(PUSHED.nearest, PUSHED.farthest, 45);
-  const edges = logSpaced(1e-3, 1, 61);
+  const edges = logSpaced(1e-4, 1, 81);
   let run = 0;
   /** @type {number[]} */
   let curve = [];
@@ -76,7 +76,7 @@ function poison(root, { swissroll: { facts, results } }) {
         },
       ],
       layout: {
-        xaxis: logAxis("radius of the basin [filter norms]", { range: [-3, 0] }),
+        xaxis: logAxis("radius of the basin [filter norms]", { range: [-4, 0] }),
         yaxis: axis("directions", { rangemode: "tozero" }),
         bargap: 0,
       },

@@ -1,7 +1,7 @@
 // Push the weights: the good and the bad net go out along a direction, side by side.
 
 /** Distances in filter norms between which the slider moves, evenly on a log scale. */
-const PUSHED = { nearest: 1e-3, farthest: 0.6, steps: 240 };
+const PUSHED = { nearest: 1e-4, farthest: 0.6, steps: 240 };
 
 /**
  * Distance at a place of a slider; the first place is the minimum itself.
@@ -161,10 +161,13 @@ function cutoffLine(cutoff) {
 function cutoffWord(cutoff) {
   return {
     xref: "paper",
-    x: 0.01,
+    x: 0.005,
     xanchor: "left",
     y: Math.log10(cutoff),
     yanchor: "bottom",
+    bgcolor: colour("raised"),
+    borderpad: 0,
+    opacity: 0.9,
     text: `cutoff ${tidy(cutoff)} nat`,
     showarrow: false,
     font: { size: 12, color: colour("ink") },

@@ -36,9 +36,9 @@ function rings(root, { rings: { facts, results } }) {
   }
   const sides = [
     { role: "start", title: "random start", hue: "bad" },
-    { role: "circle", title: "circle, led there by closing the gap", hue: "good" },
+    { role: "circle", title: "led there by closing the gap", hue: "good" },
   ].map(({ role, title, hue }) => {
-    const field = fieldView(`Decision boundary of the net: ${title}`);
+    const field = fieldView(`Decision boundary of the net: ${title}`, { palette: "rings-" });
     const told = readout(title, hue);
     const side = { role, title, field, told, name: "" };
     const asked = explorer(
@@ -69,7 +69,7 @@ function rings(root, { rings: { facts, results } }) {
     if (rounded && shares.some((share, c) => Math.abs(share - rounded[c]) > 5e-4)) {
       told.push(["as drawn, in half precision", rounded.map(percent).join(", ")]);
     }
-    side.told.tell(told, `${side.title}${holds[k] ? ": holds both rings" : ": no circle"}`);
+    side.told.tell(told, `${side.title}: ${holds[k] ? "a circle" : "no circle"}`);
     const picture = pictureOf(name);
     const where = view();
     if (zoom.value() === 0 || !live.includes(name)) {
@@ -124,7 +124,7 @@ function rings(root, { rings: { facts, results } }) {
       ...some.map((name, k) => {
         const canvas = make("canvas", { width: 96, height: 96 });
         const draw = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-        const paint = () => draw.putImageData(shade(draw, pictureOf(name), 96), 0, 0);
+        const paint = () => draw.putImageData(shade(draw, pictureOf(name), 96, "rings-"), 0, 0);
         const one = button("", () => {
           showSide(sides[0], name);
           for (const other of starts.children) other.setAttribute("aria-pressed", String(other === one));

@@ -14,7 +14,7 @@ function surfaces(root, exhibits) {
   let which = known[0];
   /** @type {"log" | "linear"} */
   let scale = "log";
-  let camera = { eye: { x: 1.5, y: 1.5, z: 0.9 }, center: { x: 0, y: 0, z: -0.15 } };
+  let camera = { eye: { x: 1.15, y: 1.15, z: 0.75 }, center: { x: 0, y: 0, z: -0.12 } };
 
   const held = () => {
     const { facts, results } = exhibits[which[0]];
@@ -70,7 +70,7 @@ function surfaces(root, exhibits) {
                 nticks: 6,
               },
               aspectmode: "manual",
-              aspectratio: { x: 1.1, y: 1.1, z: 0.85 },
+              aspectratio: { x: 1.1, y: 1.1, z: 0.9 },
               camera,
             },
           },
@@ -80,26 +80,39 @@ function surfaces(root, exhibits) {
     );
     return { role, drawn };
   });
-  let turning = false;
-  // Locked: what turns one turns the other, while it is dragged.
-  for (const side of sides) {
-    let heard = false;
-    side.drawn.element.addEventListener("drawn", () => {
-      if (heard) return;
-      heard = true;
-      const plot = /** @type {any} */ (side.drawn.element);
-      for (const event of ["plotly_relayouting", "plotly_relayout"]) {
-        plot.on(event, (/** @type {any} */ change) => {
-          const moved = change["scene.camera"];
-          if (!moved || turning) return;
-          camera = moved;
-          note("camera", camera);
-          turning = true;
-          const other = sides.filter((s) => s !== side).map((s) => Plotly.relayout(s.drawn.element, { "scene.camera": camera }));
-          Promise.all(other).finally(() => (turning = false));
-        });
-      }
-    });
+  /** The surface that the reader turns; the other one follows.
+   *  @type {HTMLElement | null} */
+  let turned = null;
+  let following = false;
+  async function follow() {
+    note("camera", camera);
+    if (following) return;
+    following = true;
+    let last = null;
+    // While one turns the other, it may turn on.
+    while (last !== camera) {
+      last = camera;
+      const others = sides.map((side) => side.drawn.element).filter((element) => element !== turned);
+      await Promise.all(others.map((element) => Plotly.relayout(element, { "scene.camera": camera })));
+    }
+    following = false;
+  }
+  for (const { drawn } of sides) {
+    const { element } = drawn;
+    element.addEventListener("pointerdown", () => (turned = element), { capture: true });
+    element.addEventListener(
+      "drawn",
+      () => {
+        for (const event of ["plotly_relayouting", "plotly_relayout"]) {
+          /** @type {any} */ (element).on(event, (/** @type {any} */ change) => {
+            if (element !== turned || !change["scene.camera"]) return;
+            camera = change["scene.camera"];
+            follow();
+          });
+        }
+      },
+      { once: true },
+    );
   }
   const draw = () => sides.forEach((side) => side.drawn.draw());
   const data = choice(
@@ -129,9 +142,8 @@ function surfaces(root, exhibits) {
     const angle = (degrees * Math.PI) / 180;
     camera = { ...camera, eye: { x: reach * Math.cos(angle), y: reach * Math.sin(angle), z } };
     turn.tell(`${degrees}°`);
-    note("camera", camera);
-    turning = true;
-    Promise.all(sides.map((s) => Plotly.relayout(s.drawn.element, { "scene.camera": camera }))).finally(() => (turning = false));
+    turned = null;
+    follow();
   });
   turn.tell("45°");
   root.append(

@@ -41,7 +41,7 @@ function survey(root, exhibits) {
         data,
         layout: {
           xaxis: axis(`distance${bracketed(lines[0].of.distance.units)}`),
-          yaxis: (lowest > 0 ? logAxis : axis)(`loss${unit}`, lowest > 0 ? { dtick: undefined } : {}),
+          yaxis: (lowest > 0 ? logAxis : axis)(`loss${unit}`),
         },
       };
     });
@@ -86,6 +86,24 @@ function survey(root, exhibits) {
       return { data, layout: { xaxis: axis("rank", { dtick: 1 }), yaxis: axis(`eigenvalue${bracketed(spectra[0].of.eigenvalue.units)}`) } };
     });
     titled("Curvature", drawn.element);
+  }
+  const densities = spectra.filter(({ of }) => of.density && of.density.shape[0] > 0 && Number.isFinite(numbers(of, "density")[0]));
+  if (densities.length) {
+    const drawn = chart("Density of the eigenvalues of each network's Hessian", () => {
+      const data = densities.map(({ label, k, of }) => ({
+        x: [...numbers(of, "value")],
+        y: [...numbers(of, "density")].map((d) => Math.max(d, 1e-6)),
+        mode: "lines",
+        line: { color: hue(k), dash: dash(k), width: 2 },
+        hovertemplate: `${plain(label)}: %{y:.3g} at %{x:.3g}<extra></extra>`,
+      }));
+      note("survey-density", data.map((d) => d.y));
+      return {
+        data,
+        layout: { xaxis: axis(`eigenvalue${bracketed(spectra[0].of.eigenvalue.units)}`), yaxis: logAxis("density") },
+      };
+    });
+    titled("Density of all eigenvalues", drawn.element);
   }
   const planes = having("slice2d");
   if (planes.length) {
