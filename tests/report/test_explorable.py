@@ -177,7 +177,7 @@ def test_surfaces_share_a_scale_and_a_camera(window: Window, smoke: Path) -> Non
     window.until("document.querySelectorAll('#surfaces .gl-container canvas').length >= 2")
     window.slide(_slider(window, "surfaces", "Turn"), 120)
     camera = window.until_shown("camera", "it.eye.x < 0")
-    cameras = "[...document.querySelectorAll('#surfaces .chart')].map(c => c._fullLayout.scene.camera.eye)"
+    cameras = "[...document.querySelectorAll('#surfaces .chart')].map(c => c._fullLayout.scene._scene.getCamera().eye)"
     window.until(f"{cameras}.every(eye => Math.abs(eye.x - {camera['eye']['x']}) < 1e-6)")
     # Dragging one turns the other.
     box = section.locator(".chart").first.bounding_box()

@@ -12,7 +12,7 @@ const QUIET_MS = 140;
  * @property {Spot} spot
  * @property {Field} field
  * @property {Record<string, Score>} scores
- * @property {number} milliseconds  From the question to the answer, the first one.
+ * @property {number} began  When the question was asked.
  * @property {boolean} fine
  */
 
@@ -53,12 +53,12 @@ function explorer(nets, { coarse, fine }, found) {
     if (!current || reply.id !== current.id) return;
     const { spot, view, began, id } = current;
     if (reply.kind === "finer") {
-      found({ spot, field: reply.field, scores: current.scores ?? {}, milliseconds: NaN, fine: true });
+      found({ spot, field: reply.field, scores: current.scores ?? {}, began, fine: true });
       return;
     }
     busy = false;
     current.scores = reply.scores;
-    found({ spot, field: reply.field, scores: reply.scores, milliseconds: performance.now() - began, fine: false });
+    found({ spot, field: reply.field, scores: reply.scores, began, fine: false });
     if (waiting) next();
     else if (fine > coarse) {
       clearTimeout(quiet);

@@ -3,18 +3,18 @@
 /** What stands on the page, as data: for tests, and for anyone's console. */
 const shown = /** @type {Record<string, any>} */ ({});
 
-/** Milliseconds from a question to its first answer, by part. */
+/** Milliseconds from a question to the drawing of its first answer, by part. */
 const waits = /** @type {Record<string, number[]>} */ ({});
 
 /**
  * Note what was drawn.
  * @param {string} part
  * @param {any} what
- * @param {number} [milliseconds]
+ * @param {number} [began]  When it was asked for.
  */
-function note(part, what, milliseconds) {
+function note(part, what, began) {
   shown[part] = what;
-  if (milliseconds !== undefined) (waits[part] ??= []).push(milliseconds);
+  if (began !== undefined) (waits[part] ??= []).push(performance.now() - began);
 }
 
 /** @type {Record<string, (root: HTMLElement, exhibits: Record<string, Exhibit>) => void>} */

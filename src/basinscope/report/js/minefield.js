@@ -165,9 +165,9 @@ function minefield(root, { minefield: { facts, results } }) {
   const asked = explorer(
     { widths: facts.widths, weights: /** @type {Floats} */ (numbers(weights, "weights")), samples },
     { coarse: 64, fine: 220 },
-    ({ spot, field: drawn, scores, milliseconds, fine }) => {
+    ({ spot, field: drawn, scores, began, fine }) => {
       field.show(drawn, { ...samples.train, wrong: scores.train.wrong });
-      if (!fine) note("minefield", { net: spot.net, name: words(weights, "net")[spot.net], field: drawn, scores }, milliseconds);
+      if (!fine) note("minefield", { net: spot.net, name: words(weights, "net")[spot.net], field: drawn, scores }, began);
       const k = spot.net - onPath;
       const title =
         k < 0

@@ -25,9 +25,9 @@ function poison(root, { swissroll: { facts, results } }) {
   const asked = explorer(
     { widths: facts.widths, weights: /** @type {Floats} */ (numbers(weights, "weights")), samples },
     { coarse: 64, fine: 200 },
-    ({ spot, field: drawn, scores, milliseconds, fine }) => {
+    ({ spot, field: drawn, scores, began, fine }) => {
       field.show(drawn, { ...samples.train, wrong: scores.train.wrong });
-      if (!fine) note("poison", { net: spot.net, name: words(weights, "net")[spot.net], field: drawn, scores }, milliseconds);
+      if (!fine) note("poison", { net: spot.net, name: words(weights, "net")[spot.net], field: drawn, scores }, began);
     },
   );
   const slice = chart(

@@ -45,11 +45,11 @@ function push(root, { swissroll: { facts, results } }) {
       values: /** @type {Floats} */ (values),
       known: Number.isFinite(values[0]),
     };
-    const asked = explorer(own, { coarse: 64, fine: 200 }, ({ field: drawn, scores, milliseconds, spot, fine }) => {
+    const asked = explorer(own, { coarse: 64, fine: 200 }, ({ field: drawn, scores, began, spot, fine }) => {
       field.show(drawn, { ...samples.train, wrong: scores.train.wrong });
       if (fine) return;
       side.loss = scores.train.loss;
-      note(`push-${role}`, { distance: spot.distance, way: spot.way.kind, field: drawn, scores }, milliseconds);
+      note(`push-${role}`, { distance: spot.distance, way: spot.way.kind, field: drawn, scores }, began);
       told.tell([
         ["training loss", `${tidy(scores.train.loss)} nat`],
         ["training points wrong", `${scores.train.wrong.reduce((a, b) => a + b, 0)} of ${scores.train.wrong.length}`],

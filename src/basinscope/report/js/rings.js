@@ -44,10 +44,10 @@ function rings(root, { rings: { facts, results } }) {
     const asked = explorer(
       { widths: facts.widths, weights: /** @type {Floats} */ (numbers(weights, "weights")), samples: {} },
       { coarse: 48, fine: 128 },
-      ({ spot, field: drawn, milliseconds, fine }) => {
+      ({ spot, field: drawn, began, fine }) => {
         if (live[spot.net] !== side.name) return;
         field.show(drawn, dotsAt(gaps[names.indexOf(side.name)]));
-        if (!fine) note(`rings-${role}`, { name: side.name, field: drawn, live: true }, milliseconds);
+        if (!fine) note(`rings-${role}`, { name: side.name, field: drawn, live: true }, began);
       },
     );
     return Object.assign(side, { asked });

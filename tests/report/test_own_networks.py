@@ -1,0 +1,149 @@
+"""The page of one's own networks, with names that mean harm."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Browser
+from safetensors.torch import save_file
+
+from basinscope.cli import main
+from basinscope.report.page import write_page
+from basinscope.runs import atomic, records
+from tests.measure.problems import small_net
+from tests.report.browser import Window, opened
+from tests.stored import the_run
+
+PROBLEM = """
+from tests.measure.problems import sample_losses as loss_fn, small_batches, small_net
+model, batches, unit = small_net(), small_batches(), "nat"
+"""
+QUICK = ["--directions", "4", "--resolution", "5", "--line-resolution", "5", "--lines", "2", "--top", "2", "--density"]
+HOSTILE = "<img src=x onerror=alert(1)>\"'</script><script>alert(2)</script>=cmd|' /C calc'!A0"
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two networks, compared; in the files that the page reads, one then got a name that means harm."""
+    place = tmp_path_factory.mktemp("own")
+    (place / "problem.py").write_text(PROBLEM, encoding="utf-8")
+    words = ["measure", str(place / "problem.py"), *QUICK, "--out", str(place / "out")]
+    for seed in (1, 2):
+        save_file(small_net(seed).state_dict(), place / f"net{seed}.safetensors")
+        words += ["--checkpoint", str(place / f"net{seed}.safetensors")]
+    assert main(words) == 0
+    assert main(["compare", "net1", "net2", "--out", str(place / "out")]) == 0
+    folder = place / "out/compared/net1-net2"
+    numbers = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    numbers = {HOSTILE: numbers["net1"], "net2": numbers["net2"]}
+    numbers[HOSTILE][0]["name"] = HOSTILE
+    (folder / "summary.json").write_text(json.dumps(numbers), encoding="utf-8")
+    pointer = records.read(folder / "run.json")
+    assert pointer
+    pointer["files"]["summary.json"] = atomic.sha256(folder / "summary.json")
+    pointer["notes"] = [HOSTILE]
+    records.write(folder / "run.json", pointer)
+    write_page(place / "out")
+    return place / "out"
+
+
+@pytest.fixture(scope="module")
+def window(out: Path, chromium: Browser) -> Iterator[Window]:
+    """The page, open."""
+    with opened(chromium, out / "index.html") as found:
+        yield found
+
+
+def test_hostile_names_are_only_text(window: Window) -> None:
+    window.bring("own-0")
+    window.shown("survey-lines")
+    page = window.page
+    assert page.locator("#own-0 h2").text_content() == f"{HOSTILE} · net2"
+    assert page.locator("#own-0 .legend span").first.text_content() == HOSTILE
+    window.until("document.querySelectorAll('#own-0 .js-plotly-plot').length >= 6")
+    # In charts, too, where labels could be read as HTML.
+    box = page.locator("#own-0 .chart").first.bounding_box()
+    assert box
+    for share in np.linspace(0.2, 0.9, 15):
+        page.mouse.move(box["x"] + share * box["width"], box["y"] + 0.4 * box["height"])
+        page.wait_for_timeout(20)
+    assert page.evaluate("document.querySelectorAll('img[src=x], script[src], #own-0 .hovertext a').length") == 0
+    # The page's own program, plotly, and data that do not run.
+    running = (
+        "[...document.querySelectorAll('script')].filter(s => s.type !== 'text/plain').map(s => s.textContent.length)"
+    )
+    assert len([length for length in page.evaluate(running) if length > 10_000]) == 2 == len(page.evaluate(running))
+
+
+def test_what_is_drawn_is_what_was_measured(window: Window, out: Path) -> None:
+    window.bring("own-0")
+    folders = list((out / "runs").iterdir())
+    by_loss = {}
+    for folder in folders:
+        from basinscope.runs.store import RunFolder
+
+        by_loss[folder.name] = RunFolder(folder)
+    runs = records.read(out / "compared/net1-net2/run.json")
+    assert runs
+    first, second = (by_loss[name] for name in runs["runs"])
+    lines = window.shown("survey-lines")
+    stored = np.concatenate([f.dataset("slice1d")["loss"].values for f in (first, second)])
+    np.testing.assert_allclose(lines, stored, rtol=1e-6)
+    radii = window.shown("survey-radii")
+    np.testing.assert_allclose(radii[1], np.sort(second.dataset("radius-0")["radius"].values), rtol=1e-6)
+    values = window.shown("survey-curvature")
+    np.testing.assert_allclose(values[0], first.dataset("curvature")["eigenvalue"], rtol=1e-6)
+    density = window.shown("survey-density")
+    np.testing.assert_allclose(density[0], np.maximum(first.dataset("curvature")["density"], 1e-6), rtol=1e-5)
+    plane = window.shown("survey-plane-1")
+    loss = second.dataset("slice2d")["loss"].values
+    np.testing.assert_allclose(plane, np.log10(loss) if loss.min() > 0 else loss, atol=1e-5)
+
+
+def test_data_of_a_network_are_taken_without_formulas(window: Window) -> None:
+    with window.page.expect_download() as got:
+        window.page.locator("#own-0 .downloads button").first.click()
+    text = Path(got.value.path()).read_text()
+    assert not [cell for line in text.splitlines() for cell in line.split(",") if cell.startswith(("=", "+", "@"))]
+    assert "/" not in got.value.suggested_filename
+
+
+def test_a_network_whose_run_lies_elsewhere_keeps_its_figures_and_numbers(out: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(out, copy)
+    shutil.rmtree(copy / "runs")
+    page = write_page(copy).read_text(encoding="utf-8")
+    assert page.count("<img ") == 18
+    assert 'data-part="survey"' not in page
+
+
+def test_keyboard_alone_moves_a_slider_and_a_choice(smoke: Path, chromium: Browser) -> None:
+    with opened(chromium, smoke / "index.html") as window:
+        window.bring("basins")
+        before = window.shown("basins")
+        window.page.locator("#basins").get_by_role("slider", name="Cutoff").focus()
+        window.page.keyboard.press("ArrowRight")
+        window.until_shown("basins", f"it.cutoff > {before['cutoff']}")
+        window.page.locator("#basins").get_by_role("radio", name="swiss roll").focus()
+        window.page.keyboard.press("ArrowRight")
+        window.until_shown("basins", "it.data === 'svhn'")
+
+
+def test_fingers_explore_the_map(smoke: Path, chromium: Browser) -> None:
+    with opened(chromium, smoke / "index.html", viewport={"width": 400, "height": 800}, has_touch=True) as window:
+        section = window.bring("minefield")
+        window.until("document.querySelector('#minefield .js-plotly-plot') !== null")
+        before = window.shown("minefield")["name"]
+        box = section.locator(".cover").bounding_box()
+        assert box
+        names = {before}
+        for share in (0.1, 0.3, 0.6):
+            window.page.touchscreen.tap(box["x"] + share * box["width"], box["y"] + share * box["height"])
+            window.page.wait_for_timeout(100)
+            names.add(window.shown("minefield")["name"])
+        assert len(names) > 1
+        assert torch.is_tensor(next(iter(the_run(smoke, "minefield").weights("iterates").values())))
