@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from basinscope.experiments.claims import Claim, span
 from basinscope.plots.relation import plot_relation
-from basinscope.plots.style import AS_TRAINED, SCALED
+from basinscope.plots.style import AS_TRAINED, SCALED, TWO_COLUMNS
 
 COMPARED_LOSS = 0.01
 """Largest clean loss in nats of a network that may be compared: ten times below the cutoff."""
@@ -103,7 +103,8 @@ def relations_figure(found: Relations, data: str) -> Figure:
         found: What was measured.
         data: What the title calls the data.
     """
-    figure, rows = plt.subplots(2, 4, figsize=(12.8, 6.0), sharex=True, layout="constrained")
+    figure, grid = plt.subplots(4, 2, figsize=(TWO_COLUMNS, 8.4), sharex=True, layout="constrained")
+    rows = grid.T
     figure.suptitle(f"Figure 5 · Generalisation gap against sharpness and size of the basin\n{data}")
     variants = (
         (found.natural, "as trained", AS_TRAINED),
@@ -128,7 +129,7 @@ def relations_figure(found: Relations, data: str) -> Figure:
             rank = f"Spearman {correlation:+.2f}".replace("-", "−")
             if math.isnan(correlation):
                 rank = f"Spearman: too few of {len(values)} networks"
-            axes.set_title(f"{words}\n{rank}", fontsize=8.5)
+            axes.set_title(f"{words}\n{rank}", fontsize=7)
             if axes is sharp:
                 _label(*drawn)
         volume.text(
@@ -136,12 +137,12 @@ def relations_figure(found: Relations, data: str) -> Figure:
             0.04,
             f"bound only: {found.effective_rays(probed):.1f} effective\nof {found.num_directions} rays (median)",
             transform=volume.transAxes,
-            fontsize=7.5,
+            fontsize=6,
             color="#555555",
         )
-    for axes in rows[0]:
+    for axes in grid[:-1].flat:
         axes.set_xlabel("")
-    figure.legend(*rows[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.legend(*rows[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=1)
     return figure
 
 

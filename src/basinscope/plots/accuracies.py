@@ -53,7 +53,7 @@ def plot_bars(axes: Axes, nets: xr.Dataset, labels: Sequence[str], colours: Sequ
         for aside, name, strength in ((-0.21, "train_accuracy", 0.35), (0.21, "test_accuracy", 1.0)):
             value = 100 * float(nets[name].values[place])
             artists += axes.bar(place + aside, value, 0.4, color=colour, alpha=strength)
-            axes.text(place + aside, value + 1, f"{value:.1f}", ha="center", va="bottom", fontsize=7.5, color=INK)
+            axes.text(place + aside, value + 1, f"{value:.1f}", ha="center", va="bottom", fontsize=6, color=INK)
     axes.set_xticks(range(len(labels)), list(labels))
     axes.set_ylim(0, 109)
     axes.set_ylabel("accuracy at the end [%]")
@@ -78,8 +78,8 @@ def plot_table(axes: Axes, rows: xr.Dataset, *, colour: str, pale: str) -> list[
     train, test = (100 * shown[name].values for name in ("train_accuracy", "test_accuracy"))
     axes.hlines(places, np.minimum(train, test), np.maximum(train, test), color=FAINT, alpha=0.5, linewidth=0.8)
     dots = [
-        axes.scatter(train, places, s=26, facecolors="white", edgecolors=pale, linewidths=1.2, zorder=3),
-        axes.scatter(test, places, s=26, color=colour, zorder=4),
+        axes.scatter(train, places, s=16, facecolors="white", edgecolors=pale, linewidths=1.2, zorder=3),
+        axes.scatter(test, places, s=16, color=colour, zorder=4),
     ]
     axes.set_yticks(places, [str(title) for title in shown["title"].values])
     axes.set_xlabel("accuracy [%]")
@@ -95,7 +95,7 @@ def plot_table(axes: Axes, rows: xr.Dataset, *, colour: str, pale: str) -> list[
         ("test [%]", 1.73, "right"),
     )
     for words, x, side in columns:
-        axes.text(x, len(places) - 0.15, words, transform=aside, ha=side, fontsize=7.5, color=FAINT)
+        axes.text(x, len(places) - 0.15, words, transform=aside, ha=side, fontsize=6, color=FAINT)
     for place in places:
         row = shown.isel(net=place)
         cells = (
@@ -105,5 +105,5 @@ def plot_table(axes: Axes, rows: xr.Dataset, *, colour: str, pale: str) -> list[
             *("–" if np.isnan(value) else f"{value:.1f}" for value in (train[place], test[place])),
         )
         for text, (_, x, side) in zip(cells, columns, strict=True):
-            axes.text(x, float(place), text, transform=aside, ha=side, va="center", fontsize=7.5)
+            axes.text(x, float(place), text, transform=aside, ha=side, va="center", fontsize=6)
     return dots

@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from basinscope.plots.boundary import plot_boundary
-from basinscope.plots.style import FAINT, INK, Write
+from basinscope.plots.style import FAINT, INK, TWO_COLUMNS, Write
 
-DPI = 80
+DPI = 102
 MILLISECONDS = 90
 """Time a frame is shown."""
 FLOOR = 1e-5
@@ -61,14 +61,14 @@ def draw_frames(columns: Sequence[Column], samples: xr.Dataset, *, heading: str,
     pictures = []
     for k, distance in enumerate(distances):
         figure, grid = plt.subplots(
-            2, len(columns), figsize=(8.8, 6.8), height_ratios=(2.4, 1), layout="constrained", squeeze=False
+            2, len(columns), figsize=(TWO_COLUMNS, 5.33), height_ratios=(2.4, 1), layout="constrained", squeeze=False
         )
         figure.suptitle(f"{heading}\ndistance {distance:.4f} filter norms")
         for (above, below), column in zip(grid.T, columns, strict=True):
             frame = column.frames.isel(distance=k)
             _boundary(above, frame, samples, column)
             _loss(below, frame, column, cutoff=cutoff, top=top)
-        grid[0, 0].set_xlabel("× training point that has turned wrong", fontsize=7.5)
+        grid[0, 0].set_xlabel("× training point that has turned wrong", fontsize=6)
         grid[1, 0].set_ylabel(f"clean loss [nat]\nfloor {FLOOR:g}")
         pictures.append(_pixels(figure))
         plt.close(figure)
@@ -78,7 +78,7 @@ def draw_frames(columns: Sequence[Column], samples: xr.Dataset, *, heading: str,
 def _boundary(axes: Axes, frame: xr.Dataset, samples: xr.Dataset, column: Column) -> None:
     plot_boundary(axes, frame, samples)
     wrong = frame["right"].values == 0
-    axes.scatter(*samples["inputs"].values[wrong].T, s=26, c=INK, marker="x", linewidths=0.9, zorder=4)
+    axes.scatter(*samples["inputs"].values[wrong].T, s=16, c=INK, marker="x", linewidths=0.9, zorder=4)
     share = f"{100 * (1 - wrong.mean()):.1f} %"
     axes.set_title(f"{column.title}: {share} of the training points right", color=column.colour)
 
@@ -89,10 +89,10 @@ def _loss(axes: Axes, frame: xr.Dataset, column: Column, *, cutoff: float, top: 
     axes.plot(column.line["distance"].values, losses, color=column.colour, linewidth=1.3)
     axes.axhline(cutoff, color=FAINT, linestyle="--", linewidth=0.8)
     left = float(column.line["distance"][0])
-    words: Any = {"xytext": (0, 3), "textcoords": "offset points", "fontsize": 7}
+    words: Any = {"xytext": (0, 3), "textcoords": "offset points", "fontsize": 5.5}
     axes.annotate(f"cutoff {cutoff:g}", (left, cutoff), color=FAINT, **words)
     here = max(float(frame["loss"]), FLOOR)
-    axes.plot([float(frame["distance"])], [here], "o", color=INK, markersize=6, zorder=4)
+    axes.plot([float(frame["distance"])], [here], "o", color=INK, markersize=5, zorder=4)
     axes.set(ylim=(0.7 * FLOOR, 2 * max(top, cutoff)), xlabel="distance [filter norms]")
 
 

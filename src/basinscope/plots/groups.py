@@ -28,7 +28,7 @@ def plot_groups(axes: Axes, groups: Mapping[str, np.ndarray], colours: Sequence[
         order = np.argsort(np.argsort(values))
         aside = 0.36 * (order / max(1, len(values) - 1) - 0.5) if len(values) > 1 else np.zeros(1)
         artists.append(
-            axes.scatter(place + aside, values, s=18, c=colour, edgecolors="white", linewidths=0.4, zorder=3)
+            axes.scatter(place + aside, values, s=11, c=colour, edgecolors="white", linewidths=0.4, zorder=3)
         )
         middle = np.median(values)
         artists += axes.plot([place - 0.28, place + 0.28], [middle, middle], color=INK, linewidth=1.2, zorder=2)

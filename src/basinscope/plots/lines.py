@@ -48,7 +48,7 @@ def plot_rising_lines(
         floor = max(1e-12, float(np.min(shown[shown > 0])) if (shown > 0).any() else 1e-12)
         artists.append(axes.fill_between([0, middle], floor, cutoff, color=colour, alpha=0.22, linewidth=0, zorder=0))
         axes.plot([low, high], [cutoff, cutoff], color=colour, linewidth=3.5, solid_capstyle="butt", zorder=4)
-        axes.plot([middle], [cutoff], "o", color=colour, markeredgecolor="white", markersize=5, zorder=5)
+        axes.plot([middle], [cutoff], "o", color=colour, markeredgecolor="white", markersize=4, zorder=5)
     axes.set_xlabel("distance along the direction [filter norms]")
     axes.set_ylabel("clean loss [nat]")
     axes.set_ylim(top=ceiling)

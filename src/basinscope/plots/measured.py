@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter
 
 from basinscope.errors import InputError
 from basinscope.plots.relation import CLOSE, plain_tick
-from basinscope.plots.style import BAD, FAINT, GOOD, INK, SURFACE, styled
+from basinscope.plots.style import BAD, FAINT, GOOD, INK, ONE_COLUMN, SURFACE, TWO_COLUMNS, styled
 
 COLOURS = (GOOD, BAD, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Networks that are compared; after Okabe and Ito 2008."""
@@ -85,7 +85,7 @@ def _logarithmic(values: np.ndarray, log: bool | None) -> bool:
 
 _SHORT, _FEW = 28, 3
 """Letters and lines up to which a legend has room within its axes."""
-_LETTERS_AN_INCH = 17
+_LETTERS_AN_INCH = 21
 """Of the type of a legend below."""
 _TICK = 14
 """Letters of a name in a line below its tick."""
@@ -107,9 +107,9 @@ def _explain(axes: Axes) -> None:
     figure = axes.figure
     assert isinstance(figure, Figure)
     columns = max(1, min(len(labels), int(figure.get_figwidth() * _LETTERS_AN_INCH / (6 + max(map(len, labels))))))
-    figure.legend(handles, labels, loc="outside lower center", fontsize=7, ncols=columns)
+    figure.legend(handles, labels, loc="outside lower center", fontsize=5.5, ncols=columns)
     # Higher by what the legend takes, so that the axes keep their size.
-    figure.set_figheight(figure.get_figheight() + 0.16 * -(-len(labels) // columns) + 0.1)
+    figure.set_figheight(figure.get_figheight() + 0.13 * -(-len(labels) // columns) + 0.08)
 
 
 def _below_ticks(names: list[str]) -> list[str]:
@@ -133,7 +133,7 @@ def _mark_missing(axes: Axes, places: np.ndarray, colour: str) -> None:
     told = "not finite"
     label = None if told in axes.get_legend_handles_labels()[1] else told
     heights, transform = np.full(len(places), 0.98), axes.get_xaxis_transform()
-    axes.plot(places, heights, "x", color=colour, markersize=4, transform=transform, label=label)
+    axes.plot(places, heights, "x", color=colour, markersize=3, transform=transform, label=label)
 
 
 _NORMALIZED = {"filter": "filter-normalised", "layer": "layer-normalised", "sphere": "of length 1"}
@@ -168,7 +168,7 @@ def _titles(results: Results) -> str:
 
 def _draw_lines(results: Results, log: bool | None) -> Figure:
     """Losses along lines; what is not finite leaves a gap, marked at the top."""
-    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    figure = Figure(figsize=(ONE_COLUMN, 2.5), layout="constrained")
     axes = figure.subplots()
     losses = np.concatenate([found["loss"].values.ravel() for found in results.values()])
     if _logarithmic(losses, log):
@@ -184,7 +184,7 @@ def _draw_lines(results: Results, log: bool | None) -> Figure:
     axes.set_xlabel(_with_unit("distance along the direction", _common(results, "distance")))
     axes.set_ylabel(_with_unit("loss", _common(results, "loss")))
     several = max(found.sizes["ray"] for found in results.values()) > 1
-    axes.set_title(_titles(results) + ("; one line style a direction" if several else ""), fontsize=8)
+    axes.set_title(_titles(results) + ("; one line style a direction" if several else ""), fontsize=6.5)
     _finish(axes)
     return figure
 
@@ -199,20 +199,20 @@ def _mark_ends(axes: Axes, found: xr.Dataset) -> None:
             (3, 0),
             xycoords=axes.get_xaxis_transform(),
             textcoords="offset points",
-            fontsize=7,
+            fontsize=5.5,
             color=INK,
             va="top",
         )
     if "other_loss" in found.attrs:
         own = float(found.attrs["other_loss"])
         axes.plot(
-            [1.0], [own], "o", color=FAINT, markeredgecolor=INK, markersize=5, label="the other minimum's own loss"
+            [1.0], [own], "o", color=FAINT, markeredgecolor=INK, markersize=4, label="the other minimum's own loss"
         )
 
 
 def _draw_curves(results: Results, log: bool | None) -> Figure:
     """Losses along fitted curves and, dashed, along the straight lines beside them."""
-    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    figure = Figure(figsize=(ONE_COLUMN, 2.5), layout="constrained")
     axes = figure.subplots()
     both = ("loss", "straight_loss")
     if _logarithmic(np.concatenate([found[v].values for found in results.values() for v in both]), log):
@@ -224,17 +224,22 @@ def _draw_curves(results: Results, log: bool | None) -> Figure:
             _mark_missing(axes, place[~np.isfinite(loss)], colour)
         own = float(found["other_loss"])
         words = f"{name}: the other's own loss" if name else "the other's own loss"
-        axes.plot([1.0], [own], "o", color=colour, markeredgecolor=INK, markersize=5, label=words)
-    axes.set_title(_models(results), fontsize=8)
+        axes.plot([1.0], [own], "o", color=colour, markeredgecolor=INK, markersize=4, label=words)
+    axes.set_title(_models(results), fontsize=6.5)
     axes.set_xlabel("place on the way from the network (0) to the other minimum (1)")
     axes.set_ylabel(_with_unit("loss", _common(results, "loss")))
     _finish(axes)
     return figure
 
 
+def _width(columns: int) -> float:
+    """Width in inches of a figure with so many panels beside each other."""
+    return ONE_COLUMN if columns == 1 else TWO_COLUMNS
+
+
 def _panels(num: int) -> tuple[int, int]:
     """Rows and columns of a figure with a panel for each network."""
-    columns = min(3, num)
+    columns = min(2, num) if num in (2, 4) else min(3, num)
     return -(-num // columns), columns
 
 
@@ -252,7 +257,7 @@ def _common_scale(results: Results, log: bool | None) -> Normalize:
 def _draw_surfaces(results: Results, log: bool | None) -> Figure:
     """Losses on planes as surfaces, one panel a network, one scale; what is not finite leaves a hole."""
     rows, columns = _panels(len(results))
-    figure = Figure(figsize=(0.4 + 3.8 * columns, 3.7 * rows), layout="constrained")
+    figure = Figure(figsize=(_width(columns), 2.6 * rows), layout="constrained")
     norm = _common_scale(results, log)
     label, logarithmic = _with_unit("loss", _common(results, "loss")), isinstance(norm, LogNorm)
     low, high = float(norm.vmin or 0), float(norm.vmax or 1)
@@ -268,28 +273,28 @@ def _draw_surfaces(results: Results, log: bool | None) -> Figure:
         axes.set_zlim(*limits)
         axes.view_init(elev=28, azim=-58)
         axes.set_box_aspect((1, 1, 0.8), zoom=0.85)
-        axes.tick_params(labelsize=6, pad=-2)
+        axes.tick_params(labelsize=5, pad=-2)
         if logarithmic:
             powers = list(range(math.ceil(limits[0]), math.floor(limits[1]) + 1))
             axes.zaxis.set_ticks(powers, [f"$10^{{{power}}}$" for power in powers])
-        axes.set_xlabel(_with_unit("direction 1", str(found["first"].attrs["units"])), fontsize=7, labelpad=-3)
-        axes.set_ylabel(_with_unit("direction 2", str(found["second"].attrs["units"])), fontsize=7, labelpad=-3)
-        axes.set_zlabel(label, fontsize=7, labelpad=-3)
+        axes.set_xlabel(_with_unit("direction 1", str(found["first"].attrs["units"])), fontsize=5.5, labelpad=-3)
+        axes.set_ylabel(_with_unit("direction 2", str(found["second"].attrs["units"])), fontsize=5.5, labelpad=-3)
+        axes.set_zlabel(label, fontsize=5.5, labelpad=-3)
         holes = "" if np.isfinite(found["loss"].values).all() else "\nholes: not finite"
-        axes.set_title((f"{name}\n" if name else "") + _title(found) + holes, fontsize=7)
+        axes.set_title((f"{name}\n" if name else "") + _title(found) + holes, fontsize=5.5)
     return figure
 
 
 def _draw_planes(results: Results, log: bool | None) -> Figure:
     """Losses on planes, one panel a network, one colour scale; what is not finite is hatched."""
     num, (rows, columns) = len(results), _panels(len(results))
-    figure = Figure(figsize=(0.9 + 3.4 * columns, 3.3 * rows), layout="constrained")
+    figure = Figure(figsize=(_width(columns), 2.5 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     norm = _common_scale(results, log)
     for axes, (name, found) in zip(panels, results.items(), strict=False):
         _draw_plane(axes, found, norm)
         hatched = "" if np.isfinite(found["loss"].values).all() else "\nhatched: not finite"
-        axes.set_title((f"{name}\n" if name else "") + _title(found) + hatched, fontsize=7)
+        axes.set_title((f"{name}\n" if name else "") + _title(found) + hatched, fontsize=5.5)
     for axes in panels[num:]:
         axes.set_visible(False)
     bar = figure.colorbar(ScalarMappable(norm, SURFACE), ax=list(panels[:num]), shrink=0.85)
@@ -311,8 +316,8 @@ def _draw_plane(axes: Axes, found: xr.Dataset, norm: Normalize) -> None:
         if len(levels):
             axes.contour(first, second, loss, levels=levels, colors="white", linewidths=0.5, alpha=0.7)
     _draw_markers(axes, found)
-    axes.set_xlabel(_with_unit("direction 1", str(found["first"].attrs["units"])), fontsize=8)
-    axes.set_ylabel(_with_unit("direction 2", str(found["second"].attrs["units"])), fontsize=8)
+    axes.set_xlabel(_with_unit("direction 1", str(found["first"].attrs["units"])), fontsize=6.5)
+    axes.set_ylabel(_with_unit("direction 2", str(found["second"].attrs["units"])), fontsize=6.5)
 
 
 def _draw_markers(axes: Axes, found: xr.Dataset) -> None:
@@ -321,7 +326,7 @@ def _draw_markers(axes: Axes, found: xr.Dataset) -> None:
     x, y = found["marker_first"].values, found["marker_second"].values
     paths = _draw_points(axes, names, x, y, on_surface=True)
     if paths and len(set(names[1:])) > 1:
-        axes.legend(frameon=True, facecolor="0.3", labelcolor="white", framealpha=0.8, fontsize=7)
+        axes.legend(frameon=True, facecolor="0.3", labelcolor="white", framealpha=0.8, fontsize=5.5)
 
 
 def _draw_points(axes: Axes, names: list[str], x: np.ndarray, y: np.ndarray, *, on_surface: bool) -> bool:
@@ -339,17 +344,17 @@ def _draw_points(axes: Axes, names: list[str], x: np.ndarray, y: np.ndarray, *, 
             "o-" if path else "o",
             color=colour if path else alone,
             markeredgecolor=INK,
-            markersize=4,
+            markersize=3,
             linewidth=1.0,
             label=name if path else None,
         )
         if not path:
             place = ((x[chosen[0]], y[chosen[0]]), (4, 4))
-            axes.annotate(name, *place, textcoords="offset points", fontsize=7, color=ink, path_effects=outline)
-    axes.plot(x[0], y[0], "*", color=BAD if on_surface else "white", markeredgecolor=INK, markersize=9)
+            axes.annotate(name, *place, textcoords="offset points", fontsize=5.5, color=ink, path_effects=outline)
+    axes.plot(x[0], y[0], "*", color=BAD if on_surface else "white", markeredgecolor=INK, markersize=7)
     if len(names) > 1:
         place = ((x[0], y[0]), (4, -9))
-        axes.annotate(names[0], *place, textcoords="offset points", fontsize=7, color=ink, path_effects=outline)
+        axes.annotate(names[0], *place, textcoords="offset points", fontsize=5.5, color=ink, path_effects=outline)
     return paths
 
 
@@ -357,16 +362,16 @@ def _draw_maps(results: Results, log: bool | None) -> Figure:
     """Maps of points, one panel each: places say which are neighbours, axes have no unit."""
     del log
     num = len(results)
-    figure = Figure(figsize=(4.2 * num, 4.0), layout="constrained")
+    figure = Figure(figsize=(_width(num), 3.2), layout="constrained")
     for axes, (name, found) in zip(figure.subplots(1, num, squeeze=False)[0], results.items(), strict=True):
         x, y = found["x"].values, found["y"].values
         if _draw_points(axes, [str(marker) for marker in found["marker"].values], x, y, on_surface=False):
-            axes.legend(fontsize=7)
+            axes.legend(fontsize=5.5)
         kept = float(found["explained_variance"])
         words = f"t-SNE of {len(x)} points; components before it keep {kept:.0%} of the variance"
-        axes.set_title((f"{name}\n" if name else "") + words, fontsize=8)
-        axes.set_xlabel("t-SNE 1 (no unit: neighbourhoods count, distances do not)", fontsize=7)
-        axes.set_ylabel("t-SNE 2", fontsize=7)
+        axes.set_title((f"{name}\n" if name else "") + words, fontsize=6.5)
+        axes.set_xlabel("t-SNE 1 (no unit: neighbourhoods count, distances do not)", fontsize=5.5)
+        axes.set_ylabel("t-SNE 2", fontsize=5.5)
         axes.set_xticks([])
         axes.set_yticks([])
     return figure
@@ -375,7 +380,7 @@ def _draw_maps(results: Results, log: bool | None) -> Figure:
 def _draw_radii(results: Results, log: bool | None) -> Figure:
     """Share of the rays whose radius is at most so long."""
     del log
-    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    figure = Figure(figsize=(ONE_COLUMN, 2.5), layout="constrained")
     axes = figure.subplots()
     ends: list[float] = []
     for colour, (name, found) in zip(COLOURS, results.items(), strict=False):
@@ -401,7 +406,7 @@ def _draw_radii(results: Results, log: bool | None) -> Figure:
     if not ends:
         axes.text(0.5, 0.5, "no ray has a radius", transform=axes.transAxes, ha="center", color=INK)
         axes.set_xticks([])
-    axes.set_title(f"{_titles(results)}\n{_bound(results)}; dotted: median", fontsize=8)
+    axes.set_title(f"{_titles(results)}\n{_bound(results)}; dotted: median", fontsize=6.5)
     _finish(axes)
     return figure
 
@@ -409,7 +414,7 @@ def _draw_radii(results: Results, log: bool | None) -> Figure:
 def _draw_volumes(results: Results, log: bool | None) -> Figure:
     """Log-volumes beside the mean of n·log r, which compares also where few rays decide the volume."""
     del log
-    figure = Figure(figsize=(1.6 + 1.5 * max(2, len(results)), 3.2), layout="constrained")
+    figure = Figure(figsize=(_width(-(-len(results) // 3)), 2.4), layout="constrained")
     axes = figure.subplots()
     for place, (colour, found) in enumerate(zip(COLOURS, results.values(), strict=False)):
         first, bound = place == 0, int(found["status"]) == 1
@@ -420,15 +425,15 @@ def _draw_volumes(results: Results, log: bool | None) -> Figure:
             [error],
             fmt="s",
             color=colour,
-            markersize=4,
+            markersize=3,
             capsize=2,
             label="mean of n·log r ± standard error" if first else None,
         )
         volume = float(found["log_volume"])
-        axes.plot([place + 0.15], [volume], "^" if bound else "o", color=colour, markersize=6)
+        axes.plot([place + 0.15], [volume], "^" if bound else "o", color=colour, markersize=5)
         rays = f"{float(found['effective_rays']):.1f} of {int(found['num_rays'])} rays"
         words = f"≥, {rays}" if bound else rays
-        axes.annotate(words, (place + 0.15, volume), (0, 7), textcoords="offset points", fontsize=6, ha="center")
+        axes.annotate(words, (place + 0.15, volume), (0, 7), textcoords="offset points", fontsize=5, ha="center")
     example = next(iter(results.values()))
     for code, marker, words in ((1, "^", ", a lower bound"), (0, "o", "")):
         if any(int(found["status"]) == code for found in results.values()):
@@ -437,11 +442,11 @@ def _draw_volumes(results: Results, log: bool | None) -> Figure:
     axes.set_xticks(range(len(results)), _below_ticks(names))
     axes.set_xlim(-0.6, len(results) - 0.4)
     axes.set_ylabel("size of the basin [nat]")
-    axes.set_title("effective rays beside each log-volume", fontsize=8)
+    axes.set_title("effective rays beside each log-volume", fontsize=6.5)
     axes.margins(y=0.2)
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
     # Below: within the axes its markers could be taken for data.
-    figure.legend(loc="outside lower center", fontsize=7)
+    figure.legend(loc="outside lower center", fontsize=5.5)
     return figure
 
 
@@ -460,7 +465,7 @@ def _draw_curvature(results: Results, log: bool | None) -> Figure:
     """Eigenvalues with their residuals as bars; the density beside them where it was estimated."""
     del log
     dense = any(found.sizes["value"] for found in results.values())
-    figure = Figure(figsize=(5.2 + 3.6 * dense, 3.2), layout="constrained")
+    figure = Figure(figsize=(_width(1 + dense), 2.4), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, 1 + dense))
     unit = _common(results, "eigenvalue")
     for colour, (name, found) in zip(COLOURS, results.items(), strict=False):
@@ -473,7 +478,7 @@ def _draw_curvature(results: Results, log: bool | None) -> Figure:
             found["residual"].values,
             fmt="o",
             color=colour,
-            markersize=4,
+            markersize=3,
             elinewidth=1,
             capsize=2,
             label=words,
@@ -490,7 +495,7 @@ def _draw_curvature(results: Results, log: bool | None) -> Figure:
     example = next(iter(results.values()))
     ways = {"plain": "Hessian", "filter": "Hessian scaled by filter norms"}
     model, scale = example.attrs.get("model", ""), str(example.attrs.get("scale"))
-    panels[0].set_title(f"{model}: {ways.get(scale, scale)}", fontsize=8)
+    panels[0].set_title(f"{model}: {ways.get(scale, scale)}", fontsize=6.5)
     _finish(panels[0])
     if dense:
         panels[-1].set_yscale("log")
@@ -504,7 +509,7 @@ def _draw_curvature(results: Results, log: bool | None) -> Figure:
 
 def _draw_balls(results: Results, log: bool | None) -> Figure:
     """Rises of the loss in a ball: every ascent, the largest, and the mean over random points."""
-    figure = Figure(figsize=(1.6 + 1.5 * max(2, len(results)), 3.2), layout="constrained")
+    figure = Figure(figsize=(_width(-(-len(results) // 3)), 2.4), layout="constrained")
     axes = figure.subplots()
     radii = sorted({float(found["rho"]) for found in results.values()})
     unit = _common(results, "rho")
@@ -520,7 +525,7 @@ def _draw_balls(results: Results, log: bool | None) -> Figure:
             rises,
             "o",
             color=colour,
-            markersize=4,
+            markersize=3,
             alpha=0.5,
             label="each ascent" if first else None,
         )
@@ -529,7 +534,7 @@ def _draw_balls(results: Results, log: bool | None) -> Figure:
             [float(found["worst"])],
             "_",
             color=colour,
-            markersize=16,
+            markersize=13,
             markeredgewidth=2,
             label="worst found" if first else None,
         )
@@ -540,7 +545,7 @@ def _draw_balls(results: Results, log: bool | None) -> Figure:
             [float(found["average_stderr"])],
             fmt="s",
             color=colour,
-            markersize=4,
+            markersize=3,
             capsize=2,
             label="mean ± standard error" if first else None,
         )
@@ -549,7 +554,7 @@ def _draw_balls(results: Results, log: bool | None) -> Figure:
     axes.set_xticks(range(len(results)), _below_ticks(names))
     axes.set_xlim(-0.6, len(results) - 0.4)
     axes.set_ylabel(_with_unit("rise of the loss", _common(results, "worst")))
-    axes.set_title(f"within a ball, ρ = {radii[0]:g} {unit}", fontsize=8)
+    axes.set_title(f"within a ball, ρ = {radii[0]:g} {unit}", fontsize=6.5)
     _finish(axes)
     return figure
 

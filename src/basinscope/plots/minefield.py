@@ -39,28 +39,28 @@ def plot_minefield(
         bad["y"].values,
         c=100 * accuracy.values,
         cmap=BAD_COLOURS,
-        s=26,
+        s=16,
         edgecolors="white",
         linewidths=0.4,
         zorder=2,
         label="bad minimum",
     )
     artists["failed"] = axes.scatter(
-        failed["x"].values, failed["y"].values, s=18, c=FAINT, marker="x", linewidths=0.9, zorder=2.5
+        failed["x"].values, failed["y"].values, s=11, c=FAINT, marker="x", linewidths=0.9, zorder=2.5
     )
     artists["path"] = axes.scatter(
         x,
         y,
         c=path["epoch"].values,
         cmap=PATH_COLOURS,
-        s=20,
+        s=12,
         edgecolors="white",
         linewidths=0.3,
         zorder=3,
         label="iterate of the good run",
     )
     artists["finish"] = axes.scatter(
-        x[-1:], y[-1:], marker="*", s=240, c=STAR, edgecolors=INK, linewidths=0.8, zorder=5, label="finish"
+        x[-1:], y[-1:], marker="*", s=149, c=STAR, edgecolors=INK, linewidths=0.8, zorder=5, label="finish"
     )
     for word, place in (("start", 0), ("finish", -1)):
         artists[f"{word} word"] = _name(axes, (x[place], y[place]), word, above=bool(y[place] > np.median(y)))
@@ -80,7 +80,7 @@ def _name(axes: Axes, place: tuple[float, float], word: str, *, above: bool) -> 
         textcoords="offset points",
         ha="center",
         va="center",
-        fontsize=9,
+        fontsize=7,
         fontweight="bold",
         color=INK,
         bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},

@@ -69,7 +69,7 @@ def plot_relation(
     )
     band = axes.fill_between(centers[order], low[order], high[order], color=colour, alpha=0.18, linewidth=0)
     (line,) = axes.plot(centers[order], middle[order], "--", color=INK, linewidth=1.1)
-    dots = axes.scatter(gap.values, value.values, s=11, c=colour, edgecolors="white", linewidths=0.4, zorder=3)
+    dots = axes.scatter(gap.values, value.values, s=7, c=colour, edgecolors="white", linewidths=0.4, zorder=3)
     if logarithmic and axes.get_ylim()[0] > 0 and axes.get_ylim()[1] / axes.get_ylim()[0] < FEW_POWERS:
         leads = (1, 2, 5) if axes.get_ylim()[1] / axes.get_ylim()[0] > CLOSE else tuple(range(1, 10))
         for setter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):

@@ -18,6 +18,8 @@ CLASS_FIELDS = ("#FDD9A8", "#D5D1E8")
 BLUE_RED_POINTS = ("#1F77B4", "#C62828")
 BLUE_RED_FIELDS = ("#D6E6F4", "#F8D5D3")
 AS_TRAINED, SCALED = "#00796B", "#7B5EA7"
+ONE_COLUMN, TWO_COLUMNS = 3.35, 6.9
+"""Widths of printed figures in inches."""
 INK, FAINT = "#222222", "#8A8A8A"
 SURFACE = "viridis"
 
@@ -33,7 +35,7 @@ def styled() -> AbstractContextManager[None]:
 
 
 def save(figure: Figure, stem: Path, write: Write) -> list[Path]:
-    """Save a figure as PNG and SVG beside each other.
+    """Save a figure as PNG, SVG and PDF beside each other, type embedded.
 
     Args:
         figure: What to save.
@@ -41,10 +43,10 @@ def save(figure: Figure, stem: Path, write: Write) -> list[Path]:
         write: How a file is put into place.
 
     Returns:
-        The two files.
+        The three files.
     """
     # No date inside, so that drawing again gives the same bytes.
-    metadata = {".png": {"Software": None}, ".svg": {"Date": None}}
+    metadata = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     files = [stem.with_name(stem.name + suffix) for suffix in metadata]
     for file in files:
         write(file, lambda partial, m=metadata[file.suffix]: figure.savefig(partial, metadata=m))

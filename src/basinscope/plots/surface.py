@@ -70,14 +70,14 @@ def plot_surface(
     ticks = [-2 * extent / 3, 0, 2 * extent / 3]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in np.round(ticks, 6)])
     axes.set_yticks(ticks, [f"{tick:g}" for tick in np.round(ticks, 6)])
-    axes.tick_params(labelsize=5.5 if small else 7, pad=-3 if small else -1, colors=INK)
+    axes.tick_params(labelsize=4.5 if small else 5.5, pad=-3 if small else -1, colors=INK)
     if scale == "log":
         powers = range(math.ceil(limits[0]), math.floor(limits[1]) + 1, 1 if not small else 2)
         axes.zaxis.set_ticks(list(powers), [f"$10^{{{p}}}$" for p in powers])
     if small:
         axes.zaxis.set_ticks([])
     else:
-        axes.set_xlabel("direction 1 [filter norms]", fontsize=7, labelpad=-1)
-        axes.set_ylabel("direction 2 [filter norms]", fontsize=7, labelpad=-1)
-        axes.set_zlabel("clean loss [nat]", fontsize=7, labelpad=1)
+        axes.set_xlabel("direction 1 [filter norms]", fontsize=5.5, labelpad=-1)
+        axes.set_ylabel("direction 2 [filter norms]", fontsize=5.5, labelpad=-1)
+        axes.set_zlabel("clean loss [nat]", fontsize=5.5, labelpad=1)
     return [art]

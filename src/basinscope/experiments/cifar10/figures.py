@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from basinscope.experiments.cifar10.collect import Measurements
 from basinscope.plots.accuracies import plot_bars, plot_histories, plot_table
-from basinscope.plots.style import AS_TRAINED, FAINT, INK, SCALED, save, styled
+from basinscope.plots.style import AS_TRAINED, FAINT, INK, SCALED, TWO_COLUMNS, save, styled
 from basinscope.runs import atomic
 
 FIT, OPTIMIZERS = "2-cifar10", "2-optimizers"
@@ -48,7 +48,7 @@ def _counted(num: float) -> str:
 
 def _fit(found: Measurements) -> Figure:
     config = found.config
-    figure, (over, ends) = plt.subplots(1, 2, figsize=(9.0, 3.9), width_ratios=(1.7, 1), layout="constrained")
+    figure, (over, ends) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 3.0), width_ratios=(1.7, 1), layout="constrained")
     figure.suptitle(f"Figure 2 · Training images and new ones: a network and a linear model\n{config.data}")
     colours = {"net": AS_TRAINED, "larger": SCALED, "linear": LINEAR}
     titles = {
@@ -69,17 +69,17 @@ def _fit(found: Measurements) -> Figure:
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     short = {"net": "network", "larger": "larger\nnetwork", "linear": "linear\nmodel"}
     plot_bars(ends, found.nets, [short[name] for name in titles], picked)
-    ends.text(0.5, 1.01, "pale: training, full: test", transform=ends.transAxes, ha="center", fontsize=7.5, color=FAINT)
+    ends.text(0.5, 1.01, "pale: training, full: test", transform=ends.transAxes, ha="center", fontsize=6, color=FAINT)
     return figure
 
 
 def _optimizers(found: Measurements) -> Figure:
     config = found.config
     rows = found.optimizers.sizes["net"]
-    height = 1.6 + 0.3 * rows
-    figure = plt.figure(figsize=(8.6, height))
+    height = 1.3 + 0.24 * rows
+    figure = plt.figure(figsize=(TWO_COLUMNS, height))
     # Title above, axis label and legend below: what they take does not grow with the rows.
-    axes = figure.add_axes((0.17, 0.75 / height, 0.46, 1 - 1.5 / height))
+    axes = figure.add_axes((0.17, 0.6 / height, 0.46, 1 - 1.2 / height))
     net = net_title(config.table_net, config.table_width)
     figure.suptitle(f"Figure 2 · One network, many optimizers: {net}\n{config.data}", y=0.985)
     train, test = plot_table(axes, found.optimizers, colour=AS_TRAINED, pale=FAINT)

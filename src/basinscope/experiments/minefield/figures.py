@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from basinscope.experiments.minefield.collect import Measurements
 from basinscope.plots.minefield import plot_minefield
-from basinscope.plots.style import save, styled
+from basinscope.plots.style import TWO_COLUMNS, save, styled
 from basinscope.runs import atomic
 
 STEMS = ("1-minefield",)
@@ -25,7 +25,7 @@ def draw(found: Measurements, out: Path) -> list[Path]:
 
 
 def _figure1(found: Measurements) -> Figure:
-    figure, axes = plt.subplots(figsize=(7.4, 5.4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(TWO_COLUMNS, 5.0), layout="constrained")
     names = found.bad["net"].values[found.found]
     hit = [str(name) for name in found.bad_map["net"].values if name in names]
     missed = [str(name) for name in found.bad_map["net"].values if name not in names]
@@ -40,7 +40,7 @@ def _figure1(found: Measurements) -> Figure:
     rate = f"SGD (RMSprop {found.config.learning_rate:g})"
     good = f"train {_percent(found.final('train_accuracy'))}, test {_percent(found.final('test_accuracy'))}"
     bad = f"train ≥ {_percent(found.config.fitted)}, test < {_percent(found.config.bad_accuracy)}"
-    axes.set_title(f"{rate}: {good}\n{len(hit)} bad minima: {bad}", fontsize=9)
+    axes.set_title(f"{rate}: {good}\n{len(hit)} bad minima: {bad}", fontsize=7)
     path_bar = figure.colorbar(artists["path"], ax=axes, aspect=36, pad=0.01)
     path_bar.set_label("epoch of the good run")
     if hit:
@@ -48,7 +48,7 @@ def _figure1(found: Measurements) -> Figure:
         bad_bar.set_label("test accuracy of a bad minimum [%]")
     if missed:
         artists["failed"].set_label("search that found none")
-    axes.legend(loc="best", frameon=True, framealpha=0.85, fontsize=7.5)
+    axes.legend(loc="best", frameon=True, framealpha=0.85, fontsize=6)
     axes.set_xlabel("t-SNE of the weights; neighbourhoods mean something, distances do not")
     return figure
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from basinscope.experiments.rings.collect import PANELS, Measurements
 from basinscope.plots.boundary import plot_boundary, plot_unrolled
 from basinscope.plots.groups import plot_groups
-from basinscope.plots.style import BAD, BLUE_RED_FIELDS, BLUE_RED_POINTS, GOOD, save, styled
+from basinscope.plots.style import BAD, BLUE_RED_FIELDS, BLUE_RED_POINTS, GOOD, TWO_COLUMNS, save, styled
 from basinscope.runs import atomic
 
 STEMS = ("8-rings", "8-rings-circle")
@@ -43,29 +43,30 @@ def _boundaries(found: Measurements) -> Figure:
         "pinched": f"(b) gap {config.gaps[-1]:g}\nrandom start",
         "circle": f"(c) gap {found.compared_gap:.3g}\ncircle, led there by closing the gap",
     }
-    figure, grid = plt.subplots(2, 3, figsize=(8.8, 5.6), layout="constrained", height_ratios=(1.45, 1))
+    figure, grid = plt.subplots(2, 3, figsize=(TWO_COLUMNS, 4.4), layout="constrained", height_ratios=(1.45, 1))
     figure.suptitle("Figure 8 · A circle between two rings, and what training finds when they are pinched")
     for column, key in zip(grid.T, PANELS, strict=True):
         whole, unrolled = column
-        plot_boundary(whole, found.boundaries[key], found.train[key], size=7.0, **LOOK)
+        plot_boundary(whole, found.boundaries[key], found.train[key], size=4.5, **LOOK)
         plot_unrolled(unrolled, found.unrolled[key], found.train[key], **LOOK)
         whole.set_title(titles[key])
-        unrolled.set_title("unrolled, part of the turn", fontsize=8)
+        unrolled.set_title("unrolled, part of the turn", fontsize=6.5)
         unrolled.ticklabel_format(axis="y", useOffset=False)
         unrolled.locator_params(axis="y", nbins=5)
-    grid[0, 0].legend(loc="center", fontsize=7, handletextpad=0.1)
+    grid[0, 0].legend(loc="center", fontsize=5.5, handletextpad=0.1)
     return figure
 
 
 def _comparison(found: Measurements) -> Figure:
     """How often random starts find the circle, and circles beside found nets."""
-    figure, (share, margin, size, sharp) = plt.subplots(1, 4, figsize=(11.6, 3.7), layout="constrained")
+    figure, panels = plt.subplots(2, 2, figsize=(TWO_COLUMNS, 5.2), layout="constrained")
+    share, margin, size, sharp = panels.flat
     figure.suptitle(
-        "Figure 8 · How often the circle is found, and what it is like where it is not: "
+        "Figure 8 · How often the circle is found, and what it is like where it is not\n"
         f"gap {found.compared_gap:.3g}, dots are nets, dashes medians"
     )
     _shares(found, share)
-    figure.legend(*share.get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=7.5)
+    figure.legend(*share.get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=6)
     circles, others = found.circles, found.beside
     if circles is None or others is None:
         for axes in (margin, size, sharp):
@@ -90,7 +91,7 @@ def _comparison(found: Measurements) -> Figure:
             for name, group in zip(names, (circles, others), strict=True)
         }
         plot_groups(axes, groups, colours * 2)
-        axes.tick_params(axis="x", labelsize=7)
+        axes.tick_params(axis="x", labelsize=5.5)
         axes.set_ylabel(label)
         axes.set_title({"size": "size of the basin", "sharpness": "sharpness"}[values])
     size.yaxis.set_major_formatter("{x:,.0f}")
@@ -102,11 +103,11 @@ def _shares(found: Measurements, axes: Axes) -> None:
     config = found.config
     axes.set_xscale("log")
     starts = [found.circle_share(nets) for nets in found.found]
-    axes.plot(config.gaps, starts, "o-", color=BAD, markersize=4, label="circles among random starts")
+    axes.plot(config.gaps, starts, "o-", color=BAD, markersize=3, label="circles among random starts")
     red = np.array([nets["red_share"].values for nets in found.found])
     axes.fill_between(config.gaps, red.min(1), red.max(1), color=BAD, alpha=0.15, linewidth=0)
     axes.plot(config.gaps, red.mean(1), "--", color=BAD, linewidth=1, label="red's share of its ring: mean, range")
     led = [found.circle_share(nets) for nets in found.stages]
-    axes.plot(config.stages, led, "s-", color=GOOD, markersize=3, label="circles among nets led there")
+    axes.plot(config.stages, led, "s-", color=GOOD, markersize=2.5, label="circles among nets led there")
     axes.set(xlabel="gap between the inner rings", ylabel="share", ylim=(-0.04, 1.04))
     axes.set_title("how often: all gaps")

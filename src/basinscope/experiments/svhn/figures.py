@@ -13,7 +13,7 @@ from mpl_toolkits.mplot3d import Axes3D
 from basinscope.experiments.relations import relations_figure
 from basinscope.experiments.svhn.collect import Measurements
 from basinscope.plots.lines import plot_rising_lines, plot_slices
-from basinscope.plots.style import BAD, GOOD, save, styled
+from basinscope.plots.style import BAD, GOOD, TWO_COLUMNS, save, styled
 from basinscope.plots.surface import heights, plot_surface
 from basinscope.runs import atomic
 
@@ -48,7 +48,7 @@ def _scores(found: Measurements, net: str) -> str:
 
 def _figure4(found: Measurements) -> Figure:
     """1-D slices of both nets above, on one pair of axes' scales; 2-D slices below, on one height scale."""
-    figure = plt.figure(figsize=(9.0, 7.6))
+    figure = plt.figure(figsize=(TWO_COLUMNS, 5.83))
     figure.suptitle(f"Figure 4 · The loss around a good and a bad minimum\n{found.config.data}", y=0.985)
     surfaces = np.concatenate([heights(found.surfaces["loss"].sel(net=n), "log", FLOOR).ravel() for n in _nets(found)])
     finite = surfaces[np.isfinite(surfaces)]
@@ -68,7 +68,7 @@ def _figure4(found: Measurements) -> Figure:
         "Above: three random filter-normalised directions, the same for both; dotted: the cutoff. "
         "Below: the plane of the first two, made orthogonal. One scale in each row."
     )
-    figure.text(0.5, 0.012, note, ha="center", fontsize=7.5, color="#555555")
+    figure.text(0.5, 0.012, note, ha="center", fontsize=6, color="#555555")
     return figure
 
 
@@ -82,7 +82,7 @@ def _figure5(found: Measurements) -> Figure:
 
 def _figure7(found: Measurements) -> Figure:
     config = found.config
-    figure, panels = plt.subplots(1, 2, figsize=(9.0, 4.1), sharex=True, sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 3.2), sharex=True, sharey=True, layout="constrained")
     figure.suptitle(f"Figure 7 · The loss along random directions, and the basin beneath the cutoff\n{config.data}")
     for axes, (role, net, colour, how) in zip(panels, _columns(found), strict=True):
         radii = found.relations.natural.radius["radius"].sel(net=net)
@@ -97,7 +97,7 @@ def _figure7(found: Measurements) -> Figure:
         middle = f"median radius {float(radii.median()):.3g} of {config.num_directions} directions"
         if not np.isfinite(radii.values).any():
             middle = f"no basin: clean loss {found.of('clean_loss', net):.2g}, not below the cutoff"
-        axes.set_title(f"{role} minimum ({how})\n{_scores(found, net)}\n{middle}", color=colour, fontsize=8.5)
+        axes.set_title(f"{role} minimum ({how})\n{_scores(found, net)}\n{middle}", color=colour, fontsize=7)
     seen = found.lines["loss"].values
     panels[0].set_ylim(bottom=0.7 * min(float(seen[seen > 0].min()), config.cutoff))
     panels[1].set_ylabel("")
@@ -108,6 +108,6 @@ def _figure7(found: Measurements) -> Figure:
         transform=panels[1].get_yaxis_transform(),
         ha="right",
         va="bottom",
-        fontsize=7.5,
+        fontsize=6,
     ).set_in_layout(False)
     return figure

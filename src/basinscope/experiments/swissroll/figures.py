@@ -14,7 +14,7 @@ from basinscope.experiments.relations import relations_figure
 from basinscope.experiments.swissroll.collect import Measurements
 from basinscope.plots.animate import Column, draw_frames, save_animation
 from basinscope.plots.boundary import plot_boundary
-from basinscope.plots.style import BAD, GOOD, save, styled
+from basinscope.plots.style import BAD, GOOD, TWO_COLUMNS, save, styled
 from basinscope.plots.surface import ZScale, heights, plot_surface
 from basinscope.runs import atomic
 
@@ -55,34 +55,34 @@ def _limits(found: Measurements, scale: ZScale) -> tuple[float, float]:
 
 def _figure3(found: Measurements) -> Figure:
     """Boundaries above; below them the slices, linear and log, each with its middle enlarged beside it."""
-    figure = plt.figure(figsize=(10.0, 10.4))
-    figure.suptitle(f"Figure 3 · Good and bad minima of one network ({found.config.data})", y=0.988)
+    figure = plt.figure(figsize=(TWO_COLUMNS, 8.1))
+    figure.suptitle(f"Figure 3 · Good and bad minima of one network ({found.config.data})", y=0.995)
     columns = (
         ("good", found.good, GOOD, "natural training"),
         ("bad", found.bad, BAD, f"poison factor β = {found.config.poisons[-1]:g}"),
     )
     for (role, net, colour, how), left in zip(columns, (0.0, 0.5), strict=True):
-        axes = figure.add_axes((left + 0.06, 0.585, 0.38, 0.345))
+        axes = figure.add_axes((left + 0.06, 0.603, 0.38, 0.3237))
         plot_boundary(axes, found.boundary.sel(net=net), found.train)
         axes.set_title(f"{role} minimum ({how})\n{_scores(found, net)}", color=colour)
         if role == "good":
             axes.legend(loc="upper left", handletextpad=0.1, borderpad=0.2, frameon=True, framealpha=0.85)
         scales: tuple[ZScale, ...] = ("linear", "log")
-        for scale, bottom in zip(scales, (0.295, 0.02), strict=True):
+        for scale, bottom in zip(scales, (0.335, 0.04), strict=True):
             limits = _limits(found, scale)
-            wide = figure.add_axes((left - 0.005, bottom, 0.33, 0.28), projection="3d")
-            inset = figure.add_axes((left + 0.315, bottom + 0.06, 0.165, 0.16), projection="3d")
+            wide = figure.add_axes((left - 0.005, bottom, 0.33, 0.25), projection="3d")
+            inset = figure.add_axes((left + 0.315, bottom + 0.055, 0.165, 0.14), projection="3d")
             assert isinstance(wide, Axes3D)
             assert isinstance(inset, Axes3D)
             plot_surface(wide, found.wide.sel(net=net), limits=limits, scale=scale, floor=FLOOR)
             plot_surface(inset, found.inset.sel(net=net), limits=limits, scale=scale, floor=FLOOR, small=True)
             wide.set_title(f"{role}, {scale} scale", color=colour, y=0.97)
-            inset.set_title(f"the middle, ±{found.config.inset_extent:g}", fontsize=7.5, y=1.0)
+            inset.set_title(f"the middle, ±{found.config.inset_extent:g}", fontsize=6, y=1.0)
     note = (
         "Surfaces: clean loss in the plane of two random, orthogonal, filter-normalised directions, "
         "the same two for both networks; one height scale in each row."
     )
-    figure.text(0.5, 0.008, note, ha="center", fontsize=7.5, color="#555555")
+    figure.text(0.5, 0.008, note, ha="center", fontsize=6, color="#555555")
     return figure
 
 
@@ -108,11 +108,11 @@ def _figure5(found: Measurements) -> Figure:
 
 def _figure6(found: Measurements) -> Figure:
     count = len(found.panels)
-    figure, grid = plt.subplots(2, 3, figsize=(7.2, 5.35), layout="constrained")
+    figure, grid = plt.subplots(2, 3, figsize=(TWO_COLUMNS, 5.1), layout="constrained")
     figure.suptitle(f"Figure 6 · Decision boundaries by generalisation gap ({found.config.data})")
     for axes, net in zip(grid.flat, found.panels, strict=False):
         plot_boundary(axes, found.boundary.sel(net=net), found.train, size=4.0)
-        axes.set_title(f"gap {found.of('gap', net):.3f}\n{_scores(found, net)}", fontsize=8)
+        axes.set_title(f"gap {found.of('gap', net):.3f}\n{_scores(found, net)}", fontsize=6.5)
     for axes in grid.flat[count:]:
         axes.set_axis_off()
     return figure
