@@ -14,7 +14,7 @@ function surfaces(root, exhibits) {
   let which = known[0];
   /** @type {"log" | "linear"} */
   let scale = "log";
-  let camera = { eye: { x: 1.15, y: 1.15, z: 0.75 }, center: { x: 0, y: 0, z: -0.12 } };
+  let camera = { eye: { x: 1.3, y: 1.3, z: 0.8 }, center: { x: 0, y: 0, z: -0.18 } };
 
   const held = () => {
     const { facts, results } = exhibits[which[0]];
@@ -76,7 +76,7 @@ function surfaces(root, exhibits) {
           },
         };
       },
-      { height: 360, config: { scrollZoom: false } },
+      { height: 400, config: { scrollZoom: false } },
     );
     return { role, drawn };
   });
