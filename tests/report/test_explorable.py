@@ -69,6 +69,25 @@ def test_pointing_at_a_dot_of_the_map_shows_its_network(window: Window, smoke: P
         window.page.wait_for_timeout(60)
         seen.add(window.shown("minefield")["name"])
     assert len(seen) >= 3
+    # Who drags along the path stays on it.
+    window.slide(_slider(window, "minefield", "Along the path"), 0)
+    window.until_shown("minefield", "it.net === 0")
+    start = window.page.evaluate("(({x, y}) => [x[0], y[0]])(document.querySelector('#minefield .chart').data[4])")
+    view = window.page.evaluate(
+        "(l => [...l.xaxis.range, ...l.yaxis.range])(document.querySelector('#minefield .chart').layout)"
+    )
+    x = box["x"] + box["width"] * (start[0] - view[0]) / (view[1] - view[0])
+    y = box["y"] + box["height"] * (view[3] - start[1]) / (view[3] - view[2])
+    window.page.mouse.move(x, y)
+    window.page.mouse.down()
+    dragged = set()
+    for share in np.linspace(0.05, 0.95, 12):
+        window.page.mouse.move(box["x"] + share * box["width"], box["y"] + share * box["height"])
+        window.page.wait_for_timeout(60)
+        dragged.add(window.shown("minefield")["name"])
+    window.page.mouse.up()
+    assert len(dragged) >= 2
+    assert not [name for name in dragged if name.startswith("bad")]
     _slider(window, "minefield", "Bad minima").focus()
     window.page.keyboard.press("End")
     shown = window.until_shown("minefield", "it.name.startsWith('bad')")

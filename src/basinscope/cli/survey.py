@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from basinscope.cli.page import make_page
 from basinscope.cli.progress import shown, spoken
 from basinscope.errors import DamagedResultError, InputError
 from basinscope.landscape.module_objective import Objective
@@ -75,9 +76,7 @@ def measure(options: argparse.Namespace, say_waiting: Callable[[str], None]) -> 
             fill(model, states[k], str(path))
         numbers |= _measure_one(problem, request, label, options.out, say_waiting, str(path or ""))
     print(table(numbers))
-    from basinscope.report.page import write_page
-
-    print(f"page: {write_page(options.out)}")
+    make_page(options.out)
     return 0
 
 
@@ -185,9 +184,7 @@ def compare(options: argparse.Namespace, say_waiting: Callable[[str], None]) -> 
         print(f"  note: {line}")
     print(table(numbers))
     print(f"figures: {place}")
-    from basinscope.report.page import write_page
-
-    print(f"page: {write_page(options.out)}")
+    make_page(options.out)
     return 0
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from basinscope.cli.page import make_page
 from basinscope.cli.progress import shown, spoken
 from basinscope.errors import DamagedResultError, InputError
 from basinscope.experiments import registry
@@ -143,9 +144,7 @@ def run(options: argparse.Namespace) -> int:
     claims: list[Claim] = []
     for experiment, config, label in requests:
         claims += _run_one(experiment, config, label, device, options)
-    from basinscope.report.page import write_page
-
-    print(f"page: {write_page(out)}")
+    make_page(out)
     return EXIT_CLAIM if options.strict and any(claim.holds is False for claim in claims) else 0
 
 
@@ -387,10 +386,8 @@ def _draw_again(name: str, draw: Callable[[], object], what: str, *, asked_for: 
 
 def report(options: argparse.Namespace) -> int:
     """Write the page."""
-    from basinscope.report.page import write_page
-
     _existing(options.out)
-    print(f"page: {write_page(options.out)}")
+    make_page(options.out)
     return 0
 
 

@@ -20,6 +20,7 @@ from basinscope.experiments import registry
 from basinscope.experiments.exhibit import Exhibit
 from basinscope.report.payload import pack
 from basinscope.runs import records
+from basinscope.runs.engine import Progress
 from basinscope.runs.store import RunFolder
 from basinscope.survey.request import Request
 from basinscope.survey.tasks import collect
@@ -123,18 +124,23 @@ class Gathered:
     """What is damaged and left out, and how to make it anew."""
 
 
-def gather(out: Path) -> Gathered:
+def gather(out: Path, progress: Progress | None = None) -> Gathered:
     """Read every experiment, and every network of the user's, in an output folder."""
     sections, surveys, refused = {}, [], []
-    for name in registry.NAMES:
+    places = sorted([*(out / "compared").glob("*/run.json"), *(out / "measured").glob("*/run.json")])
+    total = len(registry.NAMES) + len(places)
+    for k, name in enumerate(registry.NAMES):
+        if progress:
+            progress.update(name, k, total)
         try:
             section = _section(out, name)
         except DamagedResultError as error:
             refused.append(f"{error}; basinscope plot {name} makes it anew")
         else:
             sections |= {name: section} if section else {}
-    places = sorted([*(out / "compared").glob("*/run.json"), *(out / "measured").glob("*/run.json")])
     for k, place in enumerate(places):
+        if progress:
+            progress.update(place.parent.name, len(registry.NAMES) + k, total)
         try:
             surveys.append(_survey(out, place.parent, f"own-{k}"))
         except DamagedResultError as error:
@@ -255,5 +261,5 @@ def _image(file: Path) -> str | None:
         return None
     squeezed = io.BytesIO()
     with PIL.Image.open(file) as picture:
-        picture.convert("RGB").save(squeezed, "WEBP", lossless=True, quality=60, method=3)
+        picture.convert("RGB").save(squeezed, "WEBP", lossless=True, quality=20, method=1)
     return f"data:image/webp;base64,{base64.b64encode(squeezed.getvalue()).decode('ascii')}"

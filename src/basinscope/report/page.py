@@ -16,18 +16,23 @@ from basinscope.report.scripts import scripts
 from basinscope.report.topics import parts
 from basinscope.report.words import comparison, number
 from basinscope.runs import atomic, records
+from basinscope.runs.engine import Progress
 from basinscope.runs.inspect import checksums
 
 _log = logging.getLogger(__name__)
 
 
-def write_page(out: Path) -> Path:
+def write_page(out: Path, progress: Progress | None = None) -> Path:
     """Write the page for everything that stands in an output folder; damaged parts are named and left out.
+
+    Args:
+        out: The folder that `--out` names.
+        progress: Told which part is read.
 
     Raises:
         InputError: There is nothing to show yet.
     """
-    found = gather(out)
+    found = gather(out, progress)
     if not found.sections and not found.surveys:
         raise InputError(found.refused[0] if found.refused else f"no figures in {out}; basinscope run all makes them")
     for why in found.refused:

@@ -136,8 +136,8 @@ function basins(root, exhibits) {
     },
     { height: 330 },
   );
-  const { holder, cover } = overPlane(lineChart.element, (_, y, pressed) => {
-    if (!pressed) return;
+  const { holder, cover } = overPlane(lineChart.element, (_, y, how) => {
+    if (how === "hovers") return;
     const value = 10 ** (Math.log10(top) - y * (Math.log10(top) - Math.log10(bottom)));
     level.set(placeOf(value));
   });

@@ -121,7 +121,7 @@ function chart(description, drawing, { height = 300, config = {} } = {}) {
 /**
  * Put something over the plane of a chart that is pointed at: shares of its width and height, from the top left.
  * @param {HTMLElement} element  Of the chart.
- * @param {(x: number, y: number, pressed: boolean) => void} moved
+ * @param {(x: number, y: number, how: Pointing) => void} moved
  * @param {{l: number, r: number, t: number, b: number}} [margin]
  */
 function overPlane(element, moved, margin = MARGIN) {

@@ -71,9 +71,11 @@ function minefield(root, { minefield: { facts, results } }) {
   const MAP = { l: 8, r: 8, t: 8, b: 8 };
   const { holder } = overPlane(
     map.element,
-    (x, y) => {
+    (x, y, how) => {
+      // Who drags along the path stays on it.
+      const last = how === "drags" && chosen < onPath ? onPath : xs.length;
       const at = [plane.left + x * (plane.right - plane.left), plane.top - y * (plane.top - plane.bottom)];
-      const away = xs.map((value, k) => (value - at[0]) ** 2 + (ys[k] - at[1]) ** 2);
+      const away = xs.slice(0, last).map((value, k) => (value - at[0]) ** 2 + (ys[k] - at[1]) ** 2);
       choose(away.indexOf(Math.min(...away)));
     },
     MAP,
