@@ -38,7 +38,7 @@ def test_figures_numbers_and_page_are_there(folder: Path) -> None:
         drawn = {
             f"{probe}.{kind}"
             for probe in ("slice1d", "slice2d", "radius", "volume", "curvature", "sharpness")
-            for kind in ("png", "svg")
+            for kind in ("png", "svg", "pdf")
         }
         assert made == drawn | {"summary.json", "summary.txt", "run.json"}
     page = (out / "index.html").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """What holds for every experiment, on its smoke preset."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from matplotlib.image import imread
 
 from basinscope.cli import main
 from basinscope.experiments.registry import IMAGES, NAMES, load
+from basinscope.plots.style import ONE_COLUMN, TWO_COLUMNS
 from tests.stored import assert_same_arrays, the_run
 
 
@@ -23,6 +25,13 @@ def test_figures_are_drawn_and_small(smoke: Path, name: str) -> None:
         assert min(pixels.shape[:2]) > 500
         assert np.ptp(pixels[..., :3]) > 0.9
         assert (smoke / name / f"{stem}.svg").stat().st_size <= 2 * 2**20
+        # As wide as one column or two, type embedded.
+        printed = (smoke / name / f"{stem}.pdf").read_bytes()
+        box = re.search(rb"/MediaBox \[ ?0 0 ([0-9.]+) ", printed)
+        assert box
+        assert float(box[1]) / 72 in (pytest.approx(ONE_COLUMN, abs=0.01), pytest.approx(TWO_COLUMNS, abs=0.01))
+        assert b"/FontFile2" in printed
+        assert b"/Type3" not in printed
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -102,7 +102,7 @@ def test_relation_draws_mean_and_range_of_each_poison_factor(scale: str, middle:
 def test_the_look_does_not_leak_into_the_users_settings() -> None:
     with plt.rc_context({"font.size": 23}):
         with styled():
-            assert mpl.rcParams["font.size"] == 9
+            assert mpl.rcParams["font.size"] == 7
         assert mpl.rcParams["font.size"] == 23
 
 
