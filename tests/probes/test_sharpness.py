@@ -10,7 +10,13 @@ from basinscope.landscape.objective import CleanLoss
 from basinscope.landscape.rescale import with_last_layer_scaled
 from basinscope.landscape.streamed import StreamedLoss
 from basinscope.probes import sharpness as module
-from basinscope.probes.sharpness import curvature_along, sharpness, standard_error, streamed_sharpness
+from basinscope.probes.sharpness import (
+    curvature_along,
+    sharpest_direction,
+    sharpness,
+    standard_error,
+    streamed_sharpness,
+)
 from basinscope.results.convert import check
 from tests.images import flat_hessian, image_set, random_net
 from tests.quadratics import ellipsoid, origin, sphere, unit_directions
@@ -162,3 +168,33 @@ def test_progress_of_streamed_sharpness_rises_to_one():
     assert shares == sorted(shares)
     assert shares[-1] == 1
     assert len(shares) == 3 + 2 + 2
+
+
+def test_the_sharpest_direction_of_a_quadratic_is_its_steepest_axis():
+    found = check(sharpest_direction(ellipsoid(CURVATURES), origin(6), sphere(6)))
+    steepest = torch.nn.functional.one_hot(CURVATURES.argmax(), 6).double()
+    np.testing.assert_allclose(np.abs(found["direction"]), steepest, atol=2e-2)
+    assert float(found["eigenvalue"]) == pytest.approx(float(CURVATURES.max()) / 6, rel=1e-3)
+
+
+@pytest.mark.parametrize("one_dim", ["fixed", "tensor"])
+def test_the_sharpest_direction_is_that_of_the_explicit_hessian_and_as_long_as_random_ones(one_dim):
+    landscape, center, normalization, matrix = _net(one_dim=one_dim)
+    found = sharpest_direction(landscape, center, normalization, tolerance=1e-8)
+    direction, diagonal = torch.from_numpy(found["direction"].values), normalization.preconditioner(center)
+    top = torch.linalg.eigvalsh(diagonal[:, None] * matrix * diagonal)[-1]
+    num = normalization.num_moved
+    assert float(found["eigenvalue"]) == pytest.approx(float(top), rel=1e-6)
+    assert float(direction @ matrix @ direction) == pytest.approx(num * float(top), rel=1e-6)
+    moved = diagonal > 0
+    assert (direction[~moved] == 0).all()
+    assert float((direction[moved] / diagonal[moved]).norm()) == pytest.approx(math.sqrt(num), rel=1e-9)
+    random = normalization.directions(gaussian(0, [0], num).double(), center)[0]
+    assert float((random[moved] / diagonal[moved]).norm()) == pytest.approx(math.sqrt(num), rel=1e-9)
+
+
+def test_a_sharpest_direction_that_was_not_found_is_not_a_number():
+    landscape, center, normalization, _ = _net()
+    found = sharpest_direction(landscape, center, normalization, tolerance=1e-12, max_steps=2)
+    assert np.isnan(found["direction"]).all()
+    assert np.isnan(found["eigenvalue"])

@@ -9,6 +9,7 @@ from basinscope.experiments.registry import NAMES, load
 from basinscope.report.page import write_page
 from basinscope.report.words import comparison, number
 from basinscope.runs import atomic, records
+from tests.stored import the_run
 
 
 def test_page_holds_every_figure_and_claim_and_asks_for_nothing(smoke: Path) -> None:
@@ -46,3 +47,27 @@ def test_numbers_are_written_for_readers(value: float | None, words: str) -> Non
 
 def test_targets_are_written_with_the_signs_of_a_textbook() -> None:
     assert [comparison(t) for t in (">= 0.9", "<= -0.9", "== 1", "–")] == ["≥ 0.9", "≤ −0.9", "= 1", "–"]
+
+
+def test_a_run_without_what_is_explored_keeps_its_printed_figures(
+    smoke: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(smoke, out)
+    (the_run(out, "swissroll").path / "results" / "lines.nc").unlink()
+    page = write_page(out).read_text(encoding="utf-8")
+    assert "basinscope run swissroll makes what can be explored" in caplog.text
+    assert 'id="exhibit-swissroll"' not in page
+    assert 'id="exhibit-svhn"' in page
+    assert page.count("<figure>") == 11
+    assert '<details class="printed" id="figure-6-swissroll" open>' in page
+    assert 'data-part="poison"' not in page
+    assert 'data-part="surfaces" data-exhibits="svhn"' in page
+
+
+def test_names_of_scripts_and_results_do_not_reach_the_page_as_code(smoke: Path) -> None:
+    page = (smoke / "index.html").read_text(encoding="utf-8")
+    packed = re.findall(r'<script type="text/plain" id="(exhibit-[^"]*|plotly)">(.*?)</script>', page, re.S)
+    assert len(packed) == len(NAMES) + 1
+    for _, text in packed:
+        assert re.fullmatch(r"[A-Za-z0-9+/=]+", text)
