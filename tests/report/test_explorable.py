@@ -89,6 +89,7 @@ def test_pointing_at_a_dot_of_the_map_shows_its_network(window: Window, smoke: P
     assert len(dragged) >= 2
     assert not [name for name in dragged if name.startswith("bad")]
     _slider(window, "minefield", "Bad minima").focus()
+    window.page.keyboard.press("Home")
     window.page.keyboard.press("End")
     shown = window.until_shown("minefield", "it.name.startsWith('bad')")
     bad = folder.dataset("bad0") if shown["name"] in folder.dataset("bad0")["net"].values else folder.dataset("bad1")

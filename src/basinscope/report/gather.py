@@ -130,7 +130,7 @@ def gather(out: Path, progress: Progress | None = None) -> Gathered:
     places = sorted([*(out / "compared").glob("*/run.json"), *(out / "measured").glob("*/run.json")])
     total = len(registry.NAMES) + len(places)
     for k, name in enumerate(registry.NAMES):
-        if progress:
+        if progress and (out / name / "run.json").exists():
             progress.update(name, k, total)
         try:
             section = _section(out, name)

@@ -37,7 +37,8 @@ function slider({ label, min, max, step, value }, changed) {
   const input = make("input", { type: "range", min, max, step, value });
   const output = make("output");
   const element = make("label", { class: "slider" }, make("span", {}, label), input, output);
-  input.addEventListener("input", () => changed(input.valueAsNumber));
+  // A press where it stands already counts, too: it may have been left for something else.
+  for (const event of ["input", "click"]) input.addEventListener(event, () => changed(input.valueAsNumber));
   return {
     element,
     input,

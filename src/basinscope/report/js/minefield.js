@@ -206,9 +206,10 @@ function minefield(root, { minefield: { facts, results } }) {
   }
   const order = Array.from(starts, (_, k) => k).sort((a, b) => starts[a] - starts[b]);
   const along = slider({ label: "Along the path", min: 0, max: onPath - 1, step: 1, value: onPath - 1 }, choose);
-  const minima = slider({ label: "Bad minima", min: 0, max: order.length - 1, step: 1, value: 0 }, (k) =>
+  const minima = slider({ label: "Bad minima", min: 0, max: Math.max(0, order.length - 1), step: 1, value: 0 }, (k) =>
     choose(onPath + order[k]),
   );
+  minima.element.hidden = order.length === 0;
   const play = player(along, { seconds: 9 });
   map.element.addEventListener("pointerdown", play.stop);
 
