@@ -36,7 +36,12 @@ function basinAt(lines, net, cutoff, numMoved) {
   );
   const known = radii.filter(Number.isFinite);
   const size = known.length ? numMoved * mean(known.map(Math.log10)) : NaN;
-  return { radii, radius: known.length ? median(known) : NaN, size, unbounded: radii.filter((r) => r === Infinity).length };
+  return {
+    radii,
+    radius: known.length ? median(known) : NaN,
+    size,
+    unbounded: radii.filter((r) => r === Infinity).length,
+  };
 }
 
 /**
@@ -84,7 +89,9 @@ function basins(root, exhibits) {
         const losses = row(results.lines.loss, net);
         return Array.from({ length: rays }, (_, k) => ({
           x: [...distances],
-          y: Array.from(losses.subarray(k * points, (k + 1) * points), (l) => (Number.isFinite(l) ? Math.max(l, bottom) : null)),
+          y: Array.from(losses.subarray(k * points, (k + 1) * points), (l) =>
+            Number.isFinite(l) ? Math.max(l, bottom) : null,
+          ),
           mode: "lines",
           opacity: 0.55,
           line: { color: colour(role), width: 1.2, dash: role === "bad" ? "dash" : "solid" },
@@ -95,7 +102,9 @@ function basins(root, exhibits) {
         data,
         layout: {
           xaxis: (isLog ? logAxis : axis)("distance [filter norms]", {
-            range: isLog ? [distances[0], distances[distances.length - 1]].map(Math.log10) : [0, distances[distances.length - 1]],
+            range: isLog
+              ? [distances[0], distances[distances.length - 1]].map(Math.log10)
+              : [0, distances[distances.length - 1]],
           }),
           yaxis: logAxis("training loss [nat]", { range: [bottom, top].map(Math.log10) }),
           shapes: [
@@ -145,7 +154,8 @@ function basins(root, exhibits) {
 
   const told = readout("At this cutoff");
   /** Where a table has a value for every network at the moved cutoff. */
-  const moved = () => variant === "" && exhibits[key].results.lines.loss.shape[0] === words(exhibits[key].results.nets, "net").length;
+  const moved = () =>
+    variant === "" && exhibits[key].results.lines.loss.shape[0] === words(exhibits[key].results.nets, "net").length;
   const names = /** @type {Record<string, [string, boolean]>} */ ({
     size: ["mean n·log₁₀ r [orders of magnitude]", false],
     radius: ["median radius [filter norms]", true],
@@ -156,7 +166,9 @@ function basins(root, exhibits) {
   function heights() {
     const { facts, results } = exhibits[key];
     if (moved() && (measure === "size" || measure === "radius")) {
-      return words(results.nets, "net").map((_, net) => basinAt(results.lines, net, cutoff, facts.num_moved)[/** @type {"size"} */ (measure)]);
+      return words(results.nets, "net").map(
+        (_, net) => basinAt(results.lines, net, cutoff, facts.num_moved)[/** @type {"size"} */ (measure)],
+      );
     }
     return [...numbers(results.nets, measure + variant)];
   }
@@ -185,12 +197,17 @@ function basins(root, exhibits) {
             x: [...of("gap")],
             y: values,
             mode: "markers",
-            marker: { size: 10, opacity: 0.85, color: colourOfNets(nets, facts.poisons), line: { width: 0.8, color: colour("paper") } },
+            marker: {
+              size: 10,
+              opacity: 0.85,
+              color: colourOfNets(nets, facts.poisons),
+              line: { width: 0.8, color: colour("paper") },
+            },
             text,
             hovertemplate: "%{text}<extra></extra>",
           },
         ],
-        layout: { xaxis: axis("generalisation gap"), yaxis: (isLog ? logAxis : axis)(title) , hovermode: "closest" },
+        layout: { xaxis: axis("generalisation gap"), yaxis: (isLog ? logAxis : axis)(title), hovermode: "closest" },
       };
     },
     { height: 330 },
@@ -210,8 +227,14 @@ function basins(root, exhibits) {
       ["median radius, good", `${tidy(good.radius)} filter norms`],
       ["median radius, bad", `${tidy(bad.radius)} filter norms`],
       ["good ÷ bad", tidy(good.radius / bad.radius)],
-      [`good larger, in ${facts.num_moved.toLocaleString("en-US")} dimensions, by`, `${tidy(good.size - bad.size, 4)} orders of magnitude`],
-      ["from", `${rays} lines each${good.unbounded + bad.unbounded ? `; ${good.unbounded + bad.unbounded} never cross` : ""}`],
+      [
+        `good larger, in ${facts.num_moved.toLocaleString("en-US")} dimensions, by`,
+        `${tidy(good.size - bad.size, 4)} orders of magnitude`,
+      ],
+      [
+        "from",
+        `${rays} lines each${good.unbounded + bad.unbounded ? `; ${good.unbounded + bad.unbounded} never cross` : ""}`,
+      ],
     ]);
     level.tell(`${tidy(cutoff)} nat`);
     lineChart.draw();
@@ -259,7 +282,12 @@ function basins(root, exhibits) {
     "networks on the left, and on the swiss roll every dot of size and radius. All else was measured at the published cutoff.";
   root.append(
     make("div", { class: "controls" }, data.element, level.element),
-    make("div", { class: "split" }, make("div", {}, holder, told.element), make("div", {}, dots.element, make("div", { class: "controls" }, what.element, how.element))),
+    make(
+      "div",
+      { class: "split" },
+      make("div", {}, holder, told.element),
+      make("div", {}, dots.element, make("div", { class: "controls" }, what.element, how.element)),
+    ),
     legendOf([
       ["good", "good minimum"],
       ["bad", "bad minimum, dashed"],

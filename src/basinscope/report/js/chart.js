@@ -97,7 +97,12 @@ function chart(description, drawing, { height = 300, config = {} } = {}) {
       hoverlabel: { bgcolor: colour("paper"), bordercolor: colour("soft"), font: { color: colour("ink"), size: 13 } },
       dragmode: false,
     };
-    await Plotly.react(element, data, { ...common, ...layout }, { displayModeBar: false, doubleClick: false, ...config });
+    await Plotly.react(
+      element,
+      data,
+      { ...common, ...layout },
+      { displayModeBar: false, doubleClick: false, ...config },
+    );
     drawn = true;
     element.dispatchEvent(new CustomEvent("drawn"));
   }

@@ -99,7 +99,8 @@ function engine(receive) {
     asked.forEach(send);
   };
   try {
-    const begin = "const handle = makeEngine((reply) => postMessage(reply)); onmessage = (event) => handle(event.data);";
+    const begin =
+      "const handle = makeEngine((reply) => postMessage(reply)); onmessage = (event) => handle(event.data);";
     const worker = new Worker(URL.createObjectURL(new Blob([source, begin], { type: "text/javascript" })));
     worker.onmessage = (event) => {
       asked.length = 0;

@@ -132,7 +132,12 @@ function images(root, { svhn: { facts, results } }) {
 function thumbnail(examples, image) {
   const [, channels, height, width] = examples.pixels.shape;
   const bytes = row(examples.pixels, image);
-  const canvas = make("canvas", { width, height, role: "img", "aria-label": `image of class ${numbers(examples, "labels")[image]}` });
+  const canvas = make("canvas", {
+    width,
+    height,
+    role: "img",
+    "aria-label": `image of class ${numbers(examples, "labels")[image]}`,
+  });
   const draw = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   const data = draw.createImageData(width, height);
   for (let k = 0; k < width * height; k++) {

@@ -26,7 +26,16 @@ function channels(hex) {
  */
 function blend(from, to, share) {
   const [a, b] = [channels(from), channels(to)];
-  return "#" + a.map((v, k) => Math.round(v + share * (b[k] - v)).toString(16).padStart(2, "0")).join("");
+  return (
+    "#" +
+    a
+      .map((v, k) =>
+        Math.round(v + share * (b[k] - v))
+          .toString(16)
+          .padStart(2, "0"),
+      )
+      .join("")
+  );
 }
 
 /**
@@ -73,7 +82,9 @@ function plain(text) {
  * @param {ArrayLike<number>} values
  */
 function median(values) {
-  const known = Array.from(values).filter(Number.isFinite).sort((a, b) => a - b);
+  const known = Array.from(values)
+    .filter(Number.isFinite)
+    .sort((a, b) => a - b);
   const half = known.length >> 1;
   return known.length % 2 ? known[half] : 0.5 * (known[half - 1] + known[half]);
 }

@@ -45,7 +45,9 @@ async function begin(root) {
     PARTS[root.dataset.part ?? ""](root, Object.fromEntries(names.map((name, k) => [name, found[k]])));
     root.dataset.ready = "";
   } catch (error) {
-    root.replaceChildren(make("p", { class: "note" }, "This part could not be shown; the printed figure below holds the same."));
+    root.replaceChildren(
+      make("p", { class: "note" }, "This part could not be shown; the printed figure below holds the same."),
+    );
     console.error(error);
   }
 }
@@ -80,6 +82,10 @@ for (const link of /** @type {NodeListOf<HTMLElement>} */ (document.querySelecto
   link.addEventListener("click", () => download(link));
 }
 addEventListener("hashchange", unfold);
-addEventListener("beforeprint", () => document.querySelectorAll("details.printed").forEach((d) => d.setAttribute("open", "")));
+addEventListener("beforeprint", () =>
+  document.querySelectorAll("details.printed").forEach((d) => d.setAttribute("open", "")),
+);
 unfold();
-Object.assign(globalThis, { basinscope: { shown, waits, engine: { shapeOf, pack, logits, randomDirection, score }, exhibit } });
+Object.assign(globalThis, {
+  basinscope: { shown, waits, engine: { shapeOf, pack, logits, randomDirection, score }, exhibit },
+});

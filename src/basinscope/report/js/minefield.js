@@ -9,7 +9,10 @@
  * @returns {View}
  */
 function equalView(xs, ys, width, height) {
-  const ends = (/** @type {ArrayLike<number>} */ values) => [Math.min(...Array.from(values)), Math.max(...Array.from(values))];
+  const ends = (/** @type {ArrayLike<number>} */ values) => [
+    Math.min(...Array.from(values)),
+    Math.max(...Array.from(values)),
+  ];
   const [[left, right], [bottom, top]] = [ends(xs), ends(ys)];
   const unit = 1.12 * Math.max((right - left) / width, (top - bottom) / height);
   const [x, y] = [(left + right) / 2, (bottom + top) / 2];
@@ -85,7 +88,8 @@ function minefield(root, { minefield: { facts, results } }) {
     const dark = colour("path-end");
     const hits = Array.from(found).flatMap((hit, k) => (hit ? [k] : []));
     const misses = Array.from(found).flatMap((hit, k) => (hit ? [] : [k]));
-    const at = (/** @type {ArrayLike<number>} */ values, /** @type {number[]} */ some) => some.map((k) => values[onPath + k]);
+    const at = (/** @type {ArrayLike<number>} */ values, /** @type {number[]} */ some) =>
+      some.map((k) => values[onPath + k]);
     const data = [
       {
         x: xs.slice(0, onPath),
@@ -169,7 +173,8 @@ function minefield(root, { minefield: { facts, results } }) {
     { coarse: 64, fine: 220 },
     ({ spot, field: drawn, scores, began, fine }) => {
       field.show(drawn, { ...samples.train, wrong: scores.train.wrong });
-      if (!fine) note("minefield", { net: spot.net, name: words(weights, "net")[spot.net], field: drawn, scores }, began);
+      if (!fine)
+        note("minefield", { net: spot.net, name: words(weights, "net")[spot.net], field: drawn, scores }, began);
       const k = spot.net - onPath;
       const title =
         k < 0
@@ -217,11 +222,16 @@ function minefield(root, { minefield: { facts, results } }) {
     make(
       "div",
       { class: "split" },
-      make("div", {}, holder, legendOf([
+      make(
+        "div",
+        {},
+        holder,
+        legendOf([
           ["path-end", "iterate of the good run, stronger with each epoch"],
           ["bad", "bad minimum, stronger where more test points are right"],
           ["soft", "× search that found none"],
-        ])),
+        ]),
+      ),
       make("div", {}, field.element, told.element),
     ),
     make("div", { class: "controls" }, along.element, play.element, minima.element),

@@ -16,7 +16,10 @@ function optimizers(root, { cifar10: { facts, results } }) {
     () => {
       note("optimizers", { titles, test: of("test_accuracy") });
       const common = { y: titles, mode: "markers", type: "scatter" };
-      const text = order.map((_, k) => `rate ${tidy(of("learning_rate")[k])}, ${tidy(of("steps")[k])} updates, loss ${tidy(of("clean_loss")[k])} nat`);
+      const text = order.map(
+        (_, k) =>
+          `rate ${tidy(of("learning_rate")[k])}, ${tidy(of("steps")[k])} updates, loss ${tidy(of("clean_loss")[k])} nat`,
+      );
       return {
         data: [
           {
@@ -39,7 +42,15 @@ function optimizers(root, { cifar10: { facts, results } }) {
           xaxis: axis("share of the images that is right", { tickformat: ".0%" }),
           yaxis: { automargin: true, gridcolor: colour("line"), fixedrange: true, ticks: "" },
           shapes: [
-            { type: "line", yref: "paper", y0: 0, y1: 1, x0: facts.fit_target, x1: facts.fit_target, line: { color: colour("soft"), width: 1, dash: "dot" } },
+            {
+              type: "line",
+              yref: "paper",
+              y0: 0,
+              y1: 1,
+              x0: facts.fit_target,
+              x1: facts.fit_target,
+              line: { color: colour("soft"), width: 1, dash: "dot" },
+            },
           ],
           hovermode: "closest",
         },
@@ -47,5 +58,8 @@ function optimizers(root, { cifar10: { facts, results } }) {
     },
     { height: 60 + 26 * titles.length },
   );
-  root.append(drawn.element, make("p", { class: "note" }, "Open: training images; full: test images; dotted: what counts as fitted."));
+  root.append(
+    drawn.element,
+    make("p", { class: "note" }, "Open: training images; full: test images; dotted: what counts as fitted."),
+  );
 }

@@ -127,7 +127,10 @@ function push(root, { swissroll: { facts, results } }) {
       turn();
     },
   );
-  direction.enable("sharpest", sides.every((side) => side.known));
+  direction.enable(
+    "sharpest",
+    sides.every((side) => side.known),
+  );
   root.append(
     make("div", { class: "pair" }, ...sides.map((side) => make("div", {}, side.told.element, side.field.element))),
     make(
@@ -152,7 +155,15 @@ function push(root, { swissroll: { facts, results } }) {
  * @param {number} cutoff
  */
 function cutoffLine(cutoff) {
-  return { type: "line", xref: "paper", x0: 0, x1: 1, y0: cutoff, y1: cutoff, line: { color: colour("ink"), width: 1.2, dash: "dot" } };
+  return {
+    type: "line",
+    xref: "paper",
+    x0: 0,
+    x1: 1,
+    y0: cutoff,
+    y1: cutoff,
+    line: { color: colour("ink"), width: 1.2, dash: "dot" },
+  };
 }
 
 /**

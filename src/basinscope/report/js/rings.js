@@ -70,6 +70,9 @@ function rings(root, { rings: { facts, results } }) {
       told.push(["as drawn, in half precision", rounded.map(percent).join(", ")]);
     }
     side.told.tell(told, `${side.title}: ${holds[k] ? "a circle" : "no circle"}`);
+    side.field.caption.textContent = live.includes(name)
+      ? ""
+      : `A picture of ${size} × ${size} points, made beforehand; only the first start can be looked at closer.`;
     const picture = pictureOf(name);
     const where = view();
     if (zoom.value() === 0 || !live.includes(name)) {
@@ -92,7 +95,10 @@ function rings(root, { rings: { facts, results } }) {
         { of: by(0), hue: "bad", text: "random starts", symbol: "circle" },
         { of: by(1), hue: "good", text: "led there", symbol: "square" },
       ];
-      note("rings-shares", lines.map(({ of }) => of));
+      note(
+        "rings-shares",
+        lines.map(({ of }) => of),
+      );
       return {
         data: [
           ...lines.map(({ of, hue, text, symbol }) => ({
@@ -108,7 +114,15 @@ function rings(root, { rings: { facts, results } }) {
           xaxis: logAxis("gap between the inner rings", { autorange: "reversed" }),
           yaxis: axis("share that are circles", { range: [-0.05, 1.05], tickformat: ".0%" }),
           shapes: [
-            { type: "line", yref: "paper", y0: 0, y1: 1, x0: pair().gap, x1: pair().gap, line: { color: colour("soft"), width: 1.5, dash: "dot" } },
+            {
+              type: "line",
+              yref: "paper",
+              y0: 0,
+              y1: 1,
+              x0: pair().gap,
+              x1: pair().gap,
+              line: { color: colour("soft"), width: 1.5, dash: "dot" },
+            },
           ],
         },
       };

@@ -8,7 +8,10 @@ function surfaces(root, exhibits) {
   /** @type {[string, string, string, string][]} */
   const known = [];
   if (exhibits.swissroll) {
-    known.push(["swissroll", "slice", "wide", "swiss roll"], ["swissroll", "middle", "close", "swiss roll, the middle"]);
+    known.push(
+      ["swissroll", "slice", "wide", "swiss roll"],
+      ["swissroll", "middle", "close", "swiss roll, the middle"],
+    );
   }
   if (exhibits.svhn) known.push(["svhn", "slice", "images", "images"]);
   let which = known[0];
@@ -41,7 +44,12 @@ function surfaces(root, exhibits) {
         const [low, high] = limits();
         const z = losses[k].map((line) => line.map((loss) => height(loss, facts.floor)));
         note(`surface-${role}`, { which: which[2], scale, low, high, z });
-        const grid = { color: colour("soft"), gridcolor: colour("line"), showbackground: false, tickfont: { size: 10 } };
+        const grid = {
+          color: colour("soft"),
+          gridcolor: colour("line"),
+          showbackground: false,
+          tickfont: { size: 10 },
+        };
         return {
           data: [
             {
@@ -157,6 +165,10 @@ function surfaces(root, exhibits) {
         return make("div", {}, head, drawn.element);
       }),
     ),
-    make("p", { class: "note" }, "Both floors are filter norms along two random directions; both heights have one scale."),
+    make(
+      "p",
+      { class: "note" },
+      "Both floors are filter norms along two random directions; both heights have one scale.",
+    ),
   );
 }

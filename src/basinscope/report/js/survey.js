@@ -13,7 +13,8 @@ function survey(root, exhibits) {
   /** @type {string[]} */
   const labels = facts.labels;
   /** @param {string} probe */
-  const having = (probe) => labels.flatMap((label, k) => (results[`${k}/${probe}`] ? [{ label, k, of: results[`${k}/${probe}`] }] : []));
+  const having = (probe) =>
+    labels.flatMap((label, k) => (results[`${k}/${probe}`] ? [{ label, k, of: results[`${k}/${probe}`] }] : []));
   const hue = (/** @type {number} */ k) => SIDE_BY_SIDE[k % SIDE_BY_SIDE.length];
   const dash = (/** @type {number} */ k) => DASHES[k % DASHES.length];
   /** @type {HTMLElement[]} */
@@ -35,7 +36,10 @@ function survey(root, exhibits) {
           hovertemplate: `${plain(label)}, direction ${ray}: %{y:.4g} at %{x:.3g}<extra></extra>`,
         })),
       );
-      note(`survey-lines`, data.map((d) => d.y));
+      note(
+        `survey-lines`,
+        data.map((d) => d.y),
+      );
       const lowest = Math.min(...data.flatMap((d) => d.y.filter((v) => v !== null)));
       return {
         data,
@@ -51,7 +55,9 @@ function survey(root, exhibits) {
   if (radii.length) {
     const drawn = chart("Radii of each network's basin along random directions", () => {
       const data = radii.map(({ label, k, of }) => {
-        const known = Array.from(numbers(of, "radius")).filter(Number.isFinite).sort((a, b) => a - b);
+        const known = Array.from(numbers(of, "radius"))
+          .filter(Number.isFinite)
+          .sort((a, b) => a - b);
         return {
           x: known,
           y: known.map((_, n) => (n + 1) / of.radius.shape[0]),
@@ -60,7 +66,10 @@ function survey(root, exhibits) {
           hovertemplate: `${plain(label)}: %{y:.0%} of the directions within %{x:.3g}<extra></extra>`,
         };
       });
-      note("survey-radii", data.map((d) => d.x));
+      note(
+        "survey-radii",
+        data.map((d) => d.x),
+      );
       return {
         data,
         layout: {
@@ -82,12 +91,23 @@ function survey(root, exhibits) {
         marker: { size: 10, color: hue(k), symbol: k },
         hovertemplate: `${plain(label)}: %{y:.4g}<extra></extra>`,
       }));
-      note("survey-curvature", data.map((d) => d.y));
-      return { data, layout: { xaxis: axis("rank", { dtick: 1 }), yaxis: axis(`eigenvalue${bracketed(spectra[0].of.eigenvalue.units)}`) } };
+      note(
+        "survey-curvature",
+        data.map((d) => d.y),
+      );
+      return {
+        data,
+        layout: {
+          xaxis: axis("rank", { dtick: 1 }),
+          yaxis: axis(`eigenvalue${bracketed(spectra[0].of.eigenvalue.units)}`),
+        },
+      };
     });
     titled("Curvature", drawn.element);
   }
-  const densities = spectra.filter(({ of }) => of.density && of.density.shape[0] > 0 && Number.isFinite(numbers(of, "density")[0]));
+  const densities = spectra.filter(
+    ({ of }) => of.density && of.density.shape[0] > 0 && Number.isFinite(numbers(of, "density")[0]),
+  );
   if (densities.length) {
     const drawn = chart("Density of the eigenvalues of each network's Hessian", () => {
       const data = densities.map(({ label, k, of }) => ({
@@ -97,7 +117,10 @@ function survey(root, exhibits) {
         line: { color: hue(k), dash: dash(k), width: 2 },
         hovertemplate: `${plain(label)}: %{y:.3g} at %{x:.3g}<extra></extra>`,
       }));
-      note("survey-density", data.map((d) => d.y));
+      note(
+        "survey-density",
+        data.map((d) => d.y),
+      );
       return {
         data,
         layout: { xaxis: axis(`eigenvalue${bracketed(spectra[0].of.eigenvalue.units)}`), yaxis: logAxis("density") },
@@ -108,7 +131,10 @@ function survey(root, exhibits) {
   const planes = having("slice2d");
   if (planes.length) {
     const all = planes.flatMap(({ of }) => Array.from(numbers(of, "loss")).filter(Number.isFinite));
-    const [low, high] = [all.reduce((a, b) => Math.min(a, b), Infinity), all.reduce((a, b) => Math.max(a, b), -Infinity)];
+    const [low, high] = [
+      all.reduce((a, b) => Math.min(a, b), Infinity),
+      all.reduce((a, b) => Math.max(a, b), -Infinity),
+    ];
     const isLog = low > 0;
     const height = (/** @type {number} */ l) => (Number.isFinite(l) ? (isLog ? Math.log10(l) : l) : null);
     const maps = planes.map(({ label, k, of }) => {
@@ -142,7 +168,14 @@ function survey(root, exhibits) {
       );
       return make("div", {}, make("h4", {}, label), drawn.element);
     });
-    parts.push(make("div", { class: "wide" }, make("h4", {}, "Loss on a plane of two random directions; one scale of colours"), make("div", { class: "pair" }, ...maps)));
+    parts.push(
+      make(
+        "div",
+        { class: "wide" },
+        make("h4", {}, "Loss on a plane of two random directions; one scale of colours"),
+        make("div", { class: "pair" }, ...maps),
+      ),
+    );
   }
   const key = make("p", { class: "legend" });
   labels.forEach((label, k) => {
