@@ -189,11 +189,11 @@ def test_surfaces_share_a_scale_and_a_camera(window: Window, smoke: Path) -> Non
     section = window.bring("surfaces")
     good, bad = (window.shown(f"surface-{role}") for role in ("good", "bad"))
     stored = the_run(smoke, "swissroll").dataset("slice")["loss"].sel(net=BAD).values
-    np.testing.assert_allclose(bad["z"], np.log10(np.maximum(stored, 1e-5)), atol=1e-5)
+    np.testing.assert_allclose(bad["z"], np.log10(np.maximum(stored, 1e-5)).T, atol=1e-5)
     assert (good["low"], good["high"]) == (bad["low"], bad["high"])
     section.get_by_role("radio", name="linear", exact=True).check()
     bad = window.until_shown("surface-bad", "it.scale === 'linear'")
-    np.testing.assert_allclose(bad["z"], stored, rtol=1e-5)
+    np.testing.assert_allclose(bad["z"], stored.T, rtol=1e-5)
     window.until("document.querySelectorAll('#surfaces .gl-container canvas').length >= 2")
     window.slide(_slider(window, "surfaces", "Turn"), 120)
     camera = window.until_shown("camera", "it.eye.x < 0")
@@ -253,11 +253,11 @@ def test_the_cutoff_moves_radii_and_sizes(window: Window, smoke: Path) -> None:
     size = NORMALIZATION.num_moved * np.log10(radii[np.isfinite(radii)]).mean()
     assert nets["values"][0] == pytest.approx(size, rel=1e-4)
     # Dragged with the pointer, downwards.
-    box = section.locator(".cover").bounding_box()
-    assert box
-    window.page.mouse.move(box["x"] + 50, box["y"] + 0.3 * box["height"])
+    handle = section.locator(".handle").bounding_box()
+    assert handle
+    window.page.mouse.move(handle["x"] + 50, handle["y"] + handle["height"] / 2)
     window.page.mouse.down()
-    window.page.mouse.move(box["x"] + 50, box["y"] + 0.7 * box["height"], steps=3)
+    window.page.mouse.move(handle["x"] + 50, handle["y"] + handle["height"] / 2 + 60, steps=3)
     window.page.mouse.up()
     held(window.until_shown("basins", f"it.cutoff < {higher['cutoff']}"))
 
@@ -331,6 +331,10 @@ def test_claims_lead_to_their_figures_and_data_can_be_taken(window: Window, smok
     window.page.locator("#claims-6-swissroll tbody a").first.click()
     window.until("document.getElementById('figure-6-swissroll').open")
     expect(printed.locator("img")).to_be_in_viewport()
+    # The same link again, once the figure was closed.
+    printed.evaluate("d => { d.open = false; }")
+    window.page.locator("#claims-6-swissroll tbody a").nth(1).click()
+    window.until("document.getElementById('figure-6-swissroll').open")
     with window.page.expect_download() as got:
         window.page.locator("#claims-3-swissroll .downloads button", has_text="slice.csv").click()
     assert got.value.suggested_filename == "3-swissroll-slice.csv"
@@ -339,6 +343,12 @@ def test_claims_lead_to_their_figures_and_data_can_be_taken(window: Window, smok
     assert list(table[0]) == ["net", "first [filter norms]", "second [filter norms]", "loss [nat]"]
     np.testing.assert_allclose([float(r["loss [nat]"]) for r in table], stored.values.ravel(), rtol=1e-6)
     assert [r["net"] for r in table[:: stored[0].size]] == [GOOD, BAD]
+    with window.page.expect_download() as got:
+        window.page.locator("#claims-3-swissroll .downloads button", has_text="train.csv").click()
+    points = list(csv.DictReader(io.StringIO(Path(got.value.path()).read_text())))
+    train = swissroll.training_draw(None)[0]
+    np.testing.assert_allclose([float(p["inputs"]) for p in points], train.inputs.flatten(), rtol=1e-6)
+    assert [int(p["labels"]) for p in points] == train.labels.repeat_interleave(2).tolist()
 
 
 def test_the_page_prints_and_works_without_workers(smoke: Path, chromium: Browser) -> None:

@@ -101,7 +101,7 @@ def test_what_is_drawn_is_what_was_measured(window: Window, out: Path) -> None:
     np.testing.assert_allclose(density[0], np.maximum(first.dataset("curvature")["density"], 1e-6), rtol=1e-5)
     plane = window.shown("survey-plane-1")
     loss = second.dataset("slice2d")["loss"].values
-    np.testing.assert_allclose(plane, np.log10(loss) if loss.min() > 0 else loss, atol=1e-5)
+    np.testing.assert_allclose(plane, (np.log10(loss) if loss.min() > 0 else loss).T, atol=1e-5)
 
 
 def test_data_of_a_network_are_taken_without_formulas(window: Window) -> None:
@@ -147,3 +147,49 @@ def test_fingers_explore_the_map(smoke: Path, chromium: Browser) -> None:
             names.add(window.shown("minefield")["name"])
         assert len(names) > 1
         assert torch.is_tensor(next(iter(the_run(smoke, "minefield").weights("iterates").values())))
+
+
+def test_fingers_turn_both_surfaces_and_scroll_past_them_and_past_the_cutoff(smoke: Path, chromium: Browser) -> None:
+    with opened(chromium, smoke / "index.html", viewport={"width": 400, "height": 800}, has_touch=True) as window:
+        section = window.bring("surfaces")
+        window.until("document.querySelectorAll('#surfaces .gl-container canvas').length >= 2")
+        touch = window.page.context.new_cdp_session(window.page)
+
+        def swipe(x: float, y: float, dx: float, dy: float) -> None:
+            touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+            for step in range(1, 9):
+                point = {"x": x + dx * step / 8, "y": y + dy * step / 8}
+                touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+                window.page.wait_for_timeout(30)
+            touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+        cameras = (
+            "[...document.querySelectorAll('#surfaces .chart')].map(c => c._fullLayout.scene._scene.getCamera().eye)"
+        )
+        before = window.page.evaluate(cameras)[0]["x"]
+        section.locator(".chart").first.scroll_into_view_if_needed()
+        box = section.locator(".chart").first.bounding_box()
+        assert box
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        swipe(x, y, 90, 0)
+        window.until(f"(eyes => Math.abs(eyes[0].x - {before}) > 1e-3)({cameras})")
+        window.until(f"(eyes => Math.abs(eyes[0].x - eyes[1].x) < 1e-6)({cameras})")
+        turned, place = window.page.evaluate(cameras)[0]["x"], window.page.evaluate("scrollY")
+        swipe(x, y, 0, -90)
+        window.until(f"scrollY > {place} + 20")
+        assert window.page.evaluate(cameras)[0]["x"] == pytest.approx(turned)
+        section = window.bring("basins")
+        before = window.shown("basins")["cutoff"]
+        section.locator(".chart").first.scroll_into_view_if_needed()
+        box = section.locator(".chart").first.bounding_box()
+        assert box
+        place = window.page.evaluate("scrollY")
+        swipe(box["x"] + box["width"] / 2, box["y"] + box["height"] - 40, 0, -90)
+        window.until(f"scrollY > {place} + 20")
+        assert window.shown("basins")["cutoff"] == before
+
+
+def test_a_page_that_is_left_alone_comes_to_life_as_a_whole(smoke: Path, chromium: Browser) -> None:
+    with opened(chromium, smoke / "index.html") as window:
+        window.until("[...document.querySelectorAll('[data-part]')].every(part => part.dataset.ready !== undefined)")
+        window.until("document.querySelectorAll('.js-plotly-plot').length >= 10")

@@ -98,7 +98,8 @@ class Survey:
     numbers: dict[str, list[dict[str, Any]]]
     """Rows of the summary, by network."""
     figures: list[Figure]
-    runs: list[str]
+    runs: list[tuple[str, str, dict[str, Any]]]
+    """Name, settings and provenance of each run."""
     notes: list[str]
     """What keeps the numbers from being compared."""
     exhibit: str | None
@@ -220,11 +221,18 @@ def _survey(out: Path, place: Path, key: str) -> Survey:
         title=" · ".join(numbers),
         numbers=numbers,
         figures=[Figure(stem, image, [], []) for stem in stems if (image := _image(place / f"{stem}.png"))],
-        runs=runs,
+        runs=[_circumstances(out, run) for run in runs],
         notes=pointer.get("notes", []),
         exhibit=pack(exhibit) if exhibit else None,
         downloads=[Download(key, result, f"{_named(result, list(numbers))}.csv") for result in held],
     )
+
+
+def _circumstances(out: Path, run: str) -> tuple[str, str, dict[str, Any]]:
+    """Name, settings and provenance of a run; empty where it lies elsewhere or is damaged."""
+    folder = RunFolder(out / "runs" / run)
+    settings = (folder.take_json("config.json") or {}).get("config", {})
+    return run, json.dumps(settings, indent=1, ensure_ascii=False), folder.take_json("provenance.json") or {}
 
 
 def _named(result: str, labels: Sequence[str]) -> str:

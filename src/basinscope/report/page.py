@@ -50,6 +50,7 @@ def write_page(out: Path, progress: Progress | None = None) -> Path:
         surveys=found.surveys,
         parts=parts(found.sections),
         num_held=sum(section.num_held for section in found.sections.values()),
+        small=any(s.claims and s.claims[0]["preset"].startswith("smoke") for s in found.sections.values()),
         num_judged=sum(section.num_judged for section in found.sections.values()),
         scripts=scripts(),
         style=(resources.files("basinscope.report") / "page.css").read_text(encoding="utf-8"),

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from basinscope.experiments.rings.collect import PANELS, Measurements
 from basinscope.plots.boundary import plot_boundary, plot_unrolled
 from basinscope.plots.groups import plot_groups
-from basinscope.plots.style import BAD, BLUE_RED_FIELDS, BLUE_RED_POINTS, GOOD, TWO_COLUMNS, save, styled
+from basinscope.plots.style import AS_TRAINED, BLUE_RED_FIELDS, BLUE_RED_POINTS, SCALED, TWO_COLUMNS, save, styled
 from basinscope.runs import atomic
 
 STEMS = ("8-rings", "8-rings-circle")
@@ -74,7 +74,7 @@ def _comparison(found: Measurements) -> Figure:
         margin.text(0, 0.5, "no circle to compare", transform=margin.transAxes)
         return figure
     counted = [f"circle\n(n = {len(circles.names)})", f"random start\n(n = {len(others.names)})"]
-    names, colours = ("circle", "random"), (GOOD, BAD)
+    names, colours = ("circle", "random"), (AS_TRAINED, SCALED)
     margin.set_yscale("log")
     plot_groups(margin, dict(zip(counted, (circles.margin, others.margin), strict=True)), colours)
     margin.set_ylabel("mean margin around inner points\n[units of the plane]")
@@ -103,11 +103,11 @@ def _shares(found: Measurements, axes: Axes) -> None:
     config = found.config
     axes.set_xscale("log")
     starts = [found.circle_share(nets) for nets in found.found]
-    axes.plot(config.gaps, starts, "o-", color=BAD, markersize=3, label="circles among random starts")
+    axes.plot(config.gaps, starts, "o-", color=SCALED, markersize=3, label="circles among random starts")
     red = np.array([nets["red_share"].values for nets in found.found])
-    axes.fill_between(config.gaps, red.min(1), red.max(1), color=BAD, alpha=0.15, linewidth=0)
-    axes.plot(config.gaps, red.mean(1), "--", color=BAD, linewidth=1, label="red's share of its ring: mean, range")
+    axes.fill_between(config.gaps, red.min(1), red.max(1), color=SCALED, alpha=0.15, linewidth=0)
+    axes.plot(config.gaps, red.mean(1), "--", color=SCALED, linewidth=1, label="red's share of its ring: mean, range")
     led = [found.circle_share(nets) for nets in found.stages]
-    axes.plot(config.stages, led, "s-", color=GOOD, markersize=2.5, label="circles among nets led there")
+    axes.plot(config.stages, led, "s-", color=AS_TRAINED, markersize=2.5, label="circles among nets led there")
     axes.set(xlabel="gap between the inner rings", ylabel="share", ylim=(-0.04, 1.04))
     axes.set_title("how often: all gaps")

@@ -71,7 +71,7 @@ def _figure3(found: Measurements) -> Figure:
         for scale, bottom in zip(scales, (0.335, 0.04), strict=True):
             limits = _limits(found, scale)
             wide = figure.add_axes((left - 0.005, bottom, 0.33, 0.25), projection="3d")
-            inset = figure.add_axes((left + 0.315, bottom + 0.055, 0.165, 0.14), projection="3d")
+            inset = figure.add_axes((left + 0.335, bottom + 0.055, 0.155, 0.135), projection="3d")
             assert isinstance(wide, Axes3D)
             assert isinstance(inset, Axes3D)
             plot_surface(wide, found.wide.sel(net=net), limits=limits, scale=scale, floor=FLOOR)

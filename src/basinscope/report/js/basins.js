@@ -145,12 +145,21 @@ function basins(root, exhibits) {
     },
     { height: 330 },
   );
-  const { holder, cover } = overPlane(lineChart.element, (_, y, how) => {
-    if (how === "hovers") return;
-    const value = 10 ** (Math.log10(top) - y * (Math.log10(top) - Math.log10(bottom)));
-    level.set(placeOf(value));
+  // Only a band around the line is dragged: the chart beside it can be pointed at, and a page scrolled.
+  const handle = make("div", { class: "handle", title: "drag the cutoff" });
+  const holder = make("div", { class: "covered" }, lineChart.element, handle);
+  const plane = () => lineChart.element.clientHeight - MARGIN.t - MARGIN.b;
+  handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
+  handle.addEventListener("pointermove", (event) => {
+    if (!event.buttons) return;
+    const y = (event.clientY - holder.getBoundingClientRect().top - MARGIN.t) / plane();
+    level.set(placeOf(10 ** (Math.log10(top) - y * (Math.log10(top) - Math.log10(bottom)))));
   });
-  cover.classList.add("dragged");
+  function placeHandle() {
+    const share = (Math.log10(top) - Math.log10(cutoff)) / (Math.log10(top) - Math.log10(bottom));
+    handle.style.top = `${MARGIN.t + share * plane()}px`;
+  }
+  lineChart.element.addEventListener("drawn", placeHandle);
 
   const told = readout("At this cutoff");
   /** Where a table has a value for every network at the moved cutoff. */
@@ -188,7 +197,7 @@ function basins(root, exhibits) {
           `gap ${tidy(of("gap")[k])}`,
           `median radius ${tidy(of(`radius${variant}`)[k])}`,
           `effective rays ${tidy(of(`effective_rays${variant}`)[k])} of ${facts.num_directions}`,
-          `${tidy(values[k], 4)} shown`,
+          `${names[measure][0].split(" [")[0]} ${tidy(values[k], 4)}`,
         ].join("<br>"),
       );
       return {
@@ -265,7 +274,7 @@ function basins(root, exhibits) {
     },
   );
   const how = choice(
-    "Networks",
+    "Dots",
     [
       ["", "as trained"],
       ["_scaled", "last layers scaled to one loss"],
@@ -279,7 +288,7 @@ function basins(root, exhibits) {
   const scale = make("p", { class: "note" });
   scale.textContent =
     "Colour of a dot: poison factor, from good to bad. The cutoff moves what the page can follow along lines: both " +
-    "networks on the left, and on the swiss roll every dot of size and radius. All else was measured at the published cutoff.";
+    "networks on the left, and on the swiss roll every dot of size and radius as trained. All else is the run's, from all its directions, at the cutoff at which it began.";
   root.append(
     make("div", { class: "controls" }, data.element, level.element),
     make(

@@ -133,7 +133,9 @@ function player(target, { seconds, backwards = false }) {
   }
   function start() {
     element.textContent = "❚❚ Stop";
-    const from = target.value() === last ? first : target.value();
+    // Near the end, it begins again.
+    const near = Math.abs(target.value() - last) <= 0.03 * (high - low);
+    const from = near ? first : target.value();
     const duration = (1000 * seconds * Math.abs(last - from)) / (high - low);
     let began = NaN;
     let shown = NaN;
@@ -204,18 +206,20 @@ function pointing(element, moved) {
 /**
  * Do something once an element comes near the window, or when it is about to be printed.
  * @param {Element} element
- * @param {() => void} act
+ * @param {() => Promise<void>} act
+ * @returns {() => Promise<void>} Does it at once, if it was not done before.
  */
 function whenNear(element, act) {
-  let done = false;
+  /** @type {Promise<void> | null} */
+  let done = null;
   const once = () => {
-    if (!done) act();
-    done = true;
     watch.disconnect();
+    return (done ??= act());
   };
   const watch = new IntersectionObserver((seen) => seen.some((s) => s.isIntersecting) && once(), {
     rootMargin: "600px",
   });
   watch.observe(element);
   addEventListener("beforeprint", once);
+  return once;
 }

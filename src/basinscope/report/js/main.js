@@ -75,13 +75,24 @@ function unfold() {
   target.scrollIntoView();
 }
 
-for (const root of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-part]"))) {
-  whenNear(root, () => begin(root));
+const roots = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[data-part]")]);
+const starts = roots.map((root) => whenNear(root, () => begin(root)));
+
+/** Bring the rest to life one after another while nothing else is to be done, so that it can be printed. */
+async function beginAll() {
+  for (const start of starts) {
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    await start();
+  }
 }
+addEventListener("load", () => setTimeout(beginAll, 2500));
 for (const link of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("button[data-result]"))) {
   link.addEventListener("click", () => download(link));
 }
 addEventListener("hashchange", unfold);
+// A second click on a link changes no address.
+for (const link of document.querySelectorAll('a[href^="#"]'))
+  link.addEventListener("click", () => setTimeout(unfold, 0));
 addEventListener("beforeprint", () =>
   document.querySelectorAll("details.printed").forEach((d) => d.setAttribute("open", "")),
 );

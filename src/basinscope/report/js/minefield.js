@@ -216,7 +216,7 @@ function minefield(root, { minefield: { facts, results } }) {
   );
   minima.element.hidden = order.length === 0;
   const play = player(along, { seconds: 9 });
-  map.element.addEventListener("pointerdown", play.stop);
+  for (const event of ["pointerdown", "pointermove"]) holder.addEventListener(event, play.stop);
 
   root.append(
     make(

@@ -132,13 +132,19 @@ function rowsOf(values, width) {
 function csv(result) {
   /** @type {Map<string, string[]>} */
   const tables = new Map();
-  for (const [name, { dims }] of Object.entries(result)) {
-    if (dims.length === 1 && dims[0] === name) continue;
-    const key = dims.join(",");
+  const named = Object.entries(result).filter(([name, { dims }]) => !(dims.length === 1 && dims[0] === name));
+  for (const [name, { dims }] of named) {
+    // What has fewer dimensions than another, all of them the other's, stands beside it: labels beside points.
+    const wider = named
+      .map(([, other]) => other.dims)
+      .filter((other) => dims.length && dims.every((dim) => other.includes(dim)));
+    const most = wider.reduce((a, b) => (b.length > a.length ? b : a), dims);
+    const key = most.join(",");
     tables.set(key, [...(tables.get(key) ?? []), name]);
   }
-  const parts = [...tables.values()].map((names) => {
-    const { dims, shape } = result[names[0]];
+  const parts = [...tables.entries()].map(([key, names]) => {
+    const whole = /** @type {string} */ (names.find((name) => result[name].dims.join(",") === key));
+    const { dims, shape } = result[whole];
     const head = [...dims, ...names].map((name) => cell(title(name, result[name])));
     const lines = [head.join(",")];
     const count = shape.reduce((a, b) => a * b, 1);
@@ -151,11 +157,22 @@ function csv(result) {
         return index;
       });
       const labels = dims.map((dim, axis) => cell(result[dim]?.values[where[axis]] ?? where[axis]));
-      lines.push([...labels, ...names.map((name) => cell(result[name].values[k]))].join(","));
+      lines.push([...labels, ...names.map((name) => cell(at(result[name], dims, where)))].join(","));
     }
     return lines.join("\r\n") + "\r\n";
   });
   return parts.join("\r\n");
+}
+
+/**
+ * One entry of a variable, at a place along other dimensions than its own, too.
+ * @param {Variable} variable
+ * @param {string[]} dims
+ * @param {number[]} where
+ */
+function at(variable, dims, where) {
+  const place = variable.dims.reduce((sum, dim, axis) => sum * variable.shape[axis] + where[dims.indexOf(dim)], 0);
+  return variable.values[place];
 }
 
 /**

@@ -115,11 +115,11 @@ function poison(root, { swissroll: { facts, results } }) {
     const beta = poisons[level.value()];
     const of = (/** @type {string} */ name) => numbers(nets, name)[net];
     level.tell(beta ? `β = ${tidy(beta)}` : "β = 0, natural training");
-    told.element.querySelector("h4")?.style.setProperty("color", hue());
+    paintHead();
     told.tell(
       [
         ["training points right", percent(of("train_accuracy"))],
-        ["fresh points right", percent(of("dense_accuracy"))],
+        ["right of all fresh points", percent(of("dense_accuracy"))],
         ["sharpness", `${tidy(of("sharpness"))} nat`],
         ["median radius", `${tidy(of("radius"))} filter norms`],
         ["mean n·log₁₀ r", `${tidy(of("size"), 4)}`],
@@ -142,13 +142,15 @@ function poison(root, { swissroll: { facts, results } }) {
     });
     slice.draw();
   }
+  const paintHead = () => told.element.querySelector("h4")?.style.setProperty("color", hue());
+  onLook(paintHead);
   const level = slider({ label: "Poison", min: 0, max: poisons.length - 1, step: 1, value: 0 }, show);
   const which = slider({ label: "Run", min: 0, max: runs - 1, step: 1, value: 0 }, (to) => {
     run = to;
-    which.tell(`${to} of ${runs}`);
+    which.tell(`run ${to}`);
     show();
   });
-  which.tell(`0 of ${runs}`);
+  which.tell("run 0");
   root.append(
     make("div", { class: "controls" }, level.element, player(level, { seconds: 6 }).element, which.element),
     make(

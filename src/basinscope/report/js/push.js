@@ -53,10 +53,9 @@ function push(root, { swissroll: { facts, results } }) {
       told.tell([
         ["training loss", `${tidy(scores.train.loss)} nat`],
         ["training points wrong", `${scores.train.wrong.reduce((a, b) => a + b, 0)} of ${scores.train.wrong.length}`],
-        ["fresh points right", percent(scores.test.accuracy)],
+        [`right of ${facts.test}`, percent(scores.test.accuracy)],
       ]);
-      const x = Math.max(spot.distance, PUSHED.nearest);
-      curves.move(role === "good" ? 2 : 3, { x: [[x]], y: [[Math.max(side.loss, facts.floor)]] });
+      curves.move(role === "good" ? 2 : 3, { x: [[dotAt(spot.distance)]], y: [[Math.max(side.loss, facts.floor)]] });
     });
     return Object.assign(side, { asked });
   });
@@ -78,7 +77,7 @@ function push(root, { swissroll: { facts, results } }) {
           hovertemplate: `${role}: %{y:.3g} nat at %{x:.3g}<extra></extra>`,
         })),
         ...sides.map(({ role, loss }) => ({
-          x: [Math.max(pushedDistance(distance.value()), PUSHED.nearest)],
+          x: [dotAt(pushedDistance(distance.value()))],
           y: [Math.max(loss, facts.floor)],
           mode: "markers",
           marker: { size: 14, color: colour(role), line: { width: 2, color: colour("paper") } },
@@ -87,12 +86,14 @@ function push(root, { swissroll: { facts, results } }) {
       ],
       layout: {
         xaxis: logAxis("distance [filter norms]", { range: [PUSHED.nearest, PUSHED.farthest].map(Math.log10) }),
-        yaxis: logAxis("training loss [nat]", { range: [Math.log10(facts.floor) - 0.2, 2] }),
+        yaxis: logAxis("training loss [nat]", {
+          range: [Math.log10(facts.floor) - 0.2, Math.log10(Math.max(10, ...sides.flatMap((s) => s.curve))) + 0.2],
+        }),
         shapes: [cutoffLine(facts.cutoff)],
         annotations: [cutoffWord(facts.cutoff)],
       },
     }),
-    { height: 260 },
+    { height: 240 },
   );
 
   const distance = slider({ label: "Distance", min: 0, max: PUSHED.steps, step: 1, value: 0 }, show);
@@ -146,8 +147,21 @@ function push(root, { swissroll: { facts, results } }) {
       ["good", "good minimum"],
       ["bad", "bad minimum, dashed"],
     ]),
+    make(
+      "p",
+      { class: "note" },
+      `Losses below ${tidy(facts.floor)} nat are drawn there. The minimum itself, at distance 0, lies left of the chart.`,
+    ),
   );
   turn();
+}
+
+/**
+ * Where a dot stands on the log axis; nowhere at the minimum itself.
+ * @param {number} distance
+ */
+function dotAt(distance) {
+  return distance > 0 ? distance : null;
 }
 
 /**

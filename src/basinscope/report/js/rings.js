@@ -35,8 +35,8 @@ function rings(root, { rings: { facts, results } }) {
     return { left: x - half, right: x + half, bottom: y - half, top: y + half };
   }
   const sides = [
-    { role: "start", title: "random start", hue: "bad" },
-    { role: "circle", title: "led there by closing the gap", hue: "good" },
+    { role: "start", title: "random start", hue: "scaled" },
+    { role: "circle", title: "led there by closing the gap", hue: "trained" },
   ].map(({ role, title, hue }) => {
     const field = fieldView(`Decision boundary of the net: ${title}`, { palette: "rings-" });
     const told = readout(title, hue);
@@ -92,8 +92,8 @@ function rings(root, { rings: { facts, results } }) {
         return [...groups.entries()].map(([gap, held]) => [gap, mean(held)]);
       };
       const lines = [
-        { of: by(0), hue: "bad", text: "random starts", symbol: "circle" },
-        { of: by(1), hue: "good", text: "led there", symbol: "square" },
+        { of: by(0), hue: "scaled", text: "random starts", symbol: "circle" },
+        { of: by(1), hue: "trained", text: "led there", symbol: "square" },
       ];
       note(
         "rings-shares",
@@ -173,8 +173,8 @@ function rings(root, { rings: { facts, results } }) {
     starts,
     shares.element,
     legendOf([
-      ["bad", "random starts"],
-      ["good", "led there by closing the gap"],
+      ["scaled", "random starts"],
+      ["trained", "led there by closing the gap"],
     ]),
   );
   show();

@@ -42,7 +42,7 @@ function surfaces(root, exhibits) {
       () => {
         const { facts, result, losses } = held();
         const [low, high] = limits();
-        const z = losses[k].map((line) => line.map((loss) => height(loss, facts.floor)));
+        const z = transposed(losses[k]).map((line) => line.map((loss) => height(loss, facts.floor)));
         note(`surface-${role}`, { which: which[2], scale, low, high, z });
         const grid = {
           color: colour("soft"),
@@ -54,14 +54,14 @@ function surfaces(root, exhibits) {
           data: [
             {
               type: "surface",
-              x: [...numbers(result, "second")],
-              y: [...numbers(result, "first")],
+              x: [...numbers(result, "first")],
+              y: [...numbers(result, "second")],
               z,
               cmin: low,
               cmax: high,
               colorscale: "Viridis",
               showscale: false,
-              customdata: losses[k],
+              customdata: transposed(losses[k]),
               hovertemplate: "loss %{customdata:.3g} nat<extra></extra>",
             },
           ],
@@ -69,12 +69,13 @@ function surfaces(root, exhibits) {
             margin: { l: 0, r: 0, t: 0, b: 0 },
             dragmode: "turntable",
             scene: {
-              xaxis: { ...grid, title: { text: "" }, nticks: 5 },
-              yaxis: { ...grid, title: { text: "" }, nticks: 5 },
+              xaxis: { ...grid, title: { text: "direction 1", font: { size: 11 } }, nticks: 5 },
+              yaxis: { ...grid, title: { text: "direction 2", font: { size: 11 } }, nticks: 5 },
               zaxis: {
                 ...grid,
                 title: { text: scale === "log" ? "log₁₀ loss" : "loss [nat]", font: { size: 11 } },
-                range: [low, high],
+                // A floor at the frame's height would flicker through it.
+                range: [low - 0.03 * (high - low), high],
                 nticks: 6,
               },
               aspectmode: "manual",
@@ -94,6 +95,7 @@ function surfaces(root, exhibits) {
   let following = false;
   async function follow() {
     note("camera", camera);
+    tellTurn();
     if (following) return;
     following = true;
     let last = null;
@@ -108,6 +110,13 @@ function surfaces(root, exhibits) {
   for (const { drawn } of sides) {
     const { element } = drawn;
     element.addEventListener("pointerdown", () => (turned = element), { capture: true });
+    // The wheel scrolls the page.
+    element.addEventListener("wheel", (event) => event.stopImmediatePropagation(), { capture: true, passive: true });
+    sideways(element, () => {
+      turned = element;
+      camera = /** @type {any} */ (element)._fullLayout.scene._scene.getCamera();
+      follow();
+    });
     element.addEventListener(
       "drawn",
       () => {
@@ -149,11 +158,15 @@ function surfaces(root, exhibits) {
     const reach = Math.hypot(x, y);
     const angle = (degrees * Math.PI) / 180;
     camera = { ...camera, eye: { x: reach * Math.cos(angle), y: reach * Math.sin(angle), z } };
-    turn.tell(`${degrees}°`);
     turned = null;
     follow();
   });
-  turn.tell("45°");
+  function tellTurn() {
+    const degrees = (Math.round((Math.atan2(camera.eye.y, camera.eye.x) * 180) / Math.PI) + 360) % 360;
+    turn.input.value = String(degrees);
+    turn.tell(`${degrees}°`);
+  }
+  tellTurn();
   root.append(
     make("div", { class: "controls" }, data.element, how.element, turn.element),
     make(
@@ -168,7 +181,39 @@ function surfaces(root, exhibits) {
     make(
       "p",
       { class: "note" },
-      "Both floors are filter norms along two random directions; both heights have one scale.",
+      "Floors in filter norms along two random directions; one scale of heights and colours for both.",
     ),
   );
+}
+
+/**
+ * @param {number[][]} rows
+ */
+function transposed(rows) {
+  return rows[0].map((_, k) => rows.map((line) => line[k]));
+}
+
+/**
+ * Let fingers that go up or down scroll the page; those that go sideways are left to the chart, and told of.
+ * @param {HTMLElement} element
+ * @param {() => void} moved
+ */
+function sideways(element, moved) {
+  let [x, y] = [0, 0];
+  /** @type {"" | "along" | "across"} */
+  let way = "";
+  const begin = (/** @type {TouchEvent} */ event) => {
+    [x, y] = [event.touches[0].clientX, event.touches[0].clientY];
+    way = "";
+  };
+  const move = (/** @type {TouchEvent} */ event) => {
+    const [dx, dy] = [event.touches[0].clientX - x, event.touches[0].clientY - y];
+    if (!way && Math.hypot(dx, dy) > 4)
+      way = Math.abs(dy) > Math.abs(dx) && event.touches.length === 1 ? "along" : "across";
+    if (way === "across") setTimeout(moved, 0);
+    else event.stopImmediatePropagation();
+  };
+  element.addEventListener("touchstart", begin, { capture: true, passive: true });
+  element.addEventListener("touchmove", move, { capture: true, passive: true });
+  element.addEventListener("touchend", () => way === "across" && setTimeout(moved, 0));
 }

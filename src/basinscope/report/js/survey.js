@@ -141,15 +141,15 @@ function survey(root, exhibits) {
       const drawn = chart(
         `Loss on a plane through ${label}`,
         () => {
-          const losses = rowsOf(/** @type {Floats} */ (of.loss.values), of.loss.shape[1]);
+          const losses = transposed(rowsOf(/** @type {Floats} */ (of.loss.values), of.loss.shape[1]));
           const z = losses.map((line) => line.map(height));
           note(`survey-plane-${k}`, z);
           return {
             data: [
               {
                 type: "contour",
-                x: [...numbers(of, "second")],
-                y: [...numbers(of, "first")],
+                x: [...numbers(of, "first")],
+                y: [...numbers(of, "second")],
                 z,
                 zmin: height(low),
                 zmax: height(high),
@@ -161,7 +161,11 @@ function survey(root, exhibits) {
                 colorbar: { title: { text: isLog ? "log₁₀ loss" : `loss${unit}` }, thickness: 12 },
               },
             ],
-            layout: { xaxis: axis("second direction"), yaxis: axis("first direction"), margin: { ...MARGIN, r: 70 } },
+            layout: {
+              xaxis: axis(`direction 1${bracketed(of.first.units)}`),
+              yaxis: axis(`direction 2${bracketed(of.second.units)}`),
+              margin: { ...MARGIN, r: 70 },
+            },
           };
         },
         { height: 320 },
