@@ -20,6 +20,7 @@ PAGE = (
     "chart.js",
     "field.js",
     "explorer.js",
+    "hero.js",
     "minefield.js",
     "push.js",
     "poison.js",

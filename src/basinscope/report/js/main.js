@@ -18,7 +18,7 @@ function note(part, what, began) {
 }
 
 /** @type {Record<string, (root: HTMLElement, exhibits: Record<string, Exhibit>) => void>} */
-const PARTS = { minefield, push, poison, surfaces, basins, rings, images, optimizers, survey };
+const PARTS = { hero, minefield, push, poison, surfaces, basins, rings, images, optimizers, survey };
 
 /** @type {Map<string, Promise<Exhibit>>} */
 const exhibits = new Map();
