@@ -104,6 +104,19 @@ def test_what_is_drawn_is_what_was_measured(window: Window, out: Path) -> None:
     np.testing.assert_allclose(plane, (np.log10(loss) if loss.min() > 0 else loss).T, atol=1e-5)
 
 
+def test_planes_are_surfaces_too_that_turn_together(window: Window) -> None:
+    section = window.bring("own-0")
+    flat = window.shown("survey-plane-1")
+    section.get_by_role("radio", name="surface").check()
+    assert window.until_shown("survey-surface-1", "true") == flat
+    window.until("document.querySelectorAll('#own-0 .gl-container canvas').length >= 2")
+    assert section.locator(".js-plotly-plot:visible").count() > 2
+    window.slide(section.get_by_role("slider", name="Turn"), 200)
+    eyes = "[...document.querySelectorAll('#own-0 .chart')].filter(c => c._fullLayout?.scene).map("
+    eyes += "c => c._fullLayout.scene._scene.getCamera().eye.x)"
+    window.until(f"(eyes => eyes.length === 2 && eyes.every(x => x < 0 && Math.abs(x - eyes[0]) < 1e-6))({eyes})")
+
+
 def test_data_of_a_network_are_taken_without_formulas(window: Window) -> None:
     with window.page.expect_download() as got:
         window.page.locator("#own-0 .downloads button").first.click()

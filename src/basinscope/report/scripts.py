@@ -24,6 +24,7 @@ PAGE = (
     "minefield.js",
     "push.js",
     "poison.js",
+    "turning.js",
     "surfaces.js",
     "basins.js",
     "rings.js",

@@ -137,28 +137,38 @@ function survey(root, exhibits) {
     ];
     const isLog = low > 0;
     const height = (/** @type {number} */ l) => (Number.isFinite(l) ? (isLog ? Math.log10(l) : l) : null);
-    const maps = planes.map(({ label, k, of }) => {
-      const drawn = chart(
+    const title = isLog ? "log₁₀ loss" : `loss${unit}`;
+    const rows = planes.map(({ of }) => transposed(rowsOf(/** @type {Floats} */ (of.loss.values), of.loss.shape[1])));
+    const drawnOf = (/** @type {number} */ index) => ({
+      x: [...numbers(planes[index].of, "first")],
+      y: [...numbers(planes[index].of, "second")],
+      z: rows[index].map((line) => line.map(height)),
+      losses: rows[index],
+      low: /** @type {number} */ (height(low)),
+      high: /** @type {number} */ (height(high)),
+      height: title,
+    });
+    const maps = planes.map(({ label, k, of }, index) =>
+      chart(
         `Loss on a plane through ${label}`,
         () => {
-          const losses = transposed(rowsOf(/** @type {Floats} */ (of.loss.values), of.loss.shape[1]));
-          const z = losses.map((line) => line.map(height));
+          const { x, y, z, losses, low: zmin, high: zmax } = drawnOf(index);
           note(`survey-plane-${k}`, z);
           return {
             data: [
               {
                 type: "contour",
-                x: [...numbers(of, "first")],
-                y: [...numbers(of, "second")],
+                x,
+                y,
                 z,
-                zmin: height(low),
-                zmax: height(high),
+                zmin,
+                zmax,
                 colorscale: "Viridis",
                 customdata: losses,
                 hovertemplate: "loss %{customdata:.4g}<extra></extra>",
                 contours: { coloring: "heatmap" },
                 line: { width: 0.7, color: "#ffffff" },
-                colorbar: { title: { text: isLog ? "log₁₀ loss" : `loss${unit}` }, thickness: 12 },
+                colorbar: { title: { text: title }, thickness: 12 },
               },
             ],
             layout: {
@@ -169,17 +179,38 @@ function survey(root, exhibits) {
           };
         },
         { height: 320 },
-      );
-      return make("div", {}, make("h4", {}, label), drawn.element);
-    });
-    parts.push(
-      make(
-        "div",
-        { class: "wide" },
-        make("h4", {}, "Loss on a plane of two random directions; one scale of colours"),
-        make("div", { class: "pair" }, ...maps),
       ),
     );
+    const surfaces3d = turningTogether(
+      planes.map(({ label }) => `Loss on a plane through ${label}, as a surface`),
+      (index) => {
+        note(`survey-surface-${planes[index].k}`, drawnOf(index).z);
+        return drawnOf(index);
+      },
+    );
+    const beside = (/** @type {HTMLElement[]} */ elements) =>
+      make(
+        "div",
+        { class: elements.length > 1 ? "pair" : "" },
+        ...planes.map(({ label }, index) => make("div", {}, make("h4", {}, label), elements[index])),
+      );
+    const flat = beside(maps.map(({ element }) => element));
+    const solid = make("div", { hidden: true }, surfaces3d.turn, beside(surfaces3d.elements));
+    const shown3d = choice(
+      "Loss on a plane of two random directions, one scale",
+      [
+        ["map", "map"],
+        ["surface", "surface"],
+      ],
+      "map",
+      (to) => {
+        flat.hidden = to !== "map";
+        solid.hidden = to === "map";
+        for (const { draw } of maps) draw();
+        surfaces3d.draw();
+      },
+    );
+    parts.push(make("div", { class: "wide" }, make("div", { class: "controls" }, shown3d.element), flat, solid));
   }
   const key = make("p", { class: "legend" });
   labels.forEach((label, k) => {
