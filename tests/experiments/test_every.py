@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from basinscope.cli import main
 from basinscope.experiments.registry import IMAGES, NAMES, load
 from basinscope.plots.style import ONE_COLUMN, TWO_COLUMNS
-from tests.stored import assert_same_arrays, the_run
+from tests.stored import the_run
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,14 +50,13 @@ def test_claims_have_the_published_format(smoke: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_same_seed_gives_the_same_arrays_and_a_finished_run_is_not_repeated(
-    smoke: Path, tmp_path: Path, name: str
-) -> None:
-    words = ["run", name, "--preset", "smoke", "--out", str(tmp_path)]
-    assert main(words) == 0
-    assert_same_arrays(smoke, tmp_path, name)
-    stamps = {p: p.stat().st_mtime_ns for p in (the_run(tmp_path, name).path / "results").iterdir()}
-    assert main(words) == 0
+def test_a_finished_run_is_not_repeated(smoke: Path, tmp_path: Path, name: str) -> None:
+    # That the same seed gives the same arrays, the runs that are killed and taken up again show for all of them.
+    out = tmp_path / "copy"
+    shutil.copytree(smoke, out)
+    stamps = {p: p.stat().st_mtime_ns for p in (the_run(out, name).path / "results").iterdir()}
+    assert stamps
+    assert main(["run", name, "--preset", "smoke", "--out", str(out)]) == 0
     assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
 
 
