@@ -17,5 +17,5 @@ pytest_plugins = ["tests.smoke", "tests.report.browser"]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of the fault tests."""
-    parser.addoption("--kills", type=int, default=3, help="how often a run of everything is killed at random")
+    parser.addoption("--kills", type=int, default=2, help="how often a run of everything is killed at random")
     parser.addoption("--write-faults", default="", help="file into which the table of faults and outcomes is written")
