@@ -18,6 +18,7 @@ import xarray as xr
 from basinscope.errors import DamagedResultError
 from basinscope.experiments import registry
 from basinscope.experiments.exhibit import Exhibit
+from basinscope.plots.measured import COLOURS
 from basinscope.report.payload import pack
 from basinscope.runs import records
 from basinscope.runs.engine import Progress
@@ -247,12 +248,15 @@ def _explored(out: Path, labels: Sequence[str], runs: Sequence[str]) -> Exhibit 
     try:
         for k, run in enumerate(runs):
             folder = RunFolder(out / "runs" / run)
-            request = Request.restore((folder.read_json("config.json") or {}).get("config", {}))
+            record = folder.read_json("config.json")
+            if record is None:
+                return None
+            request = Request.restore(record["config"])
             results |= {f"{k}/{probe}": _numeric(found) for probe, found in collect(folder, request).items()}
-    except (DamagedResultError, KeyError, TypeError):
+    except DamagedResultError:
         return None
     units = {str(found.attrs.get("loss_unit", "")) for found in results.values()}
-    facts = {"labels": list(labels), "loss_unit": units.pop() if len(units) == 1 else ""}
+    facts = {"labels": list(labels), "colours": list(COLOURS), "loss_unit": units.pop() if len(units) == 1 else ""}
     return Exhibit(facts=facts, results=results) if results else None
 
 

@@ -54,11 +54,7 @@ def scripts() -> Scripts:
     folder = resources.files("basinscope.report") / "js"
     files = {name: (folder / name).read_text(encoding="utf-8") for name in PAGE}
     # One scope of their own: the files share their names, the page's global scope stays clean.
-    page = (
-        "(() => {\n"
-        + "\n".join(f'"use strict";\n{text}' if not k else text for k, text in enumerate(files.values()))
-        + "})();\n"
-    )
+    page = '(() => {\n"use strict";\n' + "\n".join(files.values()) + "})();\n"
     library = (resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
     allowed = " ".join(f"'sha256-{_digest(text)}'" for text in (page, library))
     policy = (

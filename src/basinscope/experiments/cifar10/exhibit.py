@@ -18,7 +18,7 @@ def exhibit(folder: RunFolder, config: Config) -> Exhibit:
     found = collect(folder, config)
     courses = {f"course-{name}": history for name, history in found.histories.items()}
     return Exhibit(
-        facts={"data": config.data, "fit_target": config.fit_target},
+        facts={"fit_target": config.fit_target},
         results={"models": found.nets, "optimizers": found.optimizers, **courses},
         downloads={FIT: ("models", *courses), OPTIMIZERS: ("optimizers",)},
     )

@@ -33,11 +33,6 @@ def exhibit(folder: RunFolder, config: Config) -> Exhibit:
         facts={
             "widths": list(NET.widths),
             "extent": MARGIN * float(split.train.inputs.abs().max()),
-            "data": config.data,
-            "test": f"{len(split.test)} test points",
-            "wanted": config.wanted,
-            "fitted": config.fitted,
-            "bad_accuracy": config.bad_accuracy,
         },
         results={
             "weights": weights_of(list(weights), list(weights.values())),

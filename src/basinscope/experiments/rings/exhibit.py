@@ -42,12 +42,9 @@ def exhibit(folder: RunFolder, config: Config) -> Exhibit:
             "widths": list(NET.widths),
             "extent": EXTENT,
             "inner": rings.INNER,
-            "gaps": list(config.gaps),
             "pairs": [{"gap": gap, "start": start, "circle": circle} for gap, start, circle in pairs],
             "rounded": {name: _shares(config, nets, rounded, name) for name in live},
             "steps_per_nat": STEPS_PER_NAT,
-            "held_share": config.held_share,
-            "data": config.data,
         },
         results={
             "weights": rounded,

@@ -32,10 +32,8 @@ def exhibit(folder: RunFolder, config: Config) -> Exhibit:
             "poisons": list(config.poisons),
             "cutoff": config.cutoff,
             "ceiling": config.line_ceiling,
-            "scaled_loss": config.scaled_loss,
             "num_directions": config.num_directions,
             "num_moved": _num_moved(folder, found.good),
-            "data": config.data,
         },
         results={
             "nets": numbers_of(found.relations),

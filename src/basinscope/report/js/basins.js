@@ -37,7 +37,6 @@ function basinAt(lines, net, cutoff, numMoved) {
   const known = radii.filter(Number.isFinite);
   const size = known.length ? numMoved * mean(known.map(Math.log10)) : NaN;
   return {
-    radii,
     radius: known.length ? median(known) : NaN,
     size,
     unbounded: radii.filter((r) => r === Infinity).length,

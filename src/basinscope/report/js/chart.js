@@ -127,9 +127,10 @@ function chart(description, drawing, { height = 300, config = {} } = {}) {
  * Put something over the plane of a chart that is pointed at: shares of its width and height, from the top left.
  * @param {HTMLElement} element  Of the chart.
  * @param {(x: number, y: number, how: Pointing) => void} moved
- * @param {{l: number, r: number, t: number, b: number}} [margin]
+ * @param {{l: number, r: number, t: number, b: number}} margin
+ * @returns {HTMLElement} What holds both.
  */
-function overPlane(element, moved, margin = MARGIN) {
+function overPlane(element, moved, margin) {
   const cover = make("div", { class: "cover" });
   Object.assign(cover.style, {
     left: `${margin.l}px`,
@@ -138,6 +139,5 @@ function overPlane(element, moved, margin = MARGIN) {
     bottom: `${margin.b}px`,
   });
   pointing(cover, moved);
-  const holder = make("div", { class: "covered" }, element, cover);
-  return { holder, cover };
+  return make("div", { class: "covered" }, element, cover);
 }

@@ -117,14 +117,13 @@ const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 /**
  * A button that moves a slider from where it is to its end, and again from the start.
  * @param {Slider} target
- * @param {{seconds: number, backwards?: boolean}} how
+ * @param {{seconds: number}} how
  */
-function player(target, { seconds, backwards = false }) {
+function player(target, { seconds }) {
   let timer = 0;
   const element = button("▶ Play", () => (timer ? stop() : start()));
   const { input } = target;
-  const [low, high, step] = [Number(input.min), Number(input.max), Number(input.step)];
-  const [first, last] = backwards ? [high, low] : [low, high];
+  const [first, last, step] = [Number(input.min), Number(input.max), Number(input.step)];
 
   function stop() {
     cancelAnimationFrame(timer);
@@ -134,15 +133,15 @@ function player(target, { seconds, backwards = false }) {
   function start() {
     element.textContent = "❚❚ Stop";
     // Near the end, it begins again.
-    const near = Math.abs(target.value() - last) <= 0.03 * (high - low);
+    const near = Math.abs(target.value() - last) <= 0.03 * (last - first);
     const from = near ? first : target.value();
-    const duration = (1000 * seconds * Math.abs(last - from)) / (high - low);
+    const duration = (1000 * seconds * Math.abs(last - from)) / (last - first);
     let began = NaN;
     let shown = NaN;
     const advance = (/** @type {number} */ now) => {
       if (Number.isNaN(began)) began = now;
       const share = duration ? Math.min(1, (now - began) / duration) : 1;
-      const place = low + Math.round((from + share * (last - from) - low) / step) * step;
+      const place = first + Math.round((from + share * (last - from) - first) / step) * step;
       if (place !== shown) target.set((shown = place));
       if (share < 1) timer = requestAnimationFrame(advance);
       else stop();

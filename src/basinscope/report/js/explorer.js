@@ -4,6 +4,23 @@
 const QUIET_MS = 140;
 
 /**
+ * A square around the origin.
+ * @param {number} extent  Half its side.
+ * @returns {View}
+ */
+function squareView(extent) {
+  return { left: -extent, right: extent, bottom: -extent, top: extent };
+}
+
+/**
+ * @param {Result} result
+ * @returns {Samples}
+ */
+function samplesOf(result) {
+  return { inputs: /** @type {Floats} */ (numbers(result, "inputs")), labels: numbers(result, "labels") };
+}
+
+/**
  * @typedef {Object} Explorer
  * @property {(spot: Spot, view: View) => void} look  Ask for a picture and the scores at a spot.
  * @property {(spot: Spot, distances: number[], samples: string) => Promise<{losses: number[], accuracies: number[]}>} line

@@ -9,9 +9,9 @@
 
 /**
  * @param {string} description  What is seen, for those who cannot see it.
- * @param {{dotSize?: number, palette?: string}} [how]  A palette is the beginning of its colours' names.
+ * @param {string} [palette]  The beginning of its colours' names.
  */
-function fieldView(description, { dotSize = 3.2, palette = "" } = {}) {
+function fieldView(description, palette = "") {
   const canvas = make("canvas", { role: "img", "aria-label": description });
   const caption = make("figcaption");
   const element = make("figure", { class: "field" }, canvas, caption);
@@ -50,7 +50,7 @@ function fieldView(description, { dotSize = 3.2, palette = "" } = {}) {
         const y = (1 - (inputs[2 * k + 1] - bottom) / (top - bottom)) * width;
         if (x < -9 || y < -9 || x > width + 9 || y > width + 9) continue;
         draw.beginPath();
-        draw.arc(x, y, (bad ? dotSize + 1.2 : dotSize) * scale, 0, 2 * Math.PI);
+        draw.arc(x, y, (bad ? 4.4 : 3.2) * scale, 0, 2 * Math.PI);
         draw.fillStyle = colours[labels[k]];
         draw.fill();
         draw.lineWidth = (bad ? 1.8 : 0.8) * scale;
@@ -64,7 +64,6 @@ function fieldView(description, { dotSize = 3.2, palette = "" } = {}) {
   onLook(paint);
   return {
     element,
-    canvas,
     caption,
     /**
      * @param {Field} field
@@ -96,8 +95,9 @@ function shade(draw, { resolution, odds }, width, palette) {
   // 64 steps of strength on either side, the middle where the boundary is.
   const steps = 64;
   const table = new Uint32Array(2 * steps + 1);
+  const fields = [0, 1].map((side) => channels(colour(`${palette}field-${side}`)));
   for (let k = -steps; k <= steps; k++) {
-    const full = channels(colour(`${palette}field-${k < 0 ? 0 : 1}`));
+    const full = fields[k < 0 ? 0 : 1];
     const strength = 0.35 + (0.65 * Math.abs(k)) / steps;
     const [r, g, b] = paper.map((v, c) => Math.round(v + strength * (full[c] - v)));
     table[k + steps] = (255 << 24) | (b << 16) | (g << 8) | r;

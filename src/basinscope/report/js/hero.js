@@ -6,12 +6,8 @@
  */
 function hero(root, { swissroll: { facts, results } }) {
   const { weights, train, test } = results;
-  /** @type {View} */
-  const view = { left: -facts.extent, right: facts.extent, bottom: -facts.extent, top: facts.extent };
-  const samples = {
-    train: { inputs: /** @type {Floats} */ (numbers(train, "inputs")), labels: numbers(train, "labels") },
-    test: { inputs: /** @type {Floats} */ (numbers(test, "inputs")), labels: numbers(test, "labels") },
-  };
+  const view = squareView(facts.extent);
+  const samples = { train: samplesOf(train), test: samplesOf(test) };
   const sides = ["good", "bad"].map((role) => {
     const net = words(weights, "net").indexOf(facts[role]);
     const field = fieldView(`Decision boundary of the ${role} minimum, with the training points`);

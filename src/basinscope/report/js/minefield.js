@@ -50,13 +50,8 @@ function minefield(root, { minefield: { facts, results } }) {
     [...numbers(path, "x"), ...numbers(bad, "x")],
     [...numbers(path, "y"), ...numbers(bad, "y")],
   );
-  /** @type {View} */
-  const view = { left: -facts.extent, right: facts.extent, bottom: -facts.extent, top: facts.extent };
-  /** @type {Record<string, Samples>} */
-  const samples = {
-    train: { inputs: /** @type {Floats} */ (numbers(train, "inputs")), labels: numbers(train, "labels") },
-    test: { inputs: /** @type {Floats} */ (numbers(test, "inputs")), labels: numbers(test, "labels") },
-  };
+  const view = squareView(facts.extent);
+  const samples = { train: samplesOf(train), test: samplesOf(test) };
   let chosen = onPath - 1;
   let plane = { left: 0, right: 1, bottom: 0, top: 1 };
 
@@ -72,7 +67,7 @@ function minefield(root, { minefield: { facts, results } }) {
     { height: 400 },
   );
   const MAP = { l: 8, r: 8, t: 8, b: 8 };
-  const { holder } = overPlane(
+  const holder = overPlane(
     map.element,
     (x, y, how) => {
       // Who drags along the path stays on it.

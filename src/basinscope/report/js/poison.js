@@ -7,11 +7,8 @@
 function poison(root, { swissroll: { facts, results } }) {
   const { weights, nets, radii, train } = results;
   const { poisons, runs } = facts;
-  /** @type {View} */
-  const view = { left: -facts.extent, right: facts.extent, bottom: -facts.extent, top: facts.extent };
-  const samples = {
-    train: { inputs: /** @type {Floats} */ (numbers(train, "inputs")), labels: numbers(train, "labels") },
-  };
+  const view = squareView(facts.extent);
+  const samples = { train: samplesOf(train) };
   const distances = logSpaced(PUSHED.nearest, PUSHED.farthest, 45);
   const edges = logSpaced(1e-4, 1, 81);
   let run = 0;

@@ -19,12 +19,8 @@ function pushedDistance(place) {
 function push(root, { swissroll: { facts, results } }) {
   const { weights, train, test, sharpest } = results;
   const names = words(weights, "net");
-  /** @type {View} */
-  const view = { left: -facts.extent, right: facts.extent, bottom: -facts.extent, top: facts.extent };
-  const samples = {
-    train: { inputs: /** @type {Floats} */ (numbers(train, "inputs")), labels: numbers(train, "labels") },
-    test: { inputs: /** @type {Floats} */ (numbers(test, "inputs")), labels: numbers(test, "labels") },
-  };
+  const view = squareView(facts.extent);
+  const samples = { train: samplesOf(train), test: samplesOf(test) };
   const distances = logSpaced(PUSHED.nearest, PUSHED.farthest, 90);
   let seed = 1;
   let kind = "random";

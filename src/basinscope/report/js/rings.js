@@ -12,8 +12,7 @@ function rings(root, { rings: { facts, results } }) {
   const holds = numbers(nets, "holds");
   const led = numbers(nets, "led");
   const size = pictures.odds.shape[1];
-  /** @type {View} */
-  const whole = { left: -facts.extent, right: facts.extent, bottom: -facts.extent, top: facts.extent };
+  const whole = squareView(facts.extent);
 
   /** @param {number} gap */
   const dotsAt = (gap) => ({
@@ -38,7 +37,7 @@ function rings(root, { rings: { facts, results } }) {
     { role: "start", title: "random start", hue: "scaled" },
     { role: "circle", title: "led there by closing the gap", hue: "trained" },
   ].map(({ role, title, hue }) => {
-    const field = fieldView(`Decision boundary of the net: ${title}`, { palette: "rings-" });
+    const field = fieldView(`Decision boundary of the net: ${title}`, "rings-");
     const told = readout(title, hue);
     const side = { role, title, field, told, name: "" };
     const asked = explorer(

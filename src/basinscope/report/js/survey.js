@@ -1,7 +1,5 @@
 // One's own networks: what was measured around them, side by side.
 
-/** Colours of networks that are compared; safe for colour-blind readers, after Okabe and Ito 2008. */
-const SIDE_BY_SIDE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 
 /**
@@ -15,7 +13,7 @@ function survey(root, exhibits) {
   /** @param {string} probe */
   const having = (probe) =>
     labels.flatMap((label, k) => (results[`${k}/${probe}`] ? [{ label, k, of: results[`${k}/${probe}`] }] : []));
-  const hue = (/** @type {number} */ k) => SIDE_BY_SIDE[k % SIDE_BY_SIDE.length];
+  const hue = (/** @type {number} */ k) => facts.colours[k % facts.colours.length];
   const dash = (/** @type {number} */ k) => DASHES[k % DASHES.length];
   /** @type {HTMLElement[]} */
   const parts = [];
@@ -212,13 +210,7 @@ function survey(root, exhibits) {
     );
     parts.push(make("div", { class: "wide" }, make("div", { class: "controls" }, shown3d.element), flat, solid));
   }
-  const key = make("p", { class: "legend" });
-  labels.forEach((label, k) => {
-    const dot = make("i");
-    dot.style.background = hue(k);
-    key.append(make("span", {}, dot, label));
-  });
-  root.append(key, make("div", { class: "tiles" }, ...parts));
+  root.append(legendOf(labels.map((label, k) => [hue(k), label])), make("div", { class: "tiles" }, ...parts));
 }
 
 /** @param {string} units */
