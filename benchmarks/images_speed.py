@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from basinscope.data.images import Images, ImageTask
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.rays import Ray
+from basinscope.landscape.seeded_ray import Ray
 from basinscope.landscape.streamed import Evaluation, StreamedLoss
 from basinscope.losses import cross_entropy
 from basinscope.models.catalog import build, initialize, num_parameters
-from basinscope.probes.one_by_one import search_one_by_one
+from basinscope.probes.search.sequential import search_one_by_one
 from basinscope.probes.radius import basin_radius
 from basinscope.runs.provenance import forget_peak_memory, peak_memory_mib
 from basinscope.seeds import generator

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from basinscope.landscape.module_objective import Objective
+from basinscope.landscape.module.objective import Objective
 from basinscope.models.catalog import build
 from ratios import divided, head, in_turn, machine, report
 

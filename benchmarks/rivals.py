@@ -177,7 +177,7 @@ WAYS: dict[str, dict[str, Work]] = {
 
 
 IMPORTED = {
-    "basinscope": ("basinscope.measure.slices", "basinscope.measure.curvature", "basinscope.measure.radius"),
+    "basinscope": ("basinscope.probes.slices", "basinscope.probes.curvature", "basinscope.probes.radius"),
     "loss-landscapes": ("loss_landscapes", "loss_landscapes.metrics"),
     "landscaper": ("landscaper.compute", "landscaper.hessian"),
     "pyhessian": ("pyhessian",),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from basinscope.data import swissroll
 from basinscope.experiments.swissroll.tasks import NET, NORMALIZATION
-from basinscope.landscape.objective import Backend, CleanLoss
+from basinscope.landscape.stacked import Backend, CleanLoss
 from basinscope.losses import cross_entropy
 from basinscope.probes.radius import basin_radius
 from basinscope.training.ensemble import StackTrainer

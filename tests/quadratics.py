@@ -6,9 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from basinscope.landscape.directions import gaussian
+from basinscope.landscape.gaussian import gaussian
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.objective import PointObjective
+from basinscope.landscape.stacked import PointObjective
 from basinscope.parameters import ParameterLayout
 
 

@@ -9,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from torch.nn.functional import cross_entropy
 
 from basinscope.data.samples import Sampler, Samples
-from basinscope.landscape.objective import PointObjective
+from basinscope.landscape.stacked import PointObjective
 from basinscope.models.mlp import MLP
 from basinscope.parameters import ParameterLayout
 from basinscope.seeds import generator

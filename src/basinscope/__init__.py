@@ -9,77 +9,80 @@ from typing import TYPE_CHECKING, Any
 from basinscope._version import __version__
 
 if TYPE_CHECKING:
+    from basinscope.checkpoints.recorder import Recorder
     from basinscope.data.digits import scattered_digits
     from basinscope.data.images import Images, ImageTask
     from basinscope.data.samples import Samples
-    from basinscope.landscape.directions import gaussian
-    from basinscope.landscape.module_objective import Objective
+    from basinscope.landscape.gaussian import gaussian
+    from basinscope.landscape.module.objective import Objective
     from basinscope.landscape.normalize import Normalization
-    from basinscope.landscape.objective import CleanLoss, PointObjective
     from basinscope.landscape.rescale import scale_last_layer
+    from basinscope.landscape.stacked import CleanLoss, PointObjective
     from basinscope.landscape.streamed import StreamedLoss
-    from basinscope.measure.connect import connect
-    from basinscope.measure.curvature import curvature
-    from basinscope.measure.files import load, save
-    from basinscope.measure.maps import tsne
-    from basinscope.measure.radius import basin_radius
-    from basinscope.measure.sharpness import sharpness
-    from basinscope.measure.slices import linear_path, slice1d, slice2d
-    from basinscope.measure.trajectory import Recorder
     from basinscope.models.mlp import MLP
     from basinscope.parameters import ParameterLayout, flatten, unflatten
     from basinscope.plots.measured import plot
     from basinscope.probes.boundary import decision_boundary
-    from basinscope.probes.curvature import top_eigenvalue
+    from basinscope.probes.connect import connect
+    from basinscope.probes.curvature import curvature
     from basinscope.probes.embedding import tsne_map
-    from basinscope.probes.lines import rising_lines
+    from basinscope.probes.linear_path import linear_path
     from basinscope.probes.margin import input_margin
-    from basinscope.probes.moving import moving_boundary
+    from basinscope.probes.mean_curvature import mean_curvature
+    from basinscope.probes.moving_boundary import moving_boundary
+    from basinscope.probes.radius import basin_radius
+    from basinscope.probes.rising_lines import rising_lines
+    from basinscope.probes.sharpness import sharpness
+    from basinscope.probes.slices import slice1d, slice2d
+    from basinscope.probes.top_eigenvalue import top_eigenvalue
+    from basinscope.probes.tsne import tsne
     from basinscope.probes.volume import log_volume
+    from basinscope.runs.result_files import load, save
     from basinscope.training.ensemble import StackTrainer
     from basinscope.training.members import Member, StopRule
     from basinscope.training.schedules import Schedule
     from basinscope.training.single import Recipe, SingleTrainer
 
 _HOMES = {
-    "CleanLoss": "landscape.objective",
+    "CleanLoss": "landscape.stacked",
     "ImageTask": "data.images",
     "Images": "data.images",
     "MLP": "models.mlp",
     "Member": "training.members",
     "Normalization": "landscape.normalize",
-    "Objective": "landscape.module_objective",
+    "Objective": "landscape.module.objective",
     "ParameterLayout": "parameters",
-    "PointObjective": "landscape.objective",
+    "PointObjective": "landscape.stacked",
     "Recipe": "training.single",
-    "Recorder": "measure.trajectory",
+    "Recorder": "checkpoints.recorder",
     "Samples": "data.samples",
     "Schedule": "training.schedules",
     "SingleTrainer": "training.single",
     "StackTrainer": "training.ensemble",
     "StopRule": "training.members",
     "StreamedLoss": "landscape.streamed",
-    "basin_radius": "measure.radius",
-    "connect": "measure.connect",
-    "curvature": "measure.curvature",
+    "basin_radius": "probes.radius",
+    "connect": "probes.connect",
+    "curvature": "probes.curvature",
     "decision_boundary": "probes.boundary",
     "flatten": "parameters",
-    "gaussian": "landscape.directions",
+    "gaussian": "landscape.gaussian",
     "input_margin": "probes.margin",
-    "linear_path": "measure.slices",
-    "load": "measure.files",
+    "linear_path": "probes.linear_path",
+    "load": "runs.result_files",
     "log_volume": "probes.volume",
-    "moving_boundary": "probes.moving",
+    "mean_curvature": "probes.mean_curvature",
+    "moving_boundary": "probes.moving_boundary",
     "plot": "plots.measured",
-    "rising_lines": "probes.lines",
-    "save": "measure.files",
+    "rising_lines": "probes.rising_lines",
+    "save": "runs.result_files",
     "scale_last_layer": "landscape.rescale",
     "scattered_digits": "data.digits",
-    "sharpness": "measure.sharpness",
-    "slice1d": "measure.slices",
-    "slice2d": "measure.slices",
-    "top_eigenvalue": "probes.curvature",
-    "tsne": "measure.maps",
+    "sharpness": "probes.sharpness",
+    "slice1d": "probes.slices",
+    "slice2d": "probes.slices",
+    "top_eigenvalue": "probes.top_eigenvalue",
+    "tsne": "probes.tsne",
     "tsne_map": "probes.embedding",
     "unflatten": "parameters",
 }
@@ -113,6 +116,7 @@ __all__ = [
     "linear_path",
     "load",
     "log_volume",
+    "mean_curvature",
     "moving_boundary",
     "plot",
     "rising_lines",

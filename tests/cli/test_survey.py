@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 
 import basinscope as bs
 from basinscope.cli import main
-from tests.measure.problems import small_net
+from tests.problems import small_net
 
 PROBLEM = """
-from tests.measure.problems import sample_losses as loss_fn, small_batches, small_net
+from tests.problems import sample_losses as loss_fn, small_batches, small_net
 model, batches, unit = small_net(), small_batches(), "nat"
 """
 QUICK = ["--directions", "4", "--resolution", "3", "--line-resolution", "5", "--lines", "2", "--top", "2"]
@@ -50,7 +50,7 @@ def test_figures_numbers_and_page_are_there(folder: Path) -> None:
 
 
 def test_numbers_are_those_of_the_checkpoint_through_the_library(folder: Path) -> None:
-    from tests.measure.problems import around
+    from tests.problems import around
 
     numbers = json.loads((folder / "out/measured/good/summary.json").read_text(encoding="utf-8"))["good"]
     told = {row["name"]: row["value"] for row in numbers}

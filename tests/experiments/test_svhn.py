@@ -21,7 +21,7 @@ from basinscope.experiments.svhn.collect import Measurements, collect
 from basinscope.experiments.svhn.config import PRESETS, Config
 from basinscope.experiments.svhn.tasks import _directions
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.rays import Ray
+from basinscope.landscape.seeded_ray import Ray
 from basinscope.landscape.streamed import StreamedLoss
 from basinscope.plots.style import styled
 from basinscope.probes.radius import basin_radius

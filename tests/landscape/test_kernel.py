@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from basinscope.landscape import kernel
+from basinscope.landscape.backend import choose_backend
 from basinscope.landscape.kernel import KernelError, MLPKernel
-from basinscope.landscape.objective import CleanLoss, choose_backend
+from basinscope.landscape.stacked import CleanLoss
 from basinscope.models.mlp import MLP
 from basinscope.seeds import generator
 from tests.reference import small_problem
@@ -104,7 +105,7 @@ def test_a_compiled_loss_is_the_eager_one(widths):
 
 
 def test_more_points_than_the_kernel_hands_over_at_once(monkeypatch):
-    monkeypatch.setattr("basinscope.landscape.objective.KERNEL_CHUNK", 7)
+    monkeypatch.setattr("basinscope.landscape.stacked.KERNEL_CHUNK", 7)
     net, train, center = small_problem((2, 5, 4, 1))
     points = center + torch.randn(30, len(center), generator=generator(0, "d"), dtype=torch.float64)
     found = CleanLoss(net, train, backend="compiled").at(points)

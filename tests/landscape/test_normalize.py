@@ -3,9 +3,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from basinscope.landscape.directions import gaussian
+from basinscope.landscape.gaussian import gaussian
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.objective import CleanLoss
+from basinscope.landscape.stacked import CleanLoss
 from basinscope.models.mlp import MLP
 from basinscope.parameters import ParameterLayout
 from tests.reference import filter_normalised, small_problem

@@ -6,7 +6,7 @@ import torch
 from basinscope.landscape import precision
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.precision import choose_precision, precision_for
-from basinscope.landscape.rays import Ray
+from basinscope.landscape.seeded_ray import Ray
 from basinscope.landscape.streamed import Precision, StreamedLoss
 from tests.images import image_set, layout_of, trained_net
 

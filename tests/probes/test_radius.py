@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from basinscope.errors import InputError
-from basinscope.landscape.directions import gaussian
+from basinscope.landscape.gaussian import gaussian
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.objective import CleanLoss
+from basinscope.landscape.stacked import CleanLoss
 from basinscope.probes.radius import INNERMOST, NONFINITE, OK, OUTERMOST, STRIDE, UNBOUNDED, basin_radius
 from basinscope.results.convert import check
 from tests import quadratics

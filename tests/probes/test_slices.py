@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from basinscope.landscape.directions import gaussian
+from basinscope.landscape.gaussian import gaussian
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.objective import CleanLoss, PointObjective
+from basinscope.landscape.stacked import CleanLoss, PointObjective
 from basinscope.models.mlp import MLP
 from basinscope.parameters import ParameterLayout
 from basinscope.probes.slices import plane, slice1d, slice2d

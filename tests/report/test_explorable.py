@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, expect
 from basinscope.data import swissroll
 from basinscope.experiments.registry import NAMES
 from basinscope.experiments.swissroll.tasks import NET, NORMALIZATION
-from basinscope.landscape.objective import CleanLoss
+from basinscope.landscape.stacked import CleanLoss
 from basinscope.probes.boundary import decision_boundary
 from tests.report.browser import Window, opened
 from tests.stored import the_run

@@ -14,11 +14,11 @@ from basinscope.cli import main
 from basinscope.report.page import write_page
 from basinscope.runs import atomic, records
 from basinscope.runs.store import RunFolder
-from tests.measure.problems import small_net
+from tests.problems import small_net
 from tests.report.browser import Window, opened
 
 PROBLEM = """
-from tests.measure.problems import sample_losses as loss_fn, small_batches, small_net
+from tests.problems import sample_losses as loss_fn, small_batches, small_net
 model, batches, unit = small_net(), small_batches(), "nat"
 """
 QUICK = ["--directions", "4", "--resolution", "5", "--line-resolution", "5", "--lines", "2", "--top", "2", "--density"]

@@ -3,12 +3,12 @@ import math
 import numpy as np
 import pytest
 
-from basinscope.measure.curvature import curvature
-from basinscope.measure.radius import basin_radius
-from basinscope.measure.sharpness import sharpness
+from basinscope.probes.curvature import curvature
+from basinscope.probes.radius import basin_radius
+from basinscope.probes.sharpness import sharpness
 from basinscope.probes.volume import log_volume
 from basinscope.survey.summary import rows, table
-from tests.measure.problems import around, bowl, small_net
+from tests.problems import around, bowl, small_net
 
 
 def _results(objective):

@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
+from basinscope.checkpoints.files import fill, read_state
 from basinscope.cli.page import make_page
 from basinscope.cli.progress import shown, spoken
 from basinscope.errors import DamagedResultError, InputError
-from basinscope.landscape.module_objective import Objective
-from basinscope.measure.checkpoints import fill, read_state
+from basinscope.landscape.module.objective import Objective
 from basinscope.runs import atomic, provenance, records
 from basinscope.runs.engine import run_tasks
 from basinscope.runs.lock import exclusive
@@ -32,7 +32,7 @@ from basinscope.survey.tasks import collect, tasks
 KIND = "measure"
 CLOSE_CUTOFFS = 1.01
 """Ratio up to which cutoffs count as one."""
-SOURCE = ("measure", "survey/tasks.py", "survey/request.py")
+SOURCE = ("survey/tasks.py", "survey/request.py")
 
 
 def measure(options: argparse.Namespace, say_waiting: Callable[[str], None]) -> int:

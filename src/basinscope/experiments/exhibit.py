@@ -50,8 +50,12 @@ def numbers_of(found: Relations) -> xr.Dataset:
         radius = probed.median_radius
         radius.attrs.update(units="filter norms", long_name="median radius")
         table[f"radius{suffix}"] = radius
-        for name in ("sharpness", "sharpness_stderr", "top_eigenvalue"):
-            table[f"{name}{suffix}"] = probed.sharpness[name]
+        for name, source in (
+            ("sharpness", "mean_curvature"),
+            ("sharpness_stderr", "mean_curvature_stderr"),
+            ("top_eigenvalue", "top_eigenvalue"),
+        ):
+            table[f"{name}{suffix}"] = probed.sharpness[source]
         for name, source, told in (
             ("size", "mean_n_log_r", "mean of n·log₁₀ r"),
             ("log10_volume", "log_volume", "log₁₀ of the volume, a lower bound"),

@@ -12,17 +12,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basinscope.errors import InputError
+from basinscope.landscape.backend import choose_backend
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.objective import Backend, CleanLoss, choose_backend
 from basinscope.landscape.rescale import scale_last_layer
+from basinscope.landscape.stacked import Backend, CleanLoss
+from basinscope.probes.mean_curvature import mean_curvature
 from basinscope.probes.radius import basin_radius
-from basinscope.probes.sharpness import sharpness
 from basinscope.probes.volume import log_volume
 from basinscope.results.convert import unmeasured
 from basinscope.runs.engine import Context
 
-KINDS = ("radius", "volume", "sharpness")
+KINDS = ("radius", "volume", "mean_curvature")
 EVALUATIONS_PER_RAY = 5.5
+TOLERANCE = 1e-3
+"""Relative width of the bracket around a radius."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,22 +65,23 @@ def open_landscape(
 def probe(
     landscape: CleanLoss, minimum: Float[Tensor, " params"], normalization: Normalization, settings: Probing
 ) -> list[xr.Dataset]:
-    """Measure radius, volume and sharpness of one network; all NaN where its loss is not below the cutoff."""
+    """Measure radius, volume and mean curvature of one network; all NaN where its loss is not below the cutoff."""
     indices = range(settings.num_directions)
     try:
         center = minimum
         if settings.scaled_loss is not None:
             center = scale_last_layer(landscape, minimum, settings.scaled_loss)
+        around = landscape.around(center, normalization)
         radius = basin_radius(
-            landscape,
-            center,
-            normalization,
+            around,
             seed=settings.seed,
             indices=indices,
             cutoff=settings.cutoff,
+            tolerance=TOLERANCE,
             num_scanned=settings.num_scanned,
+            progress=False,
         )
     except InputError:
         return [unmeasured(kind, ray=np.arange(settings.num_directions)) for kind in KINDS]
-    sharp = sharpness(landscape, center, normalization, seed=settings.seed, indices=indices)
-    return [radius, log_volume(radius), sharp]
+    bend = mean_curvature(around, seed=settings.seed, indices=indices, progress=False)
+    return [radius, log_volume(radius), bend]

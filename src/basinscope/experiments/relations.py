@@ -112,10 +112,10 @@ def relations_figure(found: Relations, data: str) -> Figure:
     )
     for axes_row, (probed, words, colour) in zip(rows, variants, strict=True):
         sharp, top, size, volume = axes_row
-        curvature = probed.sharpness["sharpness"]
+        curvature = probed.sharpness["mean_curvature"]
         size_values, bound = (probed.volume[name] / math.log(10) for name in ("mean_n_log_r", "log_volume"))
         panels: list[tuple[Axes, xr.DataArray, xr.DataArray | None, str]] = [
-            (sharp, curvature, probed.sharpness["sharpness_stderr"], "sharpness, mean dᵀHd [nat]"),
+            (sharp, curvature, probed.sharpness["mean_curvature_stderr"], "sharpness, mean dᵀHd [nat]"),
             (top, probed.sharpness["top_eigenvalue"], None, "top eigenvalue of DHD [nat]"),
             (size, size_values, None, "mean n·log₁₀ r\n[orders of magnitude]"),
             (volume, bound, None, "log₁₀ volume, lower bound"),
@@ -182,7 +182,7 @@ def relation_claims(found: Relations, claim: partial[Claim]) -> list[Claim]:
         (found.scaled, f"last layers scaled to clean loss {found.scaled_loss:g}"),
     ):
         ranked = (
-            (probed.sharpness["sharpness"], "sharpness", ">= 0.9"),
+            (probed.sharpness["mean_curvature"], "sharpness", ">= 0.9"),
             (probed.volume["mean_n_log_r"], "mean n·log r", "<= -0.9"),
             (probed.volume["log_volume"], "the log-volume bound", ""),
             (probed.sharpness["top_eigenvalue"], "top eigenvalue", ""),
@@ -250,7 +250,7 @@ def _size_claims(found: Relations, claim: partial[Claim], probed: Probed, words:
     steady, steady_span = orders("mean_n_log_r")
     bound, bound_span = orders("log_volume")
     wider, wider_span = ratio(probed.median_radius, bad_by_good=False)
-    sharper, sharper_span = ratio(probed.sharpness["sharpness"], bad_by_good=True)
+    sharper, sharper_span = ratio(probed.sharpness["mean_curvature"], bad_by_good=True)
     both = len(good_nets) + len(bad_nets)
     return [
         claim(

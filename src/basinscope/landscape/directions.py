@@ -1,76 +1,227 @@
-"""Random directions that depend on (seed, index) alone: not on device, dtype, batch or worker."""
+"""Random, orthogonal, stored and combined directions around a center, generated one tensor at a time to save memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from basinscope.landscape.filters import Filters
 from basinscope.seeds import child_seed
 
-_MASK = 2**64 - 1
+Scheme = Literal["filter", "layer", "gaussian_filter", "sphere"]
+UNITS: Mapping[Scheme, str] = {
+    "filter": "filter norms",
+    "layer": "layer norms",
+    "gaussian_filter": "filter norms per root entry",
+    "sphere": "Euclidean length",
+}
+"""What distance 1 along a direction is."""
 
 
-_WORTH_A_THREAD = 32
-"""Directions below which starting a thread costs more than it saves."""
+@dataclass(frozen=True)
+class Center:
+    """The tensors that directions move, as the minimum has them, and how they fall into filters."""
+
+    filters: tuple[Filters, ...]
+    tensors: tuple[Tensor, ...]
+    """Not copies: the network's own."""
+
+    def exact(self, place: int) -> Tensor:
+        """One tensor in single precision, or in double if it has that."""
+        tensor = self.tensors[place].detach()
+        return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-RAYS_BYTES = 64 * 2**20
-"""What the directions that are walked together may fill."""
+class Direction(Protocol):
+    """A direction in the space of the moved tensors."""
+
+    @property
+    def units(self) -> str:
+        """What distance 1 along it is."""
+        ...
+
+    @property
+    def name(self) -> tuple[str | int, ...] | None:
+        """Seed, index and scheme from which it can be generated again; None if it is no random direction."""
+        ...
+
+    def block(self, place: int) -> Tensor:
+        """Generate its entries for one moved tensor, on that tensor's device, in single or double precision."""
+        ...
 
 
-def rays_at_once(size: int, most: int) -> int:
-    """How many directions of `size` float32 entries are walked together: at most `most`, fewer where they are long."""
-    return max(32, min(most, RAYS_BYTES // (4 * size)))
+@dataclass(frozen=True)
+class RandomDirection:
+    """A random direction that depends on (seed, index) and the shapes of the tensors alone.
 
+    Schemes, with g the Gaussian entries and w the weights: `filter`, g · ‖w‖ / ‖g‖ for each filter; `layer`, the same
+    for each tensor; `gaussian_filter`, g · ‖w‖ for each filter; `sphere`, the whole direction scaled to length 1.
 
-def _mix(base: int, index: int) -> int:
-    """Spread (base, index) over 64 bits: the finalizer of SplitMix64 (Steele, Lea and Flood 2014)."""
-    z = (base + (index + 1) * 0x9E3779B97F4A7C15) & _MASK
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-    return z ^ (z >> 31)
-
-
-def gaussian(seed: int, indices: Sequence[int], size: int) -> Float[Tensor, "rays size"]:
-    """Draw one standard normal vector for each index.
-
-    Args:
-        seed: Root seed of the family of directions.
-        indices: Which members of the family.
-        size: Entries of each vector.
-
-    Returns:
-        Vectors on the CPU in float32, row i belonging to the i-th index. Drawing an index alone or among
-        others gives the same row.
+    References:
+        Li et al. 2018, arXiv 1712.09913 (filter normalisation).
     """
-    base = child_seed(seed, "direction")
-    rows = torch.empty(len(indices), size)
 
-    def fill(part: Tensor, some: Sequence[int]) -> None:
-        stream = torch.Generator()
-        for row, index in zip(part, some, strict=True):
-            stream.manual_seed(_mix(base, index) >> 1)
-            row.normal_(generator=stream)
+    center: Center
+    seed: int
+    index: int
+    scheme: Scheme = "filter"
+    _lengths: dict[str, float] = field(default_factory=dict, compare=False, repr=False)
 
-    share = -(-len(indices) // torch.get_num_threads())
-    if share < _WORTH_A_THREAD:
-        fill(rows, indices)
-        return rows
-    parts = [slice(begin, begin + share) for begin in range(0, len(indices), share)]
-    with ThreadPoolExecutor(len(parts)) as pool:
-        for done in [pool.submit(fill, rows[part], indices[part]) for part in parts]:
-            done.result()
-    return rows
+    @property
+    def units(self) -> str:
+        """See `Direction`."""
+        return UNITS[self.scheme]
+
+    @property
+    def name(self) -> tuple[str | int, ...] | None:
+        """See `Direction`."""
+        return (str(self.seed), self.index, self.scheme)
+
+    def _gaussian(self, place: int) -> Tensor:
+        """Entries of one tensor: drawn on the CPU, so that they do not depend on the device."""
+        stream = torch.Generator().manual_seed(child_seed(self.seed, "direction", self.index, place))
+        filters = self.center.filters[place]
+        drawn = torch.empty(filters.shape).normal_(generator=stream)
+        if filters.still is not None:
+            drawn[filters.still] = 0
+        tensor = self.center.tensors[place]
+        return drawn.to(tensor.device, torch.promote_types(tensor.dtype, torch.float32))
+
+    def block(self, place: int) -> Tensor:
+        """See `Direction`."""
+        drawn, filters = self._gaussian(place), self.center.filters[place]
+        if self.scheme == "sphere":
+            return drawn / self._length()
+        weights = self.center.exact(place)
+        if self.scheme == "layer":
+            return drawn * (weights.norm() / drawn.norm())
+        lengths = filters.norms(drawn)
+        if self.scheme == "gaussian_filter":
+            scale = filters.norms(weights)
+        else:
+            # A filter whose draw is all zeros is not perturbed.
+            scale = torch.where(lengths > 0, filters.norms(weights) / lengths, 0.0)
+        return (drawn.reshape(filters.split) * scale).reshape(filters.shape)
+
+    def _length(self) -> float:
+        if "gaussian" not in self._lengths:
+            drawn = (self._gaussian(place).cpu().double() for place in range(len(self.center.filters)))
+            self._lengths["gaussian"] = math.sqrt(sum(float(part.square().sum()) for part in drawn))
+        return self._lengths["gaussian"]
 
 
-def gaussian_into(row: Float[Tensor, " size"], seed: int, index: int) -> None:
-    """Draw one member of a family into `row`: the entries that `gaussian` gives, without a second copy on a CPU."""
-    # A row with gaps is filled in another order than a whole one.
-    if row.device.type == "cpu" and row.dtype == torch.float32 and row.is_contiguous():
-        row.normal_(generator=torch.Generator().manual_seed(_mix(child_seed(seed, "direction"), index) >> 1))
-    else:
-        row.copy_(gaussian(seed, [index], len(row))[0])
+@dataclass(frozen=True)
+class Orthogonal:
+    """A random direction made orthogonal to another one, filter by filter, and scaled back to its length.
+
+    A filter with a single entry has only one direction: there it does not move.
+    """
+
+    first: RandomDirection
+    second: RandomDirection
+
+    @property
+    def units(self) -> str:
+        """See `Direction`."""
+        return self.second.units
+
+    @property
+    def name(self) -> tuple[str | int, ...] | None:
+        """See `Direction`."""
+        first, second = self.first.name, self.second.name
+        return None if first is None or second is None else ("orthogonal", *first, *second)
+
+    def block(self, place: int) -> Tensor:
+        """See `Direction`."""
+        filters = self.first.center.filters[place]
+        split, inner = filters.split, filters.inner
+        a, b = (d.block(place).reshape(split) for d in (self.first, self.second))
+        if self.first.scheme != "filter":
+            split, inner = (filters.size,), (0,)
+            a, b = a.reshape(split), b.reshape(split)
+        square = a.square().sum(inner, keepdim=True)
+        rest = b - (a * b).sum(inner, keepdim=True) / square.clamp_min(torch.finfo(a.dtype).tiny) * a
+        length, wanted = (torch.linalg.vector_norm(t, dim=inner, keepdim=True) for t in (rest, b))
+        # What rounding leaves of a filter with one entry is no direction.
+        keep = length > 1e-5 * wanted
+        return torch.where(keep, rest * wanted / length, torch.zeros_like(rest)).reshape(filters.shape)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A direction held in memory, such as an eigenvector."""
+
+    blocks: tuple[Tensor, ...]
+    units: str
+    name: None = None
+
+    def block(self, place: int) -> Tensor:
+        """See `Direction`."""
+        return self.blocks[place]
+
+
+@dataclass(frozen=True)
+class Combination:
+    """A weighted sum of the ways from the minimum to other points, such as checkpoints of a training run."""
+
+    center: Center
+    others: Sequence[Sequence[Tensor]]
+    """The moved tensors of each other point."""
+    weights: Sequence[float]
+    units: str
+    name: None = None
+
+    def block(self, place: int) -> Tensor:
+        """See `Direction`."""
+        here = self.center.exact(place)
+        total = torch.zeros_like(here)
+        for weight, other in zip(self.weights, self.others, strict=True):
+            total += weight * (other[place].to(here) - here)
+        return total
+
+
+def inner_product(center: Center, first: Direction, second: Direction) -> float:
+    """Inner product of two directions, summed up in double precision."""
+    # On the CPU, because not every device has double precision.
+    blocks = ((first.block(k).cpu().double(), second.block(k).cpu().double()) for k in range(len(center.filters)))
+    return sum(float((a * b).sum()) for a, b in blocks)
+
+
+def cosine(center: Center, first: Direction, second: Direction) -> float:
+    """Cosine between two directions."""
+    lengths = inner_product(center, first, first) * inner_product(center, second, second)
+    return inner_product(center, first, second) / math.sqrt(lengths) if lengths > 0 else math.nan
+
+
+@torch.no_grad()
+def random_rows(center: Center, directions: Sequence[Direction]) -> Float[Tensor, "rays moved"]:
+    """Directions as rows of one matrix, moved tensors one after another, in the precision of `Center.exact`."""
+    columns = []
+    for place, filters in enumerate(center.filters):
+        if all(isinstance(d, RandomDirection) and d.scheme == "filter" and d.center is center for d in directions):
+            columns.append(_filter_normalized(center, place, directions))
+        else:
+            own = center.exact(place)
+            blocks = [d.block(place).to(own).reshape(filters.size) for d in directions]
+            columns.append(torch.stack(blocks))
+    return torch.cat(columns, dim=1)
+
+
+def _filter_normalized(center: Center, place: int, directions: Sequence[Any]) -> Float[Tensor, "rays size"]:
+    """One tensor of many filter-normalised directions, scaled together."""
+    filters, own, num = center.filters[place], center.exact(place), len(directions)
+    drawn, stream = torch.empty(num, *filters.shape), torch.Generator()
+    for row, direction in zip(drawn, directions, strict=True):
+        row.normal_(generator=stream.manual_seed(child_seed(direction.seed, "direction", direction.index, place)))
+    if filters.still is not None:
+        drawn[:, filters.still] = 0
+    drawn = drawn.to(own).reshape(num, *filters.split)
+    lengths = torch.linalg.vector_norm(drawn, dim=[axis + 1 for axis in filters.inner], keepdim=True)
+    scale = torch.where(lengths > 0, filters.norms(own) / lengths, 0.0)
+    return (drawn * scale).reshape(num, filters.size)

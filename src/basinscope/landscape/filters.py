@@ -11,8 +11,9 @@
 | any other layer                                   | two or more axes | one index of axis 0                           |
 | any layer                                         | one axis or none | the whole tensor; not moved by default        |
 
-One axis or none have biases, the scales and shifts of BatchNorm, LayerNorm, GroupNorm and RMSNorm, class tokens and
-gates. Tied tensors are one tensor, taken as the layer that comes first holds it. Buffers, such as running statistics,
+Biases, the scales and shifts of BatchNorm, LayerNorm, GroupNorm and RMSNorm, class tokens and gates have at most one
+axis. A parametrised tensor (`torch.nn.utils.parametrize`) falls into filters as its layer's weight does. Tied tensors
+are one tensor, split as in the first layer that holds it. Buffers, such as running statistics,
 are never moved; nor are integer tensors. A filter of norm 0 stays at rest, and so does the vector at an embedding's
 `padding_idx`, which no gradient reaches either, unless the tensor is tied to another layer's.
 """
@@ -21,10 +22,11 @@ from __future__ import annotations
 
 import fnmatch
 import math
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +34,21 @@ from torch import Tensor, nn
 from basinscope.errors import InputError, choose
 
 OneDim = Literal["fixed", "moved"]
+
+
+def one_dim_choice(value: str) -> OneDim:
+    """Check a choice of `one_dim`; `tensor`, its name before 0.2, is still taken with a warning.
+
+    Raises:
+        InputError: It is none.
+    """
+    if value == "tensor":
+        warnings.warn("one_dim='tensor' is now called one_dim='moved'", FutureWarning, stacklevel=3)
+        return "moved"
+    choose("one_dim", value, get_args(OneDim))
+    return cast("OneDim", value)
+
+
 Choice = str | Sequence[str] | Callable[[str, Tensor], bool]
 """Patterns of dotted names as in a shell, or a function of a name and its tensor that tells whether it is moved."""
 
@@ -81,10 +98,12 @@ def _split(module: nn.Module, tensor: Tensor) -> tuple[tuple[int, ...], tuple[in
 
 
 def _owned(model: nn.Module) -> Iterator[tuple[str, nn.Module, Tensor]]:
-    """Every parameter once, with the layer that holds it first."""
+    """Every parameter once, with the first layer that holds it; of a parametrised tensor, the layer itself."""
     modules = dict(model.named_modules(remove_duplicate=False))
     for name, tensor in model.named_parameters():
-        yield name, modules[name.rpartition(".")[0]], tensor
+        owner = name.rpartition(".")[0]
+        before, parametrised, _ = owner.rpartition("parametrizations")
+        yield name, modules[before.rstrip(".") if parametrised else owner], tensor
 
 
 def _chosen(choice: Choice | None, name: str, tensor: Tensor) -> bool:
@@ -113,7 +132,7 @@ def moved_filters(
     Raises:
         InputError: There is nothing to move, or a tensor that is complex or has no shape yet is to be moved.
     """
-    choose("one_dim", one_dim, get_args(OneDim))
+    one_dim = one_dim_choice(one_dim)
     found, chosen, seen = [], [], []
     holders = Counter(id(tensor) for _, tensor in model.named_parameters(remove_duplicate=False))
     for name, module, tensor in _owned(model):

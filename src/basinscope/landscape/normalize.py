@@ -1,12 +1,6 @@
-"""What a direction does to each kind of parameter tensor, in one table, and how long it is made.
+"""Turns Gaussian vectors into flat directions around a minimum; `filters` says what a filter is.
 
-| tensor                                                | filter              | "fixed"   | "tensor" |
-|-------------------------------------------------------|---------------------|-----------|----------|
-| two or more axes (linear, convolution, embedding)     | one index of axis 0 | moved     | moved    |
-| one axis or none (bias, BatchNorm scale and shift)    | the whole tensor    | not moved | moved    |
-
-The last two columns are the choices of `one_dim`.
-Running statistics are buffers, not parameters: nothing here ever moves them.
+Running statistics are buffers, not parameters: they are never moved.
 """
 
 from __future__ import annotations
@@ -14,17 +8,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from basinscope.errors import choose
+from basinscope.landscape.directions import Scheme
+from basinscope.landscape.filters import Filters, OneDim, one_dim_choice
 from basinscope.parameters import ParameterLayout
-
-OneDim = Literal["fixed", "tensor"]
-Scheme = Literal["filter", "gaussian_filter", "sphere"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +27,7 @@ class Normalization:
     Schemes, with g the Gaussian entries of a filter and w its weights:
 
     - `filter`: g · ‖w‖ / ‖g‖. Distance 1 moves each filter by its own norm.
+    - `layer`: the same for each tensor as a whole.
     - `gaussian_filter`: g · ‖w‖. The unnormalised form behind the authors' trace.
     - `sphere`: the whole vector scaled to length 1, whatever the weights: the reference for closed forms.
 
@@ -47,12 +41,12 @@ class Normalization:
 
     def __post_init__(self) -> None:
         choose("scheme", self.scheme, get_args(Scheme))
-        choose("one_dim", self.one_dim, get_args(OneDim))
+        object.__setattr__(self, "one_dim", one_dim_choice(self.one_dim))
 
     @cached_property
     def _moved(self) -> tuple[int, ...]:
         """Indices of the tensors that are moved."""
-        return tuple(i for i, s in enumerate(self.layout.shapes) if len(s) > 1 or self.one_dim == "tensor")
+        return tuple(i for i, s in enumerate(self.layout.shapes) if len(s) > 1 or self.one_dim == "moved")
 
     @property
     def num_moved(self) -> int:
@@ -71,7 +65,24 @@ class Normalization:
     def _filter_shape(self, index: int) -> tuple[int, int]:
         """(filters, entries of each) of one tensor."""
         shape = self.layout.shapes[index]
-        return (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, math.prod(shape))
+        whole = self.scheme == "layer" or len(shape) < 2
+        return (1, math.prod(shape)) if whole else (shape[0], math.prod(shape[1:]))
+
+    @cached_property
+    def filters(self) -> tuple[Filters, ...]:
+        """The moved tensors and their filters: one index of axis 0 each, or the whole of a tensor with one axis."""
+        found = []
+        for index in self._moved:
+            shape = self.layout.shapes[index]
+            split = tuple(shape) if len(shape) > 1 else (math.prod(shape),)
+            inner = tuple(range(1, len(shape))) if len(shape) > 1 else (0,)
+            found.append(Filters(self.layout.names[index], shape, split, inner))
+        return tuple(found)
+
+    @property
+    def moved_slices(self) -> tuple[slice, ...]:
+        """Where each moved tensor sits in a flat parameter vector."""
+        return tuple(self.layout.slices[index] for index in self._moved)
 
     def directions(
         self, gaussian: Float[Tensor, "rays moved"], center: Float[Tensor, " params"]
@@ -97,7 +108,7 @@ class Normalization:
                 out[:, where] = entries.flatten(1)
                 continue
             scale = center[where].view(shape).norm(dim=1, keepdim=True).expand(rays, -1, -1)
-            if self.scheme == "filter":
+            if self.scheme != "gaussian_filter":
                 scale = scale / entries.norm(dim=2, keepdim=True)
             torch.mul(entries, scale, out=out[:, where].view(rays, *shape))
         return out / out.norm(dim=1, keepdim=True) if self.scheme == "sphere" else out
@@ -127,7 +138,7 @@ class Normalization:
                 entries /= length
             else:
                 scale = center[where].view(entries.shape).norm(dim=1, keepdim=True)
-                entries *= scale / entries.norm(dim=1, keepdim=True) if self.scheme == "filter" else scale
+                entries *= scale if self.scheme == "gaussian_filter" else scale / entries.norm(dim=1, keepdim=True)
             torch.add(center[where], entries.flatten(), alpha=distance, out=point[where])
 
     def preconditioner(self, center: Float[Tensor, " params"]) -> Float[Tensor, " params"]:
@@ -142,6 +153,6 @@ class Normalization:
                 diagonal[where] = 1 / math.sqrt(self.num_moved)
                 continue
             norms = center[where].view(filters, entries).norm(dim=1, keepdim=True)
-            root = math.sqrt(entries) if self.scheme == "filter" else 1.0
+            root = 1.0 if self.scheme == "gaussian_filter" else math.sqrt(entries)
             diagonal[where] = (norms / root).expand(-1, entries).reshape(-1)
         return diagonal

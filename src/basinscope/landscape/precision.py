@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from basinscope.landscape.rays import Ray
+from basinscope.landscape.seeded_ray import Ray
 from basinscope.landscape.streamed import Precision, StreamedLoss
 
 ACCURATE = 0.005

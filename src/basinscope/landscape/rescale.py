@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from basinscope.errors import InputError
-from basinscope.landscape.objective import PointObjective
+from basinscope.landscape.stacked import PointObjective
 from basinscope.losses import cross_entropy
 from basinscope.parameters import ParameterLayout
 

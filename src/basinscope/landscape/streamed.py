@@ -15,23 +15,16 @@ from torch import Tensor, nn
 
 from basinscope.data.images import Images
 from basinscope.errors import InputError, choose
-from basinscope.landscape.rays import Ray
+from basinscope.landscape.flat import FlatLandscape, SeededDirection
+from basinscope.landscape.normalize import Normalization
+from basinscope.landscape.protocol import Evaluation, Line
+from basinscope.landscape.seeded_ray import Ray
 from basinscope.losses import cross_entropy, cross_entropy_second_derivative
 from basinscope.parameters import ParameterLayout, flatten
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 CACHED_BYTES = 256 * 2**20
 """Training inputs up to this size are normalised once and kept; larger sets are normalised batch by batch."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One look at the loss at one point."""
-
-    loss: float
-    """Mean loss in nats; where the sum passed the limit early, an estimate that lies above the limit."""
-    share: float
-    """Share of the training set that was looked at."""
 
 
 class StreamedLoss:
@@ -80,6 +73,7 @@ class StreamedLoss:
         self.num_evaluations = 0.0
         """Passes over the training set so far; one that ended early counts for its share."""
         self.train, self.batch_size, self.precision = train, batch_size, precision
+        self.network = type(model).__name__
         self._module = copy.deepcopy(model).eval().requires_grad_(False)
         self._point = self.minimum.clone()
         for tensor, view in zip(self._module.parameters(), self.layout.views(self._point), strict=True):
@@ -168,7 +162,7 @@ class StreamedLoss:
 
     @torch.no_grad()
     def at(self, points: Float[Tensor, "points params"]) -> Float[Tensor, " points"]:
-        """See `Landscape.at`."""
+        """See `FlatLoss.at`."""
         return torch.tensor([self._at(point) for point in points], dtype=torch.float64)
 
     def _at(self, point: Tensor) -> float:
@@ -183,7 +177,7 @@ class StreamedLoss:
         distances: Float[Tensor, " points"],
         rows: Int[Tensor, " points"] | None = None,
     ) -> Float[Tensor, " points"]:
-        """See `Landscape.along`."""
+        """See `FlatLoss.along`."""
         places = range(len(distances)) if rows is None else rows.tolist()
         losses = []
         for row, distance in zip(places, distances.tolist(), strict=True):
@@ -227,6 +221,27 @@ class StreamedLoss:
         """Open the loss along one ray."""
         return StreamedLine(self, center, ray)
 
+    def around(
+        self,
+        center: Float[Tensor, " params"] | None = None,
+        normalization: Normalization | None = None,
+        *,
+        name: str | None = None,
+    ) -> StreamedLandscape:
+        """Open the landscape around a parameter vector, by default the model's own, which every probe takes."""
+        return StreamedLandscape(self, self.minimum if center is None else center, normalization, name=name)
+
+    def gradient(self, point: Float[Tensor, " params"]) -> tuple[float, Float[Tensor, " params"]]:
+        """See `FlatLoss.gradient`; summed over batches."""
+        total, slopes = 0.0, torch.zeros_like(point)
+        for inputs, labels, _ in self._batches():
+            leaf = point.detach().requires_grad_()
+            with torch.enable_grad():
+                loss = cross_entropy(self._call(leaf, inputs), labels).sum() / len(self.train)
+                slopes += torch.autograd.grad(loss, leaf)[0]
+            total += float(loss.detach())
+        return total, slopes
+
     @torch.no_grad()
     def logits(self, point: Float[Tensor, " params"]) -> Float[Tensor, "samples classes"]:
         """Outputs for every sample, in the order of the training set, on the CPU."""
@@ -246,7 +261,7 @@ class StreamedLoss:
     def second_derivative(
         self, center: Float[Tensor, " params"], directions: Float[Tensor, "rays params"]
     ) -> Float[Tensor, " rays"]:
-        """See `Landscape.second_derivative`."""
+        """See `FlatLoss.second_derivative`."""
         return self.second_derivatives(center, directions, scales=(1.0,))[0]
 
     @torch.no_grad()
@@ -287,7 +302,7 @@ class StreamedLoss:
     def hessian_vector_product(
         self, center: Float[Tensor, " params"], vector: Float[Tensor, " params"]
     ) -> Float[Tensor, " params"]:
-        """See `Landscape.hessian_vector_product`; summed over batches."""
+        """See `FlatLoss.hessian_vector_product`; summed over batches."""
         total = torch.zeros_like(vector)
         for inputs, labels, _ in self._batches():
             leaf = center.detach().requires_grad_()
@@ -303,9 +318,30 @@ class StreamedLoss:
         return torch.func.functional_call(self._module, tensors, (inputs,))
 
 
+class StreamedLandscape(FlatLandscape):
+    """The landscape around one point of a streamed loss: rays are evaluated one at a time, each point to the limit."""
+
+    def __init__(
+        self,
+        loss: StreamedLoss,
+        center: Float[Tensor, " params"],
+        normalization: Normalization | None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(loss, center, normalization, name=name or loss.network, points_at_once=1)
+        self.streamed = loss
+
+    def line(self, direction: Any) -> Line:
+        """See `Landscape.line`; points beyond the limit are left early."""
+        if isinstance(direction, SeededDirection):
+            return self.streamed.line(self.point, direction.ray)
+        return super().line(direction)
+
+
 @dataclass(frozen=True)
 class StreamedLine:
-    """The loss along one ray; see `probes.one_by_one.Line`."""
+    """The loss along one ray; see `landscape.protocol.Line`."""
 
     landscape: StreamedLoss
     center: Float[Tensor, " params"]

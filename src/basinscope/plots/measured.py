@@ -56,7 +56,7 @@ def plot(results: xr.Dataset | Results, *, log: bool | None = None, surface: boo
     (kind,) = kinds
     if kind not in DRAWN:
         raise InputError(f"plot: {kind} is not drawn; choose from {', '.join(DRAWN)}")
-    if surface and kind != "plane":
+    if surface and kind != "slice2d":
         raise InputError(f"plot: surface=True is for planes, not for {kind}")
     if len(named) > len(COLOURS):
         raise InputError(f"plot: {len(named)} results in one figure are too many; at most {len(COLOURS)}")
@@ -561,11 +561,11 @@ def _draw_balls(results: Results, log: bool | None) -> Figure:
 
 DRAWN: Mapping[str, Callable[[Results, bool | None], Figure]] = {
     "slice1d": _draw_lines,
-    "plane": _draw_planes,
+    "slice2d": _draw_planes,
     "curve": _draw_curves,
     "radius": _draw_radii,
     "volume": _draw_volumes,
     "curvature": _draw_curvature,
-    "ball": _draw_balls,
+    "sharpness": _draw_balls,
     "weight_map": _draw_maps,
 }

@@ -1,65 +1,241 @@
-"""Curvature of the loss at a minimum: along given directions, and the largest there is."""
+"""Curvature of a network's loss: largest eigenvalues, trace and spectral density of its Hessian."""
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import torch
+import xarray as xr
 from jaxtyping import Float
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from basinscope.landscape.objective import Landscape
+from basinscope.errors import InputError, choose
+from basinscope.landscape.directions import Stored
+from basinscope.landscape.protocol import Landscape, asked
+from basinscope.probes.labels import labelled
+from basinscope.probes.lanczos import Product, spectral_density, top_eigenvalues, trace
+from basinscope.progress import Watcher, watched
+from basinscope.seeds import child_seed
+
+_log = logging.getLogger(__name__)
+Scale = Literal["plain", "filter"]
+MAX_STEPS = 100
+WORTH_SAYING = 2**30
+"""Bytes of Lanczos vectors from which on they are spoken of."""
 
 
-def top_eigenvalue(
+class Hessian:
+    """The Hessian by the moved tensors as one flat matrix H, or D·H·D with filters scaled by their norms."""
+
+    def __init__(self, landscape: Landscape, scale: Scale) -> None:
+        self.landscape = landscape
+        center = landscape.center
+        exact = [center.exact(place) for place in range(len(center.filters))]
+        self.like = exact[0].new_empty(0)
+        self.size = landscape.num_moved
+        self.num_products = 0
+        self._diagonal: list[Tensor] | None = None
+        if scale == "filter":
+            self._diagonal = []
+            for filters, weights in zip(center.filters, exact, strict=True):
+                entries = math.prod(filters.split[axis] for axis in filters.inner)
+                norms = filters.norms(weights) / math.sqrt(entries)
+                self._diagonal.append(norms.expand(filters.split).reshape(filters.shape))
+
+    def blocks(self, flat: Float[Tensor, " size"]) -> list[Tensor]:
+        """Cut a flat vector into tensors, and scale them by D."""
+        center = self.landscape.center
+        parts = flat.split([filters.size for filters in center.filters])
+        cut = [
+            part.view(filters.shape).to(tensor.device)
+            for part, filters, tensor in zip(parts, center.filters, center.tensors, strict=True)
+        ]
+        if self._diagonal is not None:
+            cut = [part * scale for part, scale in zip(cut, self._diagonal, strict=True)]
+        return cut
+
+    def product(self, flat: Float[Tensor, " size"]) -> Float[Tensor, " size"]:
+        """Multiply a flat vector.
+
+        Raises:
+            InputError: The product is not finite.
+        """
+        self.num_products += 1
+        found = [part.to(self.like.dtype) for part in self.landscape.hessian_vector_product(self.blocks(flat))]
+        if self._diagonal is not None:
+            found = [part * scale for part, scale in zip(found, self._diagonal, strict=True)]
+        product = torch.cat([part.reshape(-1).to(self.like.device) for part in found])
+        if not product.isfinite().all():
+            raise InputError(
+                "the Hessian of the loss is not finite at the network's weights: look for roots, logarithms or powers "
+                "of 0 in the network or the loss"
+            )
+        return product
+
+    def start(self, seed: int, number: int) -> Float[Tensor, " size"]:
+        """Make a random vector."""
+        stream = torch.Generator().manual_seed(child_seed(seed, "lanczos", number))
+        return torch.randn(self.size, generator=stream).to(self.like)
+
+
+def _say_memory(hessian: Hessian, vectors: int) -> None:
+    size = vectors * hessian.size * hessian.like.element_size()
+    if size >= WORTH_SAYING:
+        _log.warning(
+            "curvature: keeps up to %d vectors of %s entries, %.1f GiB; fewer steps keep fewer",
+            vectors,
+            f"{hessian.size:,}",
+            size / 2**30,
+        )
+
+
+def top_directions(landscape: Landscape, num: int, *, seed: int, progress: Watcher) -> Sequence[Stored]:
+    """Make directions along the eigenvectors of the largest curvature, as long as random ones.
+
+    They are eigenvectors of D·H·D, D the norms of the filters: of the length of filter-normalised random directions,
+    so that distances compare.
+
+    Raises:
+        InputError: The network has fewer directions.
+    """
+    hessian = Hessian(asked(landscape, "curvature", "hessian_vector_product"), "filter")
+    if num > hessian.size:
+        raise InputError(f"{num} eigenvectors of a network with {hessian.size} moved entries: ask for fewer")
+    _say_memory(hessian, MAX_STEPS + 2)
+    with landscape.held(), watched("eigenvectors", progress) as tell:
+        found = top_eigenvalues(
+            hessian.product,
+            hessian.start(seed, 0),
+            num,
+            tolerance=1e-3,
+            max_steps=min(max(MAX_STEPS, num), hessian.size),
+            vectors=True,
+            progress=tell,
+        )
+    scale = math.sqrt(hessian.size)
+    return [Stored(tuple(hessian.blocks(scale * vector)), "filter norms") for vector in found.vectors]
+
+
+def curvature(
     landscape: Landscape,
-    center: Float[Tensor, " params"],
-    preconditioner: Float[Tensor, " params"],
     *,
+    top: int = 5,
+    density: bool = False,
+    scale: Scale = "plain",
     tolerance: float = 1e-3,
-    num_vectors: int | None = None,
+    max_steps: int = MAX_STEPS,
+    trace_vectors: int = 10,
+    density_starts: int = 8,
+    density_steps: int = 40,
     seed: int = 0,
-) -> float:
-    """Find the largest eigenvalue of DHD by Lanczos iteration.
+    progress: Watcher = None,
+) -> xr.Dataset:
+    """Measure the Hessian of a network's loss by products with vectors alone.
+
+    A product costs about as much as five passes over a single batch, or ten over several.
 
     Args:
-        landscape: The loss; its second derivative is taken at `center`.
-        center: The minimum.
-        preconditioner: The diagonal D, see `Normalization.preconditioner`.
-        tolerance: Relative accuracy of the eigenvalue.
-        num_vectors: Vectors that the iteration keeps, at least 3; fewer take less memory and, where one eigenvalue
-            stands out, fewer products. `None` takes scipy's choice, 20.
-        seed: Starting vector.
+        landscape: The loss, around the center.
+        top: How many of the largest eigenvalues.
+        density: Whether the density of all eigenvalues is estimated, too.
+        scale: `plain`, the Hessian H; `filter`, D·H·D with D = ‖w_f‖/√dim_f, which does not change when a layer is
+            scaled up and the next one down, and whose trace is the mean curvature along filter-normalised directions.
+        tolerance: Residual of an eigenpair, relative to the eigenvalue farthest from 0, of either sign.
+        max_steps: Lanczos steps at most; keeps as many vectors as large as the moved tensors, and two more.
+        trace_vectors: Random vectors for the trace, 2 or more; takes twice as many products, and keeps three times as
+            many vectors. 0 leaves the trace out. In a space of at most twice as many entries the trace is exact.
+        density_starts: Random starts for the density.
+        density_steps: Lanczos steps for each.
+        seed: Of all random vectors.
+        progress: True or None shows a line with the time left, False none; a function gets the finished share.
 
     Returns:
-        The eigenvalue in nats; NaN where the iteration did not converge.
+        A `curvature` dataset: eigenvalues in descending order with their residuals and a status, the trace with its
+        standard error, and the density with its own; parts that were not asked for are empty or NaN.
+
+    Raises:
+        InputError: A setting is out of range, or the network cannot be differentiated twice.
 
     References:
-        Lehoucq, Sorensen and Yang 1998 (ARPACK).
+        Lanczos 1950; Epperly, Tropp and Webber 2024, arXiv 2301.07825 (trace); Ghorbani, Krishnan and Xiao 2019,
+        arXiv 1901.10159 (density).
     """
+    landscape = asked(landscape, "curvature", "hessian_vector_product")
+    choose("scale", scale, get_args(Scale))
+    for name, value, least in (
+        ("top", top, 1),
+        ("max_steps", max_steps, 1),
+        ("trace_vectors", trace_vectors, 0),
+        ("density_starts", density_starts, 1),
+        ("density_steps", density_steps, 2),
+    ):
+        if value < least:
+            raise InputError(f"curvature: {name} = {value}: must be at least {least}")
+    if trace_vectors == 1:
+        raise InputError("curvature: trace_vectors = 1: give 2 or more, from which an error follows, or 0 for no trace")
+    if not 0 < tolerance < 1:
+        raise InputError(f"curvature: tolerance = {tolerance}: must lie between 0 and 1")
+    hessian = Hessian(landscape, scale)
+    num = min(top, hessian.size)
+    most = max(max_steps, num)
+    kept = max(most + 2, 3 * trace_vectors + 2, (density_steps + 2) * density)
+    _say_memory(hessian, min(kept, hessian.size))
+    # Shares of the progress by products.
+    plan = [most, 2 * trace_vectors, density_starts * density_steps * density]
+    with landscape.held(), watched("curvature", progress) as tell:
 
-    def product(vector: np.ndarray) -> np.ndarray:
-        moved = torch.from_numpy(vector.ravel()).to(center) * preconditioner
-        return (preconditioner * landscape.hessian_vector_product(center, moved)).double().cpu().numpy()
+        def part(number: int) -> Callable[[float], None]:
+            return lambda share: tell((sum(plan[:number]) + share * plan[number]) / sum(plan))
 
-    size = len(center)
-    operator = LinearOperator((size, size), matvec=product, dtype=np.float64)  # pyright: ignore[reportCallIssue]
-    begin = np.random.default_rng(seed).standard_normal(size)
-    try:
-        # One thread, so that the last digits of long vectors' products do not depend on how many there are.
-        with threadpool_limits({"blas": 1}):
-            found = eigsh(
-                operator,
-                k=1,
-                which="LA",
-                tol=tolerance,  # pyright: ignore[reportArgumentType]
-                v0=begin,
-                ncv=min(size, num_vectors) if num_vectors else None,
-                return_eigenvectors=False,
+        product: Product = hessian.product
+        found = top_eigenvalues(
+            product, hessian.start(seed, 0), num, tolerance=tolerance, max_steps=most, progress=part(0)
+        )
+        total, error = math.nan, math.nan
+        if trace_vectors:
+            total, error = trace(
+                product,
+                hessian.size,
+                trace_vectors,
+                like=hessian.like,
+                seed=child_seed(seed, "trace"),
+                progress=part(1),
             )
-    except ArpackNoConvergence:
-        return math.nan
-    return float(found[0])
+        value = curve = stderr = np.empty(0)
+        if density:
+            spread = spectral_density(
+                product,
+                lambda number: hessian.start(seed, 1 + number),
+                num_starts=density_starts,
+                steps=min(density_steps, hessian.size),
+                progress=part(2),
+            )
+            value, curve, stderr = spread.value, spread.density, spread.stderr
+        tell(1.0)
+    unit, per = landscape.unit, ("" if scale == "filter" else "weight²")
+    size = f"{unit or 1} / {per}" if per else unit
+    inverse = f"{per or 1} / {unit}" if unit else per
+    return labelled(
+        "curvature",
+        landscape,
+        {
+            "rank": np.arange(1, len(found.values) + 1),
+            "eigenvalue": found.values,
+            "residual": found.residuals,
+            "status": (found.residuals > found.bound).astype(np.int8),
+            "trace": total,
+            "trace_stderr": error,
+            "value": value,
+            "density": curve,
+            "density_stderr": stderr,
+            "num_products": hessian.num_products,
+        },
+        units=dict.fromkeys(("eigenvalue", "residual", "trace", "trace_stderr", "value"), size)
+        | {"density": inverse, "density_stderr": inverse},
+        seed=str(seed),
+        scale=scale,
+    )

@@ -1,233 +1,159 @@
-"""Sharpness of a minimum: the mean curvature along the directions in which its radius is measured."""
+"""Sharpness of a network's loss in a ball: how much it rises at worst, and on average."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Float
 from torch import Tensor
 
-from basinscope.landscape.directions import gaussian, rays_at_once
-from basinscope.landscape.normalize import Normalization, Scheme
-from basinscope.landscape.objective import Landscape
-from basinscope.landscape.rays import Ray
-from basinscope.landscape.rescale import with_last_layer_scaled
-from basinscope.landscape.streamed import StreamedLoss
-from basinscope.probes.curvature import top_eigenvalue
-from basinscope.probes.lanczos import top_eigenvalues
-from basinscope.results.convert import dataset
-from basinscope.seeds import generator
-
-BLOCK = 512
+from basinscope.errors import InputError
+from basinscope.landscape.directions import Center, Stored
+from basinscope.landscape.protocol import Landscape, asked
+from basinscope.probes.labels import labelled
+from basinscope.progress import Watcher, watched
+from basinscope.seeds import child_seed
 
 
-def curvature_along(
-    landscape: Landscape,
-    center: Float[Tensor, " params"],
-    normalization: Normalization,
-    *,
-    seed: int,
-    indices: Sequence[int],
-) -> Float[np.ndarray, " rays"]:
-    """Compute dᵀHd for members of a family of directions, in nats."""
-    chosen = list(indices)
-    parts = []
-    at_once = rays_at_once(len(center), BLOCK)
-    for first in range(0, len(chosen), at_once):
-        rows = gaussian(seed, chosen[first : first + at_once], normalization.num_moved)
-        directions = normalization.directions(rows.to(center.device, center.dtype), center)
-        parts.append(landscape.second_derivative(center, directions))
-    return torch.cat(parts).numpy()
+@dataclass(frozen=True)
+class _Ball:
+    """The ball ‖ε / T‖ ≤ ρ around the moved tensors, T = 1 or |w|."""
+
+    center: Center
+    rho: float
+    adaptive: bool
+
+    def scale(self, place: int) -> Tensor | float:
+        """T on one tensor."""
+        return self.center.exact(place).abs() if self.adaptive else 1.0
+
+    def uphill(self, slopes: Sequence[Tensor]) -> list[Tensor]:
+        """The point of the ball's surface at which a linear loss is largest: ρ T² g / ‖T g‖."""
+        length = self._norm([slope * self.scale(k) for k, slope in enumerate(slopes)])
+        if not 0 < length < math.inf:
+            return [torch.zeros_like(slope) for slope in slopes]
+        return [slope * self.scale(k) ** 2 * (self.rho / length) for k, slope in enumerate(slopes)]
+
+    def random(self, seed: int, number: int) -> list[Tensor]:
+        """A random point of the surface: T g, g uniform on the sphere of radius ρ."""
+        drawn = []
+        for k, filters in enumerate(self.center.filters):
+            stream = torch.Generator().manual_seed(child_seed(seed, "sharpness", number, k))
+            drawn.append(torch.randn(filters.shape, generator=stream).to(self.center.exact(k)))
+        length = self._norm(drawn)
+        return [part * self.scale(k) * (self.rho / length) for k, part in enumerate(drawn)]
+
+    def within(self, point: Sequence[Tensor]) -> list[Tensor]:
+        """Pull a point back into the ball."""
+        parts = []
+        for k, part in enumerate(point):
+            scale = self.scale(k)
+            # A weight of 0 has no room in an adaptive ball.
+            parts.append(torch.where(scale > 0, part / scale, 0.0) if isinstance(scale, Tensor) else part)
+        length = self._norm(parts)
+        return [part * min(1.0, self.rho / length) if length > 0 else part for part in point]
+
+    def _norm(self, parts: Sequence[Tensor]) -> float:
+        return math.sqrt(sum(float(part.cpu().double().square().sum()) for part in parts))
 
 
 def sharpness(
     landscape: Landscape,
-    center: Float[Tensor, " params"],
-    normalization: Normalization,
     *,
-    seed: int,
-    indices: Sequence[int],
-    num_trace: int = 300,
+    rho: float = 0.05,
+    adaptive: bool = False,
+    num_restarts: int = 3,
+    num_steps: int = 10,
+    num_random: int = 20,
+    seed: int = 0,
+    progress: Watcher = None,
 ) -> xr.Dataset:
-    """Measure how sharply the loss bends at a minimum.
+    """Measure how much a network's loss rises within a ball around its weights.
 
-    Formulas: (a) the mean of dᵀHd over the directions, = tr(DHD) with D_ii = ‖w_f‖/√dim_f; (b) tr(DHD)/n with
-    D_ii = ‖w_f‖, from the same Gaussians without the division by their norm; and the top eigenvalue of DHD
-    with the D of (a).
+    Formulas: worst case, max of L(θ + ε) − L(θ) over ‖ε / T‖ ≤ ρ, sought by gradient ascent, so a lower bound; average
+    case, the mean of the same over ε uniform on the ball's surface. T = 1, or |w| entry by entry if adaptive.
 
     Args:
-        landscape: The loss.
-        center: The minimum.
-        normalization: The directions of (a), normally those along which the radius is measured.
-        seed: Family of directions.
-        indices: Members of the family for (a).
-        num_trace: Members of the family for (b), from the front of `indices`.
+        landscape: The loss, around the center.
+        rho: Radius of the ball, in Euclidean length; adaptive, in multiples of the weights.
+        adaptive: Whether each entry has room in proportion to its weight; then nothing changes when a layer is scaled
+            up and the next one down.
+        num_restarts: Ascents; the first begins where the gradient points, unless that is 0, the others at random.
+        num_steps: Steps of each.
+        num_random: Random points for the average case.
+        seed: Of random points.
+        progress: True or None shows a line with the time left, False none; a function gets the finished share.
 
     Returns:
-        A `sharpness` dataset with standard errors.
+        A `sharpness` dataset: the rise of every ascent and the largest, the mean over random points with its standard
+        error.
+
+    Raises:
+        InputError: A setting is out of range, or the loss cannot be measured.
 
     References:
-        Huang et al. 2019, arXiv 1906.03291, section 5; Hutchinson 1990 (trace by random vectors).
-
-    Example:
-        On L = ½ Σ λ_i θ_i² with `scheme="sphere"`, (a) is the mean of λ.
+        Foret et al. 2021, arXiv 2010.01412 (worst case); Kwon et al. 2021, arXiv 2102.11600 (adaptive); Andriushchenko
+        et al. 2023, arXiv 2302.07011 (average case).
     """
-    along = curvature_along(landscape, center, normalization, seed=seed, indices=indices)
-    plain, some = _unnormalised(normalization), list(indices)[:num_trace]
-    per_entry = curvature_along(landscape, center, plain, seed=seed, indices=some) / plain.num_moved
-    top = top_eigenvalue(landscape, center, normalization.preconditioner(center))
-    return _labelled(along, per_entry, top, seed, indices)
-
-
-def sharpest_direction(
-    landscape: Landscape,
-    center: Float[Tensor, " params"],
-    normalization: Normalization,
-    *,
-    tolerance: float = 1e-3,
-    max_steps: int = 300,
-) -> xr.Dataset:
-    """Find the direction along which the loss bends most, for its length as the normalisation measures it.
-
-    Formula: √n · D v, with v the unit eigenvector of DHD for its largest eigenvalue λ and n the moved entries. The
-    factor makes it as long, measured by D⁻¹, as the normalisation's random directions are: its curvature n·λ stands
-    beside their mean tr(DHD).
-
-    Args:
-        landscape: The loss.
-        center: The minimum.
-        normalization: The random directions with which this one is to be compared.
-        tolerance: Residual at which the eigenvector counts as found, relative to λ.
-        max_steps: Products with the Hessian at most.
-
-    Returns:
-        A `direction` dataset; all NaN where the eigenvector was not found in so many products.
-
-    References:
-        Lanczos 1950.
-    """
-    diagonal = normalization.preconditioner(center)
-    found = top_eigenvalues(
-        lambda vector: diagonal * landscape.hessian_vector_product(center, diagonal * vector),
-        torch.randn(len(center), generator=generator(0, "top eigenvalue")).to(center),
-        1,
-        tolerance=tolerance,
-        max_steps=min(max_steps, len(center)),
-        vectors=True,
-    )
-    known = bool(found.residuals[0] <= found.bound)
-    direction = math.sqrt(normalization.num_moved) * diagonal * found.vectors[0]
-    return dataset(
-        "direction",
-        {
-            "direction": direction if known else torch.full_like(direction, math.nan),
-            "eigenvalue": float(found.values[0]) if known else math.nan,
-        },
-        scheme=normalization.scheme,
-    )
-
-
-def _unnormalised(normalization: Normalization) -> Normalization:
-    """The directions of (b) beside those of (a)."""
-    scheme: Scheme = "sphere" if normalization.scheme == "sphere" else "gaussian_filter"
-    return Normalization(normalization.layout, scheme, normalization.one_dim)
-
-
-def _labelled(along: np.ndarray, per_entry: np.ndarray, top: float, seed: int, indices: Sequence[int]) -> xr.Dataset:
-    return dataset(
+    landscape = asked(landscape, "sharpness", "gradient_at")
+    if not (rho > 0 and math.isfinite(rho)):
+        raise InputError(f"sharpness: rho = {rho}: must be above 0")
+    for name, value, least in (
+        ("num_restarts", num_restarts, 1),
+        ("num_steps", num_steps, 1),
+        ("num_random", num_random, 0),
+    ):
+        if value < least:
+            raise InputError(f"sharpness: {name} = {value}: must be at least {least}")
+    base = landscape.center_loss
+    ball = _Ball(landscape.center, rho, adaptive)
+    # An ascent's step takes about three passes.
+    total, done = 3.0 * num_restarts * (num_steps + 1) + num_random, 0.0
+    worst, average = np.empty(num_restarts), np.empty(num_random)
+    with landscape.held(), watched("sharpness", progress) as tell:
+        for k in range(num_restarts):
+            point = ball.uphill(landscape.gradient_at()[1]) if k == 0 else []
+            if not any(bool(part.any()) for part in point):
+                point = ball.random(seed, k)
+            best = 0.0  # of the network itself
+            for step in range(num_steps + 1):
+                loss, slopes = landscape.gradient_at((Stored(tuple(point), ""), 1.0))
+                best = max(best, loss - base) if not math.isnan(loss) else math.nan
+                done += 3
+                tell(done / total)
+                if step == num_steps or not math.isfinite(best):
+                    break
+                # Half the way to where the gradient points: on a quadratic, a power iteration.
+                way = ball.uphill(slopes)
+                point = ball.within([p + w for p, w in zip(point, way, strict=True)])
+            worst[k] = best
+        for k in range(num_random):
+            point = ball.random(seed, num_restarts + k)
+            average[k] = landscape.loss_at((Stored(tuple(point), ""), 1.0)) - base
+            done += 1
+            tell(done / total)
+    mean = float(average.mean()) if num_random else math.nan
+    known = num_random > 1 and bool(np.isfinite(average).all())
+    error = float(average.std(ddof=1) / math.sqrt(num_random)) if known else math.nan
+    return labelled(
         "sharpness",
+        landscape,
         {
-            "ray": np.asarray(list(indices)),
-            "curvature": along,
-            "sharpness": float(along.mean()),
-            "sharpness_stderr": standard_error(along),
-            "trace_per_entry": float(per_entry.mean()),
-            "trace_per_entry_stderr": standard_error(per_entry),
-            "top_eigenvalue": top,
+            "restart": np.arange(num_restarts),
+            "rise": worst,
+            "worst": float(worst.max()),
+            "average": mean,
+            "average_stderr": error,
+            "num_random": num_random,
+            "rho": rho,
+            "center_loss": base,
         },
+        units=dict.fromkeys(("rise", "worst", "average", "average_stderr", "center_loss"), landscape.unit)
+        | {"rho": "multiples of the weights" if adaptive else "Euclidean length"},
         seed=str(seed),
-        num_trace=len(per_entry),
+        adaptive=int(adaptive),
     )
-
-
-def streamed_sharpness(
-    landscape: StreamedLoss,
-    center: Float[Tensor, " params"],
-    normalization: Normalization,
-    *,
-    scales: Sequence[float],
-    seed: int,
-    indices: Sequence[int],
-    num_trace: int,
-    tolerance: float = 0.02,
-    max_steps: int = 40,
-    progress: Callable[[float], None] | None = None,
-) -> list[xr.Dataset]:
-    """Measure `sharpness` of a large network, also with its last layer scaled, in few passes over the training set.
-
-    Args:
-        landscape: The loss.
-        center: The minimum.
-        normalization: The directions of (a), normally those along which the radius is measured.
-        scales: Factors of the last layer; 1 is the minimum itself. The second derivatives of all of them come from
-            the same passes.
-        seed: Family of directions.
-        indices: Members of the family for (a).
-        num_trace: Members of the family for (b), from the front of `indices`.
-        tolerance: Relative accuracy of the top eigenvalue.
-        max_steps: Products that it may take; a vector as large as the network is kept for each. Six to ten are usual.
-        progress: Called now and then with the finished share.
-
-    Returns:
-        A `sharpness` dataset for each scale, in order.
-    """
-    plain, some = _unnormalised(normalization), list(indices)[:num_trace]
-
-    # An eigenvalue takes about as many passes as ten directions.
-    total, done = len(indices) + len(some) + 10 * len(scales), 0
-
-    def advance(by: int) -> None:
-        nonlocal done
-        done += by
-        if progress:
-            progress(done / total)
-
-    def along(directions: Normalization, members: Sequence[int]) -> Float[np.ndarray, "scales rays"]:
-        columns = []
-        for k in members:
-            # One direction at a time: nothing but a single one is held.
-            direction = Ray(directions, seed, k).direction(center)[None]
-            columns.append(landscape.second_derivatives(center, direction, scales=scales))
-            advance(1)
-        return torch.cat(columns, dim=1).numpy()
-
-    normalised, unnormalised = along(normalization, list(indices)), along(plain, some) / plain.num_moved
-    found = []
-    for j, scale in enumerate(scales):
-        scaled = with_last_layer_scaled(center, landscape.layout, scale)
-        diagonal = normalization.preconditioner(scaled)
-        top = _top(landscape, scaled, diagonal, tolerance=tolerance, max_steps=max_steps)
-        found.append(_labelled(normalised[j], unnormalised[j], top, seed, indices))
-        advance(10)
-    return found
-
-
-def _top(landscape: Landscape, center: Tensor, diagonal: Tensor, *, tolerance: float, max_steps: int) -> float:
-    """The largest eigenvalue of DHD by Lanczos steps without restarts, which take fewer products; NaN if not found."""
-    found = top_eigenvalues(
-        lambda vector: diagonal * landscape.hessian_vector_product(center, diagonal * vector),
-        torch.randn(len(center), generator=generator(0, "top eigenvalue")).to(center),
-        1,
-        tolerance=tolerance,
-        max_steps=min(max_steps, len(center)),
-    )
-    return float(found.values[0]) if found.residuals[0] <= found.bound else float("nan")
-
-
-def standard_error(values: Float[np.ndarray, " values"]) -> float:
-    """Standard error of the mean; NaN for fewer than two values."""
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")

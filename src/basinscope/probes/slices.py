@@ -1,118 +1,233 @@
-"""One- and two-dimensional slices of the loss through a minimum."""
+"""Slices of the loss along lines and across planes through a center."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-import torch
+import numpy as np
 import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from basinscope.landscape.directions import gaussian
-from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.objective import Landscape
-from basinscope.results.convert import dataset
-
-
-def symmetric_grid(extent: float, num: int) -> Float[Tensor, " num"]:
-    """Space `num` distances evenly from −extent to extent; of an odd number the middle one is exactly 0."""
-    half = 0.5 * (num - 1)
-    return (torch.arange(num, dtype=torch.float64) - half) * (extent / half)
+from basinscope.checkpoints.points import Points, moved_tensors, named_points, own_loss, spanned
+from basinscope.errors import InputError, choose
+from basinscope.landscape.directions import Combination, Direction
+from basinscope.landscape.protocol import Landscape, asked
+from basinscope.probes.curvature import top_directions
+from basinscope.probes.grid import around, grid, refuse_coarse
+from basinscope.probes.labels import labelled
+from basinscope.probes.scoring import Scored, in_blocks
+from basinscope.progress import Watcher, watched
 
 
 def slice1d(
     landscape: Landscape,
-    center: Float[Tensor, " params"],
-    normalization: Normalization,
     *,
-    seed: int,
-    indices: Sequence[int],
-    distances: Float[Tensor, " distances"],
+    seed: int = 0,
+    num_directions: int = 3,
+    indices: Sequence[int] | None = None,
+    directions: str = "random",
+    extent: float | None = None,
+    resolution: int = 41,
+    distances: Float[Tensor, " distances"] | None = None,
+    progress: Watcher = None,
 ) -> xr.Dataset:
-    """Evaluate the loss along random lines through a minimum.
+    """Evaluate the loss along straight lines through a center.
 
     Args:
-        landscape: The loss.
-        center: The minimum.
-        normalization: How Gaussian vectors become directions.
-        seed: Family of directions.
-        indices: Members of the family, one line each.
-        distances: Where on the lines, in filter norms; 0 is the minimum itself.
+        landscape: The loss, around the center.
+        seed: Family of random directions, or start of the search for eigenvectors.
+        num_directions: Lines.
+        indices: Which members of the family of random directions, instead of the first `num_directions`.
+        directions: `random`, or `hessian` for the eigenvectors of the largest curvature, scaled like random directions.
+        extent: How far to go to either side; default 1 filter norm, 0.1 along eigenvectors.
+        resolution: Points on each line; of an odd number the middle one is the center itself.
+        distances: Where on the lines, instead of `resolution` points up to `extent`.
+        progress: True or None shows a line with the time left, False none; a function gets the finished share.
 
     Returns:
-        A `slice1d` dataset; every point is made from the minimum itself, so that no rounding adds up.
-    """
-    rows = gaussian(seed, indices, normalization.num_moved).to(center.device, center.dtype)
-    lines = normalization.directions(rows, center)
-    losses = [landscape.along(center, lines, distances, torch.full((len(distances),), k)) for k in range(len(lines))]
-    values = {"ray": torch.tensor(list(indices)), "distance": distances, "loss": torch.stack(losses)}
-    return dataset("slice1d", values, seed=str(seed), scheme=normalization.scheme)
+        A `slice1d` dataset, loss by ray and distance. What is not a number, or infinite, is kept so. With metrics or
+        several data sets also `values`, by data set, metric, ray and distance; `loss` is the first of these.
 
-
-def plane(
-    center: Float[Tensor, " params"], normalization: Normalization, *, seed: int, indices: tuple[int, int]
-) -> Float[Tensor, "2 params"]:
-    """Make two directions around a minimum that are orthogonal to each other and filter-normalised.
-
-    The second Gaussian loses, filter by filter, its part along the first; both are then scaled to the filters'
-    norms. A filter with a single entry has only one direction: there the second does not move.
-    """
-    rows = gaussian(seed, indices, normalization.num_moved).to(center.device, center.dtype)
-    first, second = normalization.directions(rows, center)
-    if normalization.scheme == "sphere":
-        second = second - (second @ first) * first
-        return torch.stack([first, second / second.norm()])
-    norms = normalization.preconditioner(center)
-    for where, shape in zip(normalization.layout.slices, normalization.layout.shapes, strict=True):
-        if not norms[where].any():
-            continue
-        filters = (shape[0], -1) if len(shape) > 1 else (1, -1)
-        a, b = first[where].view(filters), second[where].view(filters)
-        square = a.square().sum(1, keepdim=True)
-        rest = b - (a * b).sum(1, keepdim=True) / square.clamp_min(torch.finfo(a.dtype).tiny) * a
-        length = rest.norm(dim=1, keepdim=True)
-        # What rounding leaves of a filter with one entry is no direction.
-        keep = length > 1e-5 * square.sqrt()
-        second[where] = torch.where(keep, rest * square.sqrt() / length, 0).flatten()
-    return torch.stack([first, second])
-
-
-def slice2d(
-    landscape: Landscape,
-    center: Float[Tensor, " params"],
-    normalization: Normalization,
-    *,
-    seed: int,
-    indices: tuple[int, int],
-    distances: Float[Tensor, " distances"],
-    progress: Callable[[float], None] | None = None,
-) -> xr.Dataset:
-    """Evaluate the loss on a square of the plane through a minimum that two random directions span.
-
-    Args:
-        landscape: The loss.
-        center: The minimum.
-        normalization: How Gaussian vectors become directions.
-        seed: Family of directions.
-        indices: The two members of the family; the second is made orthogonal to the first.
-        distances: Grid lines along both directions, in filter norms.
-        progress: Called after each grid line with the finished share.
-
-    Returns:
-        A `slice2d` dataset; the loss has its first axis along the first direction.
+    Raises:
+        InputError: A setting is out of range, or the loss cannot be measured.
 
     References:
         Li et al. 2018, arXiv 1712.09913.
     """
-    first, second = plane(center, normalization, seed=seed, indices=indices)
-    steps = distances.to(center.device, center.dtype)
-    along_second = torch.zeros(len(steps), dtype=torch.int64)
-    rows = []
-    for step in steps:
-        rows.append(landscape.along(center + step * first, second[None], distances, along_second))
-        if progress:
-            progress(len(rows) / len(steps))
-    cosine = float(first @ second / (first.norm() * second.norm()))
-    values = {"first": distances, "second": distances, "loss": torch.stack(rows), "cosine": cosine}
-    return dataset("slice2d", values, seed=str(seed), scheme=normalization.scheme)
+    landscape = asked(landscape, "slice1d", "along")
+    choose("directions", directions, ("random", "hessian"))
+    if distances is None:
+        refuse_coarse("slice1d", resolution)
+        places = grid("slice1d", extent, directions, resolution)
+    else:
+        places = np.asarray(distances, dtype=np.float64)
+    chosen = list(range(num_directions) if indices is None else indices)
+    if not chosen:
+        raise InputError(f"slice1d: num_directions = {num_directions}: must be at least 1")
+    with landscape.held(), watched("slice1d", progress) as tell:
+        lines: Sequence[Direction]
+        if directions == "random":
+            lines = landscape.random_directions(seed, chosen)
+        else:
+            lines = top_directions(landscape, len(chosen), seed=seed, progress=progress)
+        scored, num = Scored(landscape), len(places)
+        found = []
+        for k in range(len(lines)):
+            rows = np.full(num, k)
+
+            def evaluate(here: slice, rows: np.ndarray = rows) -> np.ndarray:
+                return scored.along(lines, places[here], rows[here])
+
+            def report(share: float, k: int = k) -> None:
+                tell((k + share) / len(lines))
+
+            found.append(in_blocks(landscape, num, evaluate, report, planned=num * len(lines)))
+    values = np.stack(found, axis=2)
+    return labelled(
+        "slice1d",
+        landscape,
+        {"ray": np.asarray(chosen), "distance": places, "loss": values[0, 0], **scored.variables(values)},
+        units={"distance": lines[0].units, "loss": landscape.unit},
+        seed=str(seed),
+        scheme=landscape.scheme,
+        directions=directions,
+    )
+
+
+def slice2d(
+    landscape: Landscape,
+    *,
+    directions: str = "random",
+    points: Points = (),
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+    indices: tuple[int, int] = (0, 1),
+    extent: float | None = None,
+    resolution: int = 21,
+    distances: Float[Tensor, " distances"] | None = None,
+    progress: Watcher = None,
+) -> xr.Dataset:
+    """Evaluate the loss on a rectangle of a plane through a center.
+
+    Args:
+        landscape: The loss, around the center.
+        directions: What spans the plane: `random`, two orthogonal random directions; `hessian`, the two eigenvectors of
+            the largest curvature; `between`, the ways to two other minima; `pca`, the two main axes of other
+            points, such as checkpoints of a training run, as seen from the center.
+        points: The other minima, or checkpoints, as state dictionaries, networks or files of safetensors, or the folder
+            of a `Recorder`; for `between` and `pca`. Or several such lists by name, such as the paths of several
+            optimizers, drawn each as a path.
+        names: What the points of a list are called in figures; those of one name are drawn as a path.
+        seed: Family of random directions, or start of the search for eigenvectors.
+        indices: The two members of the family of random directions; the second is made orthogonal to the first.
+        extent: How far to go to every side; default 1 filter norm, 0.1 along eigenvectors. Planes through points
+            reach a quarter beyond them, and take none.
+        resolution: Grid lines along both directions.
+        distances: Grid lines along both directions, instead of `resolution` lines up to `extent`.
+        progress: True or None shows a line with the time left, False none; a function gets the finished share.
+
+    Returns:
+        A `slice2d` dataset: the loss, its first axis along the first direction, the cosine between the directions, and
+        where the center and the points lie on the plane and how far off it. With metrics or several data sets also
+        `values`, by data set, metric and place; `loss` is the first of these.
+
+    Raises:
+        InputError: A setting is out of range, points do not fit the network, or the loss cannot be measured.
+
+    References:
+        Li et al. 2018, arXiv 1712.09913; Garipov et al. 2018, arXiv 1802.10026 (planes through three minima).
+    """
+    landscape = asked(landscape, "slice2d", "across")
+    choose("directions", directions, ("random", "hessian", "between", "pca"))
+    through = directions in ("between", "pca")
+    if bool(points) != through:
+        needed = "needs points" if through else "takes no points"
+        raise InputError(f"slice2d: directions={directions!r} {needed}")
+    if through and not (extent is None and distances is None):
+        raise InputError(f"slice2d: directions={directions!r} reaches beyond the points by itself: leave extent out")
+    labels, chosen = named_points("slice2d", points, names, "path" if directions == "pca" else None)
+    if distances is None:
+        refuse_coarse("slice2d", resolution)
+    with landscape.held(), watched("slice2d", progress) as tell:
+        marks, given = np.zeros((1, 3)), [moved_tensors(landscape, point, what) for what, point in chosen]
+        plane: tuple[Direction, Direction]
+        if through:
+            plane, placed = spanned(landscape, given, directions)
+            marks = np.concatenate([marks, placed])
+            first, second = (around(marks[:, axis], resolution) for axis in (0, 1))
+        else:
+            plane = _axes(landscape, directions, seed, indices, progress)
+            first = second = (
+                grid("slice2d", extent, directions, resolution)
+                if distances is None
+                else np.asarray(distances, dtype=np.float64)
+            )
+        scored = Scored(landscape)
+        values = _on_grid(landscape, scored, plane, first, second, tell)
+        if through:
+            _compare_ends(landscape, labels, chosen, given, plane[0].units, directions)
+        cosine = landscape.cosine(*plane)
+    units = plane[0].units
+    return labelled(
+        "slice2d",
+        landscape,
+        {
+            "first": first,
+            "second": second,
+            "loss": values[0, 0],
+            "cosine": cosine,
+            "marker": ["model", *labels],
+            "marker_first": marks[:, 0],
+            "marker_second": marks[:, 1],
+            "marker_away": marks[:, 2],
+            **scored.variables(values),
+        },
+        units=dict.fromkeys(("first", "second", "marker_first", "marker_second", "marker_away"), units)
+        | {"loss": landscape.unit},
+        seed=str(seed),
+        scheme=landscape.scheme,
+        directions=directions,
+    )
+
+
+def _axes(
+    landscape: Landscape, directions: str, seed: int, indices: tuple[int, int], progress: Watcher
+) -> tuple[Direction, Direction]:
+    """Two orthogonal directions of a plane through no other point."""
+    if directions == "random":
+        return landscape.orthogonal(seed, indices)
+    one, two = top_directions(landscape, 2, seed=seed, progress=progress)
+    return one, two
+
+
+def _on_grid(
+    landscape: Landscape,
+    scored: Scored,
+    plane: tuple[Direction, Direction],
+    first: Float[np.ndarray, " first"],
+    second: Float[np.ndarray, " second"],
+    tell: Callable[[float], None],
+) -> Float[np.ndarray, "sets metrics first second"]:
+    """Scores at every point of a grid, the first axis along the first direction."""
+    a, b = (axis.ravel() for axis in np.meshgrid(first, second, indexing="ij"))
+    values = in_blocks(
+        landscape, len(a), lambda here: scored.across(*plane, a[here], b[here]), tell, multiple=len(second)
+    )
+    return values.reshape(*values.shape[:2], len(first), len(second))
+
+
+def _compare_ends(
+    landscape: Landscape,
+    labels: Sequence[str],
+    chosen: Sequence[tuple[str, Any]],
+    given: Sequence[Sequence[Tensor]],
+    units: str,
+    directions: str,
+) -> None:
+    """Warn about points whose own loss is not that of the plane; of a path only its end, which may be a minimum."""
+    for k in {label if directions == "pca" else place: place for place, label in enumerate(labels)}.values():
+        what, point = chosen[k]
+        way = Combination(landscape.center, [given[k]], [1.0], units)
+        own_loss(landscape, point, landscape.loss_at((way, 1.0)), what)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from basinscope.errors import DamagedResultError
 from basinscope.results.schema import KINDS, Variable
+from basinscope.results.upgrade import upgraded
 
 Values = Tensor | np.ndarray | float | int | list[str]
 
@@ -21,14 +22,15 @@ def dataset(kind: str, values: Mapping[str, Values], **attributes: str | float |
 
     Args:
         kind: A name in `KINDS`.
-        values: Every variable of that kind, as tensors, arrays or numbers.
+        values: Every variable of that kind, as tensors, arrays or numbers; optional ones may be left out.
         attributes: Further facts, such as the seed.
 
     Returns:
         A dataset whose variables carry units and meanings; a variable named as its dimension is a coordinate.
     """
     schema = KINDS[kind]
-    assert set(values) == set(schema.variables), set(values) ^ set(schema.variables)
+    needed = {name for name, variable in schema.variables.items() if not variable.optional}
+    assert needed <= set(values) <= set(schema.variables), set(values) ^ set(schema.variables)
     arrays = {name: _array(schema.variables[name], value) for name, value in values.items()}
     coordinates = {name: array for name, array in arrays.items() if array.dims == (name,)}
     data = {name: array for name, array in arrays.items() if name not in coordinates}
@@ -53,7 +55,12 @@ def unmeasured(kind: str, **coordinates: np.ndarray) -> xr.Dataset:
         return np.full(shape, -1, dtype=np.int8) if variable.flags else np.full(shape, np.nan)
 
     return dataset(
-        kind, {name: coordinates[name] if name in coordinates else blank(v) for name, v in variables.items()}
+        kind,
+        {
+            name: coordinates[name] if name in coordinates else blank(variable)
+            for name, variable in variables.items()
+            if not variable.optional
+        },
     )
 
 
@@ -64,13 +71,14 @@ def stack_nets(names: Sequence[str], parts: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def check(found: xr.Dataset) -> xr.Dataset:
-    """Hold a dataset that was read to its schema and return it.
+    """Check a dataset that was read against its schema and return it, brought up to this release's names.
 
     A result may be one network's, or many joined along a leading axis `net`.
 
     Raises:
         DamagedResultError: The kind or version is unknown, or a variable is missing or has other dimensions.
     """
+    found = upgraded(found)
     schema = KINDS.get(str(found.attrs.get("kind")))
     if schema is None:
         raise DamagedResultError(f"unknown kind of result {found.attrs.get('kind')!r}")
@@ -79,6 +87,8 @@ def check(found: xr.Dataset) -> xr.Dataset:
         raise DamagedResultError(f"{schema.name}: schema version {version}, this release reads {schema.version}")
     for name, variable in schema.variables.items():
         shapes = (variable.dims, ("net", *variable.dims))
+        if name not in found.variables and variable.optional:
+            continue
         if name not in found.variables or found[name].dims not in shapes:
             raise DamagedResultError(f"{schema.name}: variable {name!r} is missing or has other dimensions")
     return found

@@ -15,6 +15,8 @@ class Variable:
     meaning: str
     flags: Mapping[int, str] = field(default_factory=dict)
     """Names of the values of a coded variable, after the CF conventions."""
+    optional: bool = False
+    """Whether a result of its kind may lack it."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,15 @@ class Kind:
     name: str
     version: int
     variables: Mapping[str, Variable]
+
+
+def _scores(*dims: str) -> dict[str, Variable]:
+    """Losses and other scores of several data sets on one slice."""
+    return {
+        "batches": Variable(("batches",), "", "name of a data set; the first is the one of `loss`", optional=True),
+        "metric": Variable(("metric",), "", "name of a score; the first is the loss", optional=True),
+        "values": Variable(("batches", "metric", *dims), "", "mean of a score over a data set", optional=True),
+    }
 
 
 RAY_STATUS = {0: "ok", 1: "unbounded", 2: "nonfinite", 3: "max_evals"}
@@ -81,13 +92,13 @@ _KINDS = (
         },
     ),
     Kind(
-        "sharpness",
-        1,
+        "mean_curvature",
+        2,
         {
             "ray": Variable(("ray",), "", "index of the direction"),
             "curvature": Variable(("ray",), "nat", "dᵀHd along the direction"),
-            "sharpness": Variable((), "nat", "mean of dᵀHd, an estimate of tr(DHD)"),
-            "sharpness_stderr": Variable((), "nat", "standard error of the sharpness"),
+            "mean_curvature": Variable((), "nat", "mean of dᵀHd, an estimate of tr(DHD)"),
+            "mean_curvature_stderr": Variable((), "nat", "its standard error"),
             "trace_per_entry": Variable((), "nat", "tr(DHD)/n with D = ‖w_f‖, the form of the published scripts"),
             "trace_per_entry_stderr": Variable((), "nat", "its standard error"),
             "top_eigenvalue": Variable((), "nat", "largest eigenvalue of DHD"),
@@ -98,32 +109,26 @@ _KINDS = (
         1,
         {
             "ray": Variable(("ray",), "", "index of the direction"),
-            "distance": Variable(("distance",), "filter norms", "distance from the minimum"),
-            "loss": Variable(("ray", "distance"), "nat", "clean loss"),
+            "distance": Variable(("distance",), "filter norms", "distance from the center"),
+            "loss": Variable(("ray", "distance"), "nat", "mean loss"),
+            **_scores("ray", "distance"),
         },
     ),
     Kind(
         "slice2d",
-        1,
+        2,
         {
             "first": Variable(("first",), "filter norms", "distance along the first direction"),
             "second": Variable(("second",), "filter norms", "distance along the second direction"),
-            "loss": Variable(("first", "second"), "nat", "clean loss"),
+            "loss": Variable(("first", "second"), "nat", "mean loss"),
             "cosine": Variable((), "1", "cosine between the two directions"),
-        },
-    ),
-    Kind(
-        "plane",
-        1,
-        {
-            "first": Variable(("first",), "filter norms", "distance along the first direction"),
-            "second": Variable(("second",), "filter norms", "distance along the second direction"),
-            "loss": Variable(("first", "second"), "", "mean loss"),
-            "cosine": Variable((), "1", "cosine between the two directions"),
-            "marker": Variable(("marker",), "", "name of a point"),
-            "marker_first": Variable(("marker",), "filter norms", "its place along the first direction"),
-            "marker_second": Variable(("marker",), "filter norms", "its place along the second direction"),
-            "marker_away": Variable(("marker",), "filter norms", "its distance from the plane"),
+            "marker": Variable(("marker",), "", "name of a point", optional=True),
+            "marker_first": Variable(("marker",), "filter norms", "its place along the first direction", optional=True),
+            "marker_second": Variable(
+                ("marker",), "filter norms", "its place along the second direction", optional=True
+            ),
+            "marker_away": Variable(("marker",), "filter norms", "its distance from the plane", optional=True),
+            **_scores("first", "second"),
         },
     ),
     Kind(
@@ -157,8 +162,8 @@ _KINDS = (
         },
     ),
     Kind(
-        "ball",
-        1,
+        "sharpness",
+        2,
         {
             "restart": Variable(("restart",), "", "number of the ascent"),
             "rise": Variable(("restart",), "", "largest rise of the loss that the ascent found"),

@@ -38,6 +38,7 @@ from torch import Tensor
 
 from basinscope.errors import DamagedResultError
 from basinscope.results import convert
+from basinscope.results.upgrade import RENAMED_FILES
 from basinscope.runs import atomic, records
 
 _log = logging.getLogger(__name__)
@@ -291,12 +292,21 @@ class RunFolder:
         Raises:
             DamagedResultError: The file is missing, unreadable or of another schema.
         """
-        path = self.path / "results" / f"{name}.nc"
+        path = self._result(name)
         try:
             with xr.open_dataset(path, engine="h5netcdf") as found:
                 return convert.check(found.load())
         except (OSError, ValueError, KeyError) as error:
             raise DamagedResultError(f"{path}: cannot be read ({type(error).__name__}); run again") from error
+
+    def _result(self, name: str) -> Path:
+        """Where a result lies, which an earlier release may have named otherwise."""
+        path = self.path / "results" / f"{name}.nc"
+        for begin, before in RENAMED_FILES.items():
+            old = path.with_name(before + path.name.removeprefix(begin))
+            if path.name.startswith(begin) and not path.exists() and old.exists():
+                return old
+        return path
 
     def weights(self, name: str) -> dict[str, Tensor]:
         """Read weights.

@@ -15,7 +15,7 @@ from basinscope.memory import is_out_of_memory
 from basinscope.runs import atomic
 
 PARTS = ("model", "loss_fn", "batches")
-OPTIONS = ("parameters", "normalization", "one_dim", "unit")
+OPTIONS = ("parameters", "normalization", "one_dim", "unit", "metrics", "points_at_once")
 """What a problem may say besides, as `Objective` takes it."""
 
 

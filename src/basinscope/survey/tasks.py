@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import xarray as xr
 
-from basinscope.landscape.module_objective import Objective
-from basinscope.measure.curvature import curvature
-from basinscope.measure.radius import basin_radius
-from basinscope.measure.sharpness import sharpness
-from basinscope.measure.slices import slice1d, slice2d
+from basinscope.landscape.module.objective import Objective
+from basinscope.probes.curvature import curvature
+from basinscope.probes.radius import basin_radius
+from basinscope.probes.sharpness import sharpness
+from basinscope.probes.slices import slice1d, slice2d
 from basinscope.probes.volume import log_volume
 from basinscope.runs.engine import Context, Task
 from basinscope.runs.store import Artifact, RunFolder

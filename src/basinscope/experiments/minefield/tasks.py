@@ -16,7 +16,7 @@ from basinscope.data.samples import Samples
 from basinscope.errors import TrainingDivergedError
 from basinscope.experiments.minefield.config import Config
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.objective import CleanLoss
+from basinscope.landscape.stacked import CleanLoss
 from basinscope.models.mlp import MLP
 from basinscope.probes.accuracy import accuracy
 from basinscope.probes.embedding import tsne_map

@@ -96,7 +96,7 @@ def collect(folder: RunFolder, config: Config) -> Measurements:
                 for words, suffix in variants.items()
             },
             sharpness={
-                words: folder.dataset(f"sharpness{suffix}").sel(net=names)["sharpness"].values
+                words: folder.dataset(f"mean_curvature{suffix}").sel(net=names)["mean_curvature"].values
                 for words, suffix in variants.items()
             },
         )

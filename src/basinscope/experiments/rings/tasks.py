@@ -16,7 +16,7 @@ from basinscope.data.samples import Samples
 from basinscope.experiments.probing import Probing, open_landscape, probe
 from basinscope.experiments.rings.config import Config
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.objective import CleanLoss
+from basinscope.landscape.stacked import CleanLoss
 from basinscope.models.mlp import MLP
 from basinscope.probes.accuracy import accuracy
 from basinscope.probes.boundary import decision_boundary, unrolled_boundary

@@ -65,7 +65,7 @@ def collect(folder: RunFolder, config: Config) -> Measurements:
     def probed(scaled: bool) -> Probed:
         shares = range(len(config.shares()))
         radii = [_joined([folder.dataset(f"radius-{share_name(net, scaled, k)}") for k in shares]) for net in names]
-        sharp = [folder.dataset(f"sharpness-{net}{'-scaled' if scaled else ''}") for net in names]
+        sharp = [folder.dataset(f"mean_curvature-{net}{'-scaled' if scaled else ''}") for net in names]
         volumes = [_volume(radius) for radius in radii]
         return Probed(*(stack_nets(names, parts) for parts in (radii, volumes, sharp)))
 

@@ -16,15 +16,16 @@ from basinscope.experiments.imaging import build_net, describe_net, label_histor
 from basinscope.experiments.svhn.config import Config, net_name
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.precision import precision_for
-from basinscope.landscape.rays import Ray
 from basinscope.landscape.rescale import scale_of_logits, with_last_layer_scaled
+from basinscope.landscape.seeded_ray import Ray
 from basinscope.landscape.streamed import Precision, StreamedLoss
 from basinscope.memory import told_of_memory
-from basinscope.probes.lines import rising_lines
-from basinscope.probes.pushed import pushed_images
+from basinscope.probes.grid import symmetric_grid
+from basinscope.probes.pushed_images import pushed_images
 from basinscope.probes.radius import basin_radius
-from basinscope.probes.sharpness import streamed_sharpness
-from basinscope.probes.slices import slice1d, slice2d, symmetric_grid
+from basinscope.probes.rising_lines import rising_lines
+from basinscope.probes.scaled_curvature import mean_curvatures
+from basinscope.probes.slices import slice1d, slice2d
 from basinscope.results.convert import unmeasured
 from basinscope.runs.engine import Context, Task
 from basinscope.runs.store import Artifact
@@ -176,9 +177,7 @@ def _measure(context: Context, config: Config, net: str, scaled: bool, share: in
         if scaled:
             center = with_last_layer_scaled(center, landscape.layout, _scale(landscape, config))
         radius = basin_radius(
-            landscape,
-            center,
-            Normalization(landscape.layout),
+            landscape.around(center),
             seed=_directions(config),
             indices=indices,
             cutoff=config.cutoff,
@@ -193,18 +192,16 @@ def _measure(context: Context, config: Config, net: str, scaled: bool, share: in
 
 
 def _curvature(context: Context, config: Config, net: str) -> Mapping[str, Artifact]:
-    """Sharpness of one network, as trained and with its last layer scaled."""
+    """Mean curvature of one network, as trained and with its last layer scaled."""
     landscape = _open(context, config, net)
     indices = range(config.num_curvature)
-    names = [f"sharpness-{net}", f"sharpness-{net}-scaled"]
+    names = [f"mean_curvature-{net}", f"mean_curvature-{net}-scaled"]
     try:
         scales = (1.0, _scale(landscape, config))
     except InputError:
-        return {name: unmeasured("sharpness", ray=np.asarray(indices)) for name in names}
-    found = streamed_sharpness(
-        landscape,
-        landscape.minimum,
-        Normalization(landscape.layout),
+        return {name: unmeasured("mean_curvature", ray=np.asarray(indices)) for name in names}
+    found = mean_curvatures(
+        landscape.around(),
         scales=scales,
         seed=_directions(config),
         indices=indices,
@@ -220,9 +217,7 @@ def _examples(context: Context, config: Config, net: str) -> Mapping[str, Artifa
     some = torch.arange(config.num_examples)
     parts = [images.subset(some[: len(images)]) for images in (task.train, task.test)]
     pushed = pushed_images(
-        landscape,
-        landscape.minimum,
-        Normalization(landscape.layout),
+        landscape.around(),
         parts[0],
         parts[1],
         seed=child_seed(config.seed, KIND, "slice"),
@@ -234,8 +229,7 @@ def _examples(context: Context, config: Config, net: str) -> Mapping[str, Artifa
 
 def _slices(context: Context, config: Config, net: str) -> Mapping[str, Artifact]:
     """1-D and 2-D slices around one network, along the same members of the family for both."""
-    landscape = _open(context, config, net)
-    normalization = Normalization(landscape.layout)
+    landscape = _open(context, config, net).around()
     seed = child_seed(config.seed, KIND, "slice")
 
     def grid(num: int) -> Tensor:
@@ -243,18 +237,14 @@ def _slices(context: Context, config: Config, net: str) -> Mapping[str, Artifact
 
     lines = slice1d(
         landscape,
-        landscape.minimum,
-        normalization,
         seed=seed,
         indices=range(NUM_SLICES),
         distances=grid(config.line_resolution),
+        progress=False,
     )
     surface = slice2d(
         landscape,
-        landscape.minimum,
-        normalization,
         seed=seed,
-        indices=(0, 1),
         distances=grid(config.slice_resolution),
         progress=context.progress,
     )
@@ -265,9 +255,7 @@ def _lines(context: Context, config: Config, net: str) -> Mapping[str, Artifact]
     """Losses along random lines from one network outwards."""
     landscape = _open(context, config, net)
     found: xr.Dataset = rising_lines(
-        landscape,
-        landscape.minimum,
-        Normalization(landscape.layout),
+        landscape.around(),
         seed=_directions(config),
         indices=range(config.num_lines),
         distances=torch.linspace(0, config.line_extent, config.line_points, dtype=torch.float64),

@@ -16,13 +16,14 @@ from basinscope.errors import TrainingDivergedError
 from basinscope.experiments.probing import Probing, open_landscape, probe
 from basinscope.experiments.swissroll.config import Config, net_name
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.objective import CleanLoss
+from basinscope.landscape.stacked import CleanLoss
 from basinscope.models.mlp import MLP
 from basinscope.probes.accuracy import accuracy
 from basinscope.probes.boundary import decision_boundary
-from basinscope.probes.moving import moving_boundary
-from basinscope.probes.sharpness import sharpest_direction
-from basinscope.probes.slices import slice1d, slice2d, symmetric_grid
+from basinscope.probes.grid import symmetric_grid
+from basinscope.probes.moving_boundary import moving_boundary
+from basinscope.probes.sharpest_direction import sharpest_direction
+from basinscope.probes.slices import slice1d, slice2d
 from basinscope.results.convert import dataset, stack_nets
 from basinscope.runs.engine import Context, Task
 from basinscope.runs.parts import in_parts
@@ -184,7 +185,7 @@ def _landscape(context: Context, config: Config, center: Tensor) -> CleanLoss:
 
 
 def _measure(context: Context, config: Config, poison: float, scaled: bool) -> Mapping[str, Artifact]:
-    """Radius, volume and sharpness of all runs at one poison factor."""
+    """Radius, volume and mean curvature of all runs at one poison factor."""
     all_nets(context.folder, config)
     names = [net_name(poison, run) for run in range(config.runs)]
     points = points_of(context.folder, config, names, context.device)
@@ -217,7 +218,8 @@ def _slices(context: Context, config: Config) -> Mapping[str, Artifact]:
     for key, extent in (("slice", config.slice_extent), ("inset", config.inset_extent)):
         distances = symmetric_grid(extent, config.slice_resolution)
         parts = [
-            slice2d(landscape, point, NORMALIZATION, seed=seed, indices=(0, 1), distances=distances) for point in points
+            slice2d(landscape.around(point, NORMALIZATION), seed=seed, distances=distances, progress=False)
+            for point in points
         ]
         found[key] = stack_nets(nets, parts)
     return found
@@ -228,21 +230,17 @@ def _frames(context: Context, config: Config) -> Mapping[str, Artifact]:
     nets = list(compared_nets(config))
     points = points_of(context.folder, config, nets, context.device)
     landscape = _landscape(context, config, points[0])
-    train = swissroll.training_draw(config.data_seed)[0]
     family = {"seed": child_seed(config.seed, "swissroll", "slice"), "indices": (0,)}
     # Slow at both ends, like a pendulum: the bad net breaks within the first frames.
     way = 0.5 * (1 - torch.cos(torch.linspace(0, math.pi, config.num_frames, dtype=torch.float64)))
     along = symmetric_grid(config.frame_extent, 401)
     parts, curves = [], []
     for point in points:
-        curves.append(slice1d(landscape, point, NORMALIZATION, distances=along, **family))
+        around = landscape.around(point, NORMALIZATION)
+        curves.append(slice1d(around, distances=along, progress=False, **family))
         parts.append(
             moving_boundary(
-                NET,
-                landscape,
-                point,
-                NORMALIZATION,
-                train,
+                around,
                 distances=config.frame_extent * way,
                 extent=BOUNDARY_EXTENT,
                 resolution=config.frame_resolution,
@@ -260,7 +258,10 @@ def _lines(context: Context, config: Config) -> Mapping[str, Artifact]:
     # Basins differ in width by orders of magnitude.
     distances = torch.logspace(-4, 0, config.line_points, dtype=torch.float64) * config.line_extent
     family = {"seed": child_seed(config.seed, "swissroll", "directions"), "indices": range(config.num_lines)}
-    parts = [slice1d(landscape, point, NORMALIZATION, distances=distances, **family) for point in points]
+    parts = [
+        slice1d(landscape.around(point, NORMALIZATION), distances=distances, progress=False, **family)
+        for point in points
+    ]
     return {"lines": stack_nets(names, parts)}
 
 
@@ -269,7 +270,8 @@ def _sharpest(context: Context, config: Config) -> Mapping[str, Artifact]:
     nets = list(compared_nets(config))
     points = points_of(context.folder, config, nets, context.device)
     landscape = _landscape(context, config, points[0])
-    return {"sharpest": stack_nets(nets, [sharpest_direction(landscape, point, NORMALIZATION) for point in points])}
+    parts = [sharpest_direction(landscape.around(point, NORMALIZATION)) for point in points]
+    return {"sharpest": stack_nets(nets, parts)}
 
 
 def panel_nets(nets: xr.Dataset) -> list[str]:

@@ -1,0 +1,129 @@
+"""The way that training takes: recorded in any loop, for planes and maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from basinscope.checkpoints.points import COPIES
+from basinscope.errors import InputError
+from basinscope.runs import atomic
+
+
+class Recorder(Sequence[Mapping[str, Tensor]]):
+    """Keeps copies of a network's parameters and running statistics while it is trained.
+
+    Three lines in any loop: make it, call `step()` after each update, and hand it on as `points`:
+
+        recorder = Recorder(model, every=50)
+        ...
+        recorder.step()
+        ...
+        plane = slice2d(objective, directions="pca", points=recorder)
+
+    Args:
+        model: The network; only read.
+        every: Updates between two copies; the state when the recorder is made is the first.
+        folder: Where copies are written as safetensors; None keeps them in memory, on the CPU.
+
+    Raises:
+        InputError: `every` is below 1, or the folder already holds copies.
+    """
+
+    def __init__(self, model: nn.Module, *, every: int = 1, folder: str | Path | None = None) -> None:
+        if every < 1:
+            raise InputError(f"Recorder: every = {every}: must be at least 1")
+        self.model, self.every = model, every
+        self.steps: list[int] = []
+        """Updates made before each copy."""
+        self._folder = None if folder is None else Path(folder)
+        self._kept: list[dict[str, Tensor]] = []
+        self._done = 0
+        if self._folder is not None and any(self._folder.glob(COPIES)):
+            raise InputError(f"Recorder: {self._folder} already holds copies: name another folder")
+        self._copy()
+
+    def step(self) -> None:
+        """Count an update, and keep a copy if it is time."""
+        self._done += 1
+        if self._done % self.every == 0:
+            self._copy()
+
+    def _copy(self) -> None:
+        # Tied tensors stand under their first name; `points` asks for no other.
+        statistics = ((name, buffer) for name, buffer in self.model.named_buffers() if buffer.is_floating_point())
+        tensors = (*self.model.named_parameters(), *statistics)
+        state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors}
+        if self._folder is None:
+            self._kept.append(state)
+        else:
+            atomic.write(self._path(self._done), lambda partial: save_file(state, partial))
+        self.steps.append(self._done)
+
+    def _path(self, step: int) -> Path:
+        assert self._folder is not None
+        return self._folder / COPIES.replace("*", f"{step:09d}")
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[k] for k in range(*place.indices(len(self)))]
+        return self._kept[place] if self._folder is None else load_file(self._path(self.steps[place]))
+
+    def __iter__(self) -> Iterator[Mapping[str, Tensor]]:
+        return (self[place] for place in range(len(self)))
+
+    def for_lightning(self) -> Any:
+        """Make a callback for Lightning's `Trainer`, which must be installed.
+
+        Raises:
+            InputError: Neither `lightning` nor `pytorch_lightning` is installed.
+        """
+        try:
+            from lightning.pytorch import Callback  # pyright: ignore[reportMissingImports]
+        except ModuleNotFoundError:
+            try:
+                from pytorch_lightning import Callback  # pyright: ignore[reportMissingImports]
+            except ModuleNotFoundError as error:
+                raise InputError("lightning is not installed: pip install lightning") from error
+        recorder = self
+
+        class Recording(Callback):
+            """Counts the updates of a training run."""
+
+            _seen = 0
+
+            def on_train_batch_end(self, trainer: Any, *_: Any, **__: Any) -> None:
+                """Count what was updated since the last batch; several batches may make one update."""
+                for _step in range(trainer.global_step - self._seen):
+                    recorder.step()
+                self._seen = trainer.global_step
+
+        return Recording()
+
+    def for_transformers(self) -> Any:
+        """Make a callback for the `Trainer` of Hugging Face, whose package must be installed.
+
+        Raises:
+            InputError: `transformers` is not installed.
+        """
+        try:
+            from transformers import TrainerCallback
+        except ModuleNotFoundError as error:
+            raise InputError("transformers is not installed: pip install transformers") from error
+        recorder = self
+
+        class Recording(TrainerCallback):
+            """Counts the updates of a training run."""
+
+            def on_step_end(self, *_: Any, **__: Any) -> None:
+                """Count an update."""
+                recorder.step()
+
+        return Recording()

@@ -1,0 +1,105 @@
+"""Eager or compiled: which way of evaluating a stack of networks finishes the planned work first."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from basinscope.landscape.stacked import Backend, PointObjective
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendChoice:
+    """The outcome of a trial, stored with the run so that a resumed run computes the same way."""
+
+    backend: Backend
+    reason: str
+    eager_us: float | None = None
+    """Microseconds an eager evaluation takes."""
+    compiled_us: float | None = None
+    """Microseconds a compiled evaluation takes."""
+    compile_seconds: float | None = None
+
+
+WORTH_COMPILING = 2.0
+"""Eager work, as a multiple of what compiling may take, below which it is not even tried."""
+AGREEING = 1e-3
+"""Largest relative difference between eager and compiled losses."""
+CLEARLY_FASTER = 0.75
+"""Share of the eager time below which compiling is chosen; a smaller gain could turn with the machine's noise, and
+with it the last digits of a run."""
+
+
+def choose_backend(
+    make: Callable[[Backend], PointObjective],
+    center: Float[Tensor, " params"],
+    *,
+    planned: int,
+    reproducible: bool = False,
+) -> BackendChoice:
+    """Try how fast the landscape is evaluated and choose the way that finishes `planned` evaluations first.
+
+    Compiling is not even tried where evaluating everything eagerly takes no longer than compiling might.
+
+    Args:
+        make: Builds the landscape for a backend.
+        center: A point to evaluate around.
+        planned: Evaluations to come.
+        reproducible: Take `eager`, so that results do not depend on the outcome of a trial.
+
+    Returns:
+        The choice with what was measured.
+    """
+    if reproducible:
+        return BackendChoice(backend="eager", reason="eager was asked for")
+    eager = make("eager")
+    eager_us = 1e6 * _seconds_per_evaluation(eager, center)
+    if planned * eager_us * 1e-6 < WORTH_COMPILING * eager.compiling_seconds:
+        return BackendChoice(backend="eager", reason="the work is shorter than a compilation", eager_us=eager_us)
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    began = time.perf_counter()
+    try:
+        compiled = make("compiled")
+        found = _evaluate(compiled, center)
+        compile_seconds = time.perf_counter() - began
+        compiled_us = 1e6 * _seconds_per_evaluation(compiled, center)
+    except Exception as error:  # every way in which a compiler can be missing or fail
+        reason = f"compiling does not work here ({type(error).__name__})"
+        return BackendChoice(backend="eager", reason=reason, eager_us=eager_us)
+    if not torch.allclose(found, _evaluate(eager, center), rtol=AGREEING, equal_nan=True):
+        return BackendChoice(backend="eager", reason="compiled losses differ from eager ones", eager_us=eager_us)
+    faster: Backend = "compiled" if compiled_us < CLEARLY_FASTER * eager_us else "eager"
+    return BackendChoice(
+        backend=faster,
+        reason="measured",
+        eager_us=eager_us,
+        compiled_us=compiled_us,
+        compile_seconds=compile_seconds,
+    )
+
+
+def _evaluate(objective: PointObjective, center: Tensor) -> Tensor:
+    # Two sizes, so that a compiled loss has met a changing one.
+    sizes = (objective.chunk_size, max(2, objective.chunk_size // 2))
+    scales = [torch.linspace(0.5, 1.5, size).to(center) for size in sizes]
+    return torch.cat([objective.at(scale.unsqueeze(1) * center) for scale in scales])
+
+
+def _seconds_per_evaluation(objective: PointObjective, center: Tensor) -> float:
+    """Median over short repeats, warm."""
+    points = center.expand(8 * objective.chunk_size, -1).contiguous()
+    objective.at(points)
+    seconds = []
+    for _ in range(7):
+        began = time.perf_counter()
+        objective.at(points)
+        seconds.append((time.perf_counter() - began) / len(points))
+    assert math.isfinite(seconds[0])
+    return sorted(seconds)[len(seconds) // 2]

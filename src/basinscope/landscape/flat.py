@@ -1,0 +1,368 @@
+"""The landscape around one point of a loss that takes flat parameter vectors."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from basinscope.errors import InputError
+from basinscope.landscape.directions import UNITS, Center, Direction
+from basinscope.landscape.filters import Filters
+from basinscope.landscape.flat_plane import plane
+from basinscope.landscape.gaussian import gaussian
+from basinscope.landscape.normalize import Normalization
+from basinscope.landscape.protocol import Evaluation, Line, Step
+from basinscope.landscape.seeded_ray import Ray
+from basinscope.parameters import ParameterLayout
+
+
+class FlatLoss(Protocol):
+    """A loss as a function of a flat parameter vector."""
+
+    layout: ParameterLayout
+    num_evaluations: float
+
+    def at(self, points: Float[Tensor, "points params"]) -> Float[Tensor, " points"]:
+        """Loss in nats at each parameter vector, float64 on the CPU."""
+        ...
+
+    def along(
+        self,
+        center: Float[Tensor, " params"],
+        directions: Float[Tensor, "rays params"],
+        distances: Float[Tensor, " points"],
+        rows: Int[Tensor, " points"] | None = None,
+    ) -> Float[Tensor, " points"]:
+        """Loss in nats at `center + distance · directions[row]`, float64 on the CPU.
+
+        Without `rows`, the i-th distance goes along the i-th direction.
+        """
+        ...
+
+    def gradient(self, point: Float[Tensor, " params"]) -> tuple[float, Float[Tensor, " params"]]:
+        """Loss at a parameter vector, and its gradient."""
+        ...
+
+    def second_derivative(
+        self, center: Float[Tensor, " params"], directions: Float[Tensor, "rays params"]
+    ) -> Float[Tensor, " rays"]:
+        """Second derivative dᵀHd of the loss along each direction, float64 on the CPU."""
+        ...
+
+    def hessian_vector_product(
+        self, center: Float[Tensor, " params"], vector: Float[Tensor, " params"]
+    ) -> Float[Tensor, " params"]:
+        """Multiply the Hessian of the loss at `center` by `vector`."""
+        ...
+
+
+@dataclass(frozen=True)
+class FlatDirection:
+    """A direction held as one flat vector."""
+
+    flat: Float[Tensor, " params"]
+    normalization: Normalization
+    units: str
+    name: tuple[str | int, ...] | None = None
+
+    def block(self, place: int) -> Tensor:
+        """See `Direction`."""
+        filters = self.normalization.filters[place]
+        return self.flat[self.normalization.moved_slices[place]].view(filters.shape)
+
+
+@dataclass(frozen=True)
+class SeededDirection:
+    """A random direction known by its seed and index, generated when it is needed."""
+
+    ray: Ray
+    center: Float[Tensor, " params"]
+
+    @property
+    def units(self) -> str:
+        """See `Direction`."""
+        return UNITS[self.ray.normalization.scheme]
+
+    @property
+    def name(self) -> tuple[str | int, ...] | None:
+        """See `Direction`."""
+        return (str(self.ray.seed), self.ray.index, self.ray.normalization.scheme)
+
+    @cached_property
+    def flat(self) -> Float[Tensor, " params"]:
+        """The direction as one vector."""
+        return self.ray.direction(self.center)
+
+    def block(self, place: int) -> Tensor:
+        """See `Direction`."""
+        return FlatDirection(self.flat, self.ray.normalization, self.units).block(place)
+
+
+@dataclass(frozen=True)
+class Rows(Sequence[FlatDirection]):
+    """Directions that lie beside each other in memory."""
+
+    matrix: Float[Tensor, "rays params"]
+    normalization: Normalization
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return Rows(self.matrix[place], self.normalization)
+        return FlatDirection(self.matrix[place], self.normalization, UNITS[self.normalization.scheme])
+
+
+class FlatLandscape:
+    """The landscape around one parameter vector; see `landscape.protocol.Landscape`.
+
+    Args:
+        loss: The loss of flat parameter vectors.
+        center: The minimum.
+        normalization: How Gaussian vectors become directions; by default filter-normalised, biases fixed.
+        name: What results call the network.
+        points_at_once: How many points the loss evaluates together.
+    """
+
+    unit = "nat"
+    nonnegative = True
+
+    def __init__(
+        self,
+        loss: FlatLoss,
+        center: Float[Tensor, " params"],
+        normalization: Normalization | None = None,
+        *,
+        name: str | None = None,
+        points_at_once: int,
+    ) -> None:
+        if center.shape != (loss.layout.num_parameters,):
+            wanted = loss.layout.num_parameters
+            raise InputError(f"around: a center of shape {tuple(center.shape)}: the loss takes vectors of {wanted}")
+        self.loss, self.point = loss, center
+        self.normalization = Normalization(loss.layout) if normalization is None else normalization
+        self.network = name or type(loss).__name__
+        self.points_at_once = points_at_once
+        self._center_loss: float | None = None
+        tensors = tuple(
+            center[where].view(f.shape) for where, f in zip(self.normalization.moved_slices, self.filters, strict=True)
+        )
+        self.center = Center(self.filters, tensors)
+
+    @property
+    def filters(self) -> tuple[Filters, ...]:
+        """See `Landscape`."""
+        return self.normalization.filters
+
+    @property
+    def num_moved(self) -> int:
+        """See `Landscape`."""
+        return self.normalization.num_moved
+
+    @property
+    def scheme(self) -> str:
+        """See `Landscape`."""
+        return self.normalization.scheme
+
+    @property
+    def one_dim(self) -> str:
+        """See `Landscape`."""
+        return self.normalization.one_dim
+
+    @property
+    def units(self) -> str:
+        """See `Landscape`."""
+        return UNITS[self.normalization.scheme]
+
+    @property
+    def center_loss(self) -> float:
+        """See `Landscape`."""
+        if self._center_loss is None:
+            self._center_loss = float(self.loss.at(self.point[None])[0])
+        return self._center_loss
+
+    @property
+    def num_evaluations(self) -> float:
+        """Passes over the training set so far, one a point."""
+        return self.loss.num_evaluations
+
+    def plan(self, num: int) -> int:
+        """See `Landscape`."""
+        del num
+        return self.points_at_once
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """See `Landscape`."""
+        if not math.isfinite(self.center_loss):
+            raise InputError(f"the loss at the center is {self.center_loss}; nothing can be measured around it")
+        yield
+
+    def check(self) -> None:
+        """Make sure that the loss can be measured.
+
+        Raises:
+            InputError: It is not finite at the center.
+        """
+        with self.held():
+            pass
+
+    def with_normalization(self, normalization: Normalization) -> FlatLandscape:
+        """The same landscape with other directions."""
+        return FlatLandscape(
+            self.loss, self.point, normalization, name=self.network, points_at_once=self.points_at_once
+        )
+
+    def direction(self, seed: int, index: int) -> SeededDirection:
+        """See `Landscape`."""
+        return SeededDirection(Ray(self.normalization, seed, index), self.point)
+
+    def random_directions(self, seed: int, indices: Sequence[int]) -> Rows:
+        """See `Landscape`."""
+        drawn = gaussian(seed, indices, self.num_moved).to(self.point.device, self.point.dtype)
+        return Rows(self.normalization.directions(drawn, self.point), self.normalization)
+
+    def orthogonal(self, seed: int, indices: tuple[int, int]) -> tuple[Direction, Direction]:
+        """See `Landscape`."""
+        first, second = Rows(plane(self.point, self.normalization, seed=seed, indices=indices), self.normalization)
+        return first, second
+
+    def cosine(self, first: Direction, second: Direction) -> float:
+        """See `Landscape`."""
+        one, other = self.flat(first), self.flat(second)
+        return float(one @ other / (one.norm() * other.norm()))
+
+    def flat(self, direction: Direction) -> Float[Tensor, " params"]:
+        """A direction as one flat vector, zero where nothing moves."""
+        if isinstance(direction, FlatDirection | SeededDirection):
+            return direction.flat
+        return self.joined([direction.block(place) for place in range(len(self.filters))])
+
+    def joined(self, blocks: Sequence[Tensor]) -> Float[Tensor, " params"]:
+        """Moved tensors as one flat vector, zero where nothing moves."""
+        flat = torch.zeros_like(self.point)
+        for where, block in zip(self.normalization.moved_slices, blocks, strict=True):
+            flat[where] = block.reshape(-1).to(flat)
+        return flat
+
+    def blocks(self, flat: Float[Tensor, " params"]) -> list[Tensor]:
+        """The moved tensors of a flat vector; inverse of `joined`."""
+        return [
+            flat[where].view(f.shape) for where, f in zip(self.normalization.moved_slices, self.filters, strict=True)
+        ]
+
+    def _matrix(self, directions: Sequence[Direction]) -> Float[Tensor, "rays params"]:
+        return directions.matrix if isinstance(directions, Rows) else torch.stack([self.flat(d) for d in directions])
+
+    def along(
+        self,
+        directions: Sequence[Direction],
+        distances: Float[np.ndarray, " points"],
+        rows: Int[np.ndarray, " points"],
+    ) -> Float[np.ndarray, " points"]:
+        """See `Landscape`."""
+        steps, chosen = torch.from_numpy(np.ascontiguousarray(distances)), torch.from_numpy(np.ascontiguousarray(rows))
+        return self.loss.along(self.point, self._matrix(directions), steps, chosen).numpy()
+
+    def across(
+        self,
+        first: Direction,
+        second: Direction,
+        a: Float[np.ndarray, " points"],
+        b: Float[np.ndarray, " points"],
+    ) -> Float[np.ndarray, " points"]:
+        """See `Landscape`; points of one `a` are evaluated along the second direction from where the first leads."""
+        one, other = self.flat(first), self.flat(second)[None]
+        found, begin = [], 0
+        for end in [*(np.flatnonzero(np.diff(a)) + 1), len(a)]:
+            step = torch.tensor(float(a[begin])).double().to(self.point.device, self.point.dtype)
+            distances = torch.from_numpy(np.ascontiguousarray(b[begin:end]))
+            rows = torch.zeros(len(distances), dtype=torch.int64)
+            found.append(self.loss.along(self.point + step * one, other, distances, rows).numpy())
+            begin = end
+        return np.concatenate(found)
+
+    def line(self, direction: Direction) -> Line:
+        """See `Landscape`."""
+        return FlatLine(self, direction)
+
+    def _at(self, steps: Sequence[Step]) -> Float[Tensor, " params"]:
+        point = self.point
+        for direction, distance in steps:
+            point = torch.add(point, self.flat(direction), alpha=distance)
+        return point
+
+    def loss_at(self, *steps: Step) -> float:
+        """See `Landscape`."""
+        return float(self.loss.at(self._at(steps)[None])[0])
+
+    def gradient_at(self, *steps: Step) -> tuple[float, list[Tensor]]:
+        """See `Landscape`.
+
+        Raises:
+            InputError: The loss cannot be differentiated.
+        """
+        try:
+            loss, slopes = self.loss.gradient(self._at(steps))
+        except RuntimeError as error:
+            raise InputError(f"{self.network} cannot be differentiated: {str(error).splitlines()[0]}") from error
+        return loss, self.blocks(slopes)
+
+    def hessian_vector_product(self, vector: Sequence[Tensor]) -> list[Tensor]:
+        """See `Landscape`."""
+        return self.blocks(self.loss.hessian_vector_product(self.point, self.joined(vector)))
+
+    def named(self, flat: Float[Tensor, " params"], what: str = "point") -> dict[str, Tensor]:
+        """The tensors of a flat parameter vector by name.
+
+        Raises:
+            InputError: It has another length.
+        """
+        layout = self.loss.layout
+        if flat.shape != self.point.shape:
+            raise InputError(f"{what} has shape {tuple(flat.shape)}, not {tuple(self.point.shape)}")
+        return dict(zip(layout.names, layout.views(flat), strict=True))
+
+    def named_tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """See `Landscape`."""
+        return self.named(self.point), {}
+
+    def loss_of(self, state: Mapping[str, Tensor]) -> float:
+        """See `Landscape`; tensors that are missing are the center's own."""
+        known = {name: tensor for name, tensor in state.items() if name in self.loss.layout.names}
+        whole = self.named(self.point) | known
+        flat = torch.cat([tensor.reshape(-1).to(self.point) for tensor in whole.values()])
+        return float(self.loss.at(flat[None])[0])
+
+
+@dataclass(frozen=True)
+class FlatLine:
+    """The loss along any direction; every evaluation goes over all samples. See `landscape.protocol.Line`."""
+
+    landscape: FlatLandscape
+    direction: Direction
+
+    def look(self, distance: float, *, limit: float) -> Evaluation:
+        """Evaluate the loss."""
+        del limit
+        return Evaluation(self.landscape.loss_at((self.direction, distance)), 1.0)
+
+    def rough(self, distance: float, *, share: float) -> Evaluation:
+        """Evaluate the loss over all samples."""
+        del share
+        return self.look(distance, limit=math.inf)
+
+    def worst_first(self, fraction: float) -> float:
+        """Keep the order of the samples."""
+        del fraction
+        return 0.0

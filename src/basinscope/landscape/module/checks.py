@@ -1,0 +1,105 @@
+"""Checks before the first measurement, each with a message that names the usual cause."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from basinscope.errors import InputError
+from basinscope.landscape.module.data_sets import Begin
+from basinscope.landscape.module.loss import Answer
+from basinscope.landscape.module.passes import EMPTY, Passes
+from basinscope.landscape.protocol import Step
+
+AGREE = 1e-5
+"""Relative difference of two passes over the same batches that rounding may explain."""
+_EVAL = "call model.eval() first"
+
+
+def refuse_training_layers(model: nn.Module) -> None:
+    """Refuse layers whose training mode makes the loss random, or dependent on the other samples of a batch.
+
+    Raises:
+        InputError: There is one; the message names it.
+    """
+    for name, module in model.named_modules():
+        if not module.training:
+            continue
+        kind = type(module).__name__
+        if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
+            raise InputError(f"{name or kind} ({kind}) is in training mode, which makes the loss random: {_EVAL}")
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            raise InputError(
+                f"{name or kind} ({kind}) is in training mode, in which a sample's loss depends on the others of its "
+                f"batch: {_EVAL}"
+            )
+
+
+def refuse_random(
+    first: float, second: float, model: nn.Module, passes: Passes, begin: Begin, answer: Callable[[Any], Answer]
+) -> None:
+    """Refuse a loss that is not finite, or that differs between two passes.
+
+    Raises:
+        InputError: It is; the message says why.
+    """
+    if not math.isfinite(first):
+        raise InputError(f"the loss at the network's current weights is {first}; nothing can be measured around it")
+    if abs(first - second) <= AGREE * max(abs(first), abs(second)) + 1e-12:
+        return
+    message = f"two passes over the batches give a loss of {first:.6g} and {second:.6g}: "
+    for batch in passes.batches(begin):
+        with torch.no_grad():
+            once, again = (sum(float(f.total) for f in passes.pieces("loss", batch, answer)) for _ in range(2))
+        if once != again and abs(once - again) > AGREE * max(abs(once), abs(again)):
+            if any(module.training for module in model.modules()):
+                raise InputError(message + "the network is random, and in training mode; call model.eval() first")
+            raise InputError(
+                message + "the network or the loss function draws random numbers; it must not while it is measured"
+            )
+        break
+    raise InputError(
+        message + "each batch gives the same loss twice, so the batches change from pass to pass (random augmentation, "
+        "sampling, or shuffling with drop_last); make a fixed list of them first"
+    )
+
+
+def refuse_other_model(
+    passes: Passes, begin: Begin, answer: Callable[[Any], Answer], center: list[Step], nearby: list[Step]
+) -> None:
+    """Refuse a loss function that uses another model than the one it is given.
+
+    Args:
+        passes: Goes over the first batch.
+        begin: Begins a pass.
+        answer: The loss of a batch.
+        center: Steps to the center.
+        nearby: Steps to a point at which a loss that depends on the weights is another.
+
+    Raises:
+        InputError: The loss is the same, and the model was never called.
+    """
+    twin = passes.twin
+    called: list[bool] = []
+    handles = [m.register_forward_pre_hook(lambda *_: called.append(True)) for m in twin.copy.modules()]
+    try:
+        batch = next(passes.batches(begin), None)
+        if batch is None:
+            raise InputError(EMPTY)
+        losses = []
+        for steps in (center, nearby):
+            with torch.no_grad():
+                twin.move_to(steps)
+                losses.append(sum(float(f.total) for f in passes.pieces("loss", batch, answer)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not called and losses[0] == losses[1]:
+        raise InputError(
+            "the loss does not depend on the weights, and the model was never called: let loss_fn(model, batch) use "
+            "the model that it is given, not one from outside"
+        )

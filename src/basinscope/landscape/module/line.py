@@ -1,0 +1,44 @@
+"""The loss of an objective along one ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from basinscope.landscape.directions import Direction
+from basinscope.landscape.protocol import Evaluation, Step
+
+
+class _Measured(Protocol):
+    """What a line asks of its objective."""
+
+    @property
+    def num_samples(self) -> float: ...
+
+    def loss_at(self, *steps: Step) -> float: ...
+
+    def rough_loss_at(self, *steps: Step) -> tuple[float, float]: ...
+
+
+@dataclass(frozen=True)
+class ModuleLine:
+    """The loss along a direction, one pass a point; see `landscape.protocol.Line`."""
+
+    objective: _Measured
+    direction: Direction
+
+    def look(self, distance: float, *, limit: float) -> Evaluation:
+        """Evaluate the loss; every pass goes to its end, because losses may be negative."""
+        del limit
+        return Evaluation(self.objective.loss_at((self.direction, distance)), 1.0)
+
+    def rough(self, distance: float, *, share: float) -> Evaluation:
+        """Evaluate the loss over the first batch."""
+        del share
+        loss, count = self.objective.rough_loss_at((self.direction, distance))
+        return Evaluation(loss, count / self.objective.num_samples)
+
+    def worst_first(self, fraction: float) -> float:
+        """Keep the order of the batches."""
+        del fraction
+        return 0.0

@@ -1,0 +1,395 @@
+"""Mean loss of a network over batches, at and around its current weights."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from basinscope.errors import InputError, choose
+from basinscope.landscape.directions import (
+    UNITS,
+    Center,
+    Direction,
+    Orthogonal,
+    RandomDirection,
+    Scheme,
+    cosine,
+)
+from basinscope.landscape.filters import Choice as Which
+from basinscope.landscape.filters import Filters, OneDim, moved_filters, one_dim_choice
+from basinscope.landscape.module import checks
+from basinscope.landscape.module.batches import Batches
+from basinscope.landscape.module.data_sets import LOSS, checked_metrics, data_sets
+from basinscope.landscape.module.derivatives import Derivatives
+from basinscope.landscape.module.journal import Journal, place_of
+from basinscope.landscape.module.line import ModuleLine
+from basinscope.landscape.module.loss import Answer, Loss, understood
+from basinscope.landscape.module.many import Many
+from basinscope.landscape.module.many_points import ManyPoints
+from basinscope.landscape.module.passes import EMPTY, Passes
+from basinscope.landscape.module.scores import Scores
+from basinscope.landscape.module.twin import Twin, bits_of, version_of
+from basinscope.landscape.protocol import Line, Step
+from basinscope.landscape.random_state import undisturbed
+
+NUDGE = 0.1
+"""Distance at which the loss is evaluated to see whether it depends on the weights at all."""
+
+
+class Objective(ManyPoints):
+    """Mean loss of a network over batches, at and around its current weights.
+
+    The network itself is never changed, nor is any random state: points around it are evaluated in a copy. A direction
+    is generated from its seed at each evaluation, so that memory stays within the network, one copy and one pass;
+    directions of small networks are cached as long as they take no more than 32 MiB.
+
+    Small networks are evaluated at many points at once, by batched products or `torch.func.vmap`, where a short trial
+    finds that correct and faster; otherwise points are evaluated one by one. `evaluation` tells which, and results
+    store it.
+
+    Before the first measurement two passes over the batches must agree. If the network is trained further or reloaded,
+    the next measurement starts from its new weights.
+
+    Args:
+        model: Any `nn.Module`, in eval mode. Its device is used; batches are sent there.
+        loss_fn: `loss_fn(model, batch)` returns each sample's loss, `(sum of losses, count)`, or the mean over the
+            batch, which counts by the batch's length. It must use the model that it is given.
+        batches: A list, a `DataLoader`, or a function that returns an iterator; they must be the same in each pass. Or
+            several of these by name, such as `{"train": …, "test": …}`: the first is probed, and lines and planes
+            score all of them.
+        parameters: Which tensors directions move: patterns of names such as `"*.lora_*"`, or a function of name and
+            tensor. Default: those that are not frozen.
+        normalization: `filter`, `layer`, `gaussian_filter` or `sphere`; see `RandomDirection`.
+        one_dim: `moved` moves biases and other tensors of one axis, too; see `landscape.filters`.
+        unit: Unit of the loss, for results and axes, such as `nat`.
+        journal: File to which every evaluation along random directions is appended: interrupted slices and radii resume
+            from it with bit-identical results. One file serves several networks. Default: none.
+        metrics: Further scores by name, functions like `loss_fn`, such as `{"error": f}`; lines and planes score them
+            in the same pass.
+        points_at_once: How many points are evaluated together; 1 evaluates one by one. Default: decided by the trial.
+
+    If memory runs out, batches are halved along their first axis and tried again. A warning is logged, and the smaller
+    batch size is kept for later passes.
+
+    Attributes:
+        num_evaluations: Passes over the batches so far, one for each point, without those of derivatives.
+
+    Raises:
+        InputError: The batches can be iterated only once, nothing can be moved, or the network cannot be copied.
+
+    Example:
+        >>> objective = Objective(model, lambda model, batch: cross_entropy(model(batch[0]), batch[1]), batches)
+        >>> objective.center_loss
+    """
+
+    nonnegative = False
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: Loss,
+        batches: Batches | Mapping[str, Batches],
+        *,
+        parameters: Which | None = None,
+        normalization: Scheme = "filter",
+        one_dim: OneDim = "fixed",
+        unit: str = "",
+        journal: str | Path | None = None,
+        metrics: Mapping[str, Loss] | None = None,
+        points_at_once: int | None = None,
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise InputError(f"model is a {type(model).__name__}: give an nn.Module")
+        if not callable(loss_fn):
+            raise InputError(f"loss_fn is a {type(loss_fn).__name__}: give a function of the model and a batch")
+        choose("normalization", normalization, get_args(Scheme))
+        if points_at_once is not None and not (isinstance(points_at_once, int) and points_at_once >= 1):
+            raise InputError(f"points_at_once = {points_at_once!r}: must be a whole number of at least 1")
+        self.model, self.unit, self.network = model, unit, type(model).__name__
+        self.scheme: Scheme = normalization
+        self.one_dim: OneDim = one_dim_choice(one_dim)
+        self._sets, self._functions = data_sets(batches), {LOSS: loss_fn, **checked_metrics(metrics)}
+        self._begin = next(iter(self._sets.values()))
+        self.filters: tuple[Filters, ...] = moved_filters(model, parameters=parameters, one_dim=self.one_dim)
+        self.num_evaluations = 0
+        self._twin = Twin(model, self.filters)
+        self._passes = Passes(self._twin)
+        self._derivatives = Derivatives(self._twin, self._passes, self._begin, self._answer)
+        self._scores = Scores(self._twin, self._passes, self._sets, self._functions)
+        self._version: tuple[Any, ...] | None = None
+        self._bits: tuple[int, ...] = ()
+        self._center_loss, self._count = math.nan, 0.0
+        self._journal_path = None if journal is None else Path(journal)
+        self._journal: Journal | None = None
+        self._held = 0
+        """How many callers hold the objective."""
+        self._many = Many(self._twin, self._passes, self._sets, self._functions, points_at_once)
+        self._rows: tuple[Sequence[Direction], Tensor] | None = None
+        """Directions of the latest search, beside each other in memory, while the objective is held."""
+        if self._journal_path is not None:
+            Journal(self._journal_path, "")  # a file that is none is refused before anything is measured
+
+    def __repr__(self) -> str:
+        sets = "" if len(self._sets) == 1 else f", data sets {', '.join(self._sets)}"
+        scores = "" if len(self._functions) == 1 else f", metrics {', '.join(list(self._functions)[1:])}"
+        return f"Objective({self.network}, {self.num_moved:,} moved entries, {self.scheme} normalization{sets}{scores})"
+
+    @property
+    def center(self) -> Center:
+        """The moved tensors at the network's current weights."""
+        return self._twin.center
+
+    @property
+    def num_moved(self) -> int:
+        """Entries of the moved tensors: the dimension of the space that is probed."""
+        return sum(filters.size for filters in self.filters)
+
+    @property
+    def units(self) -> str:
+        """What distance 1 along a random direction is."""
+        return UNITS[self.scheme]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies; the first tensor's device if it is spread over several."""
+        return self._twin.device
+
+    @property
+    def center_loss(self) -> float:
+        """Mean loss at the network's current weights.
+
+        Raises:
+            InputError: See `check`.
+        """
+        self.check()
+        return self._center_loss
+
+    @property
+    def num_samples(self) -> float:
+        """What one pass counts: samples, or what the loss function counts.
+
+        Raises:
+            InputError: See `check`.
+        """
+        self.check()
+        return self._count
+
+    @property
+    def score_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names of the data sets and of the scores; a single data set without metrics is not scored beside its loss."""
+        return tuple(self._sets), tuple(self._functions)
+
+    def direction(self, seed: int, index: int) -> RandomDirection:
+        """Name one of a family of random directions."""
+        return RandomDirection(self.center, seed, index, self.scheme)
+
+    def random_directions(self, seed: int, indices: Sequence[int]) -> Sequence[RandomDirection]:
+        """Name several of a family of random directions."""
+        return [self.direction(seed, index) for index in indices]
+
+    def orthogonal(self, seed: int, indices: tuple[int, int]) -> tuple[Direction, Direction]:
+        """See `Landscape`."""
+        first, second = (self.direction(seed, index) for index in indices)
+        return first, Orthogonal(first, second)
+
+    def cosine(self, first: Direction, second: Direction) -> float:
+        """See `Landscape`; summed up in double precision."""
+        return cosine(self.center, first, second)
+
+    def named_tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """See `Landscape`."""
+        return dict(self.model.named_parameters()), dict(self.model.named_buffers())
+
+    def check(self) -> None:
+        """Make sure that the loss can be measured; quick if it was checked and nothing has changed since.
+
+        Raises:
+            InputError: The loss is random, is not finite, or does not depend on the weights; the message names the
+                usual causes.
+        """
+        version = version_of(self.model)
+        if version == self._version and bits_of(self.model) == self._bits:
+            return
+        checks.refuse_training_layers(self.model)
+        self._twin.follow()
+        self._derivatives.kept, self._rows = None, None
+        self._many.forget()
+        bits = bits_of(self.model)
+        with self._quiet():
+            first = self._mean([])
+            second = self._mean([]) if math.isfinite(first) else first
+            checks.refuse_random(first, second, self.model, self._passes, self._begin, self._answer)
+            nearby: list[Step] = [(self.direction(0, 0), NUDGE)]
+            checks.refuse_other_model(self._passes, self._begin, self._answer, [], nearby)
+        self._center_loss, self._version, self._bits = first, version, bits
+        if self._journal_path is not None:
+            self._journal = Journal(self._journal_path, self.fingerprint())
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Check the objective once and guard random states once, for many evaluations while the context is open.
+
+        The network must not be changed meanwhile. Every probe holds its landscape.
+
+        Raises:
+            InputError: See `check`.
+        """
+        if self._held:
+            self._held += 1
+            try:
+                yield
+            finally:
+                self._held -= 1
+            return
+        self.check()
+        with self._quiet():
+            self._held = 1
+            try:
+                yield
+            finally:
+                self._held, self._derivatives.kept, self._rows = 0, None, None
+                self._twin.cached.clear()
+
+    def _check_again(self) -> None:
+        """Check if something has changed that is seen at no cost; what is measured begins with `check`."""
+        if not self._held and version_of(self.model) != self._version:
+            self.check()
+
+    def fingerprint(self) -> str:
+        """Name the network, its batches and what is moved, from sums of bits and the loss itself."""
+        moved = [(f.name, list(f.shape), list(f.split), list(f.inner)) for f in self.filters]
+        facts = [moved, self.one_dim, self._bits, self._center_loss.hex(), float(self._count).hex(), str(self.device)]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+    def loss_at(self, *steps: Step) -> float:
+        """Mean loss at the network's weights plus each direction times its distance."""
+        self._check_again()
+        place = place_of(steps) if self._journal else None
+        known = self._journal.find(place) if self._journal and place else None
+        if known is not None:
+            return known
+        with self._quiet():
+            loss = self._mean(steps)
+        if self._journal and place:
+            self._journal.keep(place, loss)
+        return loss
+
+    def scores_at(self, *steps: Step) -> Float[np.ndarray, "sets metrics"]:
+        """Loss and metrics of every data set at a point, in one pass over each.
+
+        Raises:
+            InputError: A metric does not return what a loss function does.
+        """
+        self._check_again()
+        with self._quiet():
+            self._derivatives.kept = None
+            self._twin.move_to(steps, cache=bool(self._held))
+            self.num_evaluations += 1
+            return self._scores.here()
+
+    def check_scores(self) -> None:
+        """Make sure that the metrics are finite at the current weights.
+
+        Raises:
+            InputError: One is not; the message names it and its data set.
+        """
+        self._scores.refuse_undefined(self.scores_at())
+
+    def line(self, direction: Direction) -> Line:
+        """See `Landscape`; the rough estimate is the loss over the first batch."""
+        return ModuleLine(self, direction)
+
+    def gradient_at(self, *steps: Step) -> tuple[float, list[Tensor]]:
+        """Mean loss at a point, and its gradient by the moved tensors, in single or double precision.
+
+        Raises:
+            InputError: The loss cannot be differentiated.
+        """
+        self._check_again()
+        with self._quiet():
+            total, gradient = self._derivatives.gradient(steps, cache=bool(self._held))
+        return total / self._count, [part / self._count for part in gradient]
+
+    def hessian_vector_product(self, vector: Sequence[Tensor]) -> list[Tensor]:
+        """Multiply the Hessian of the mean loss at the current weights by a vector, tensor by tensor.
+
+        Raises:
+            InputError: The loss cannot be differentiated, or a layer of the network has no second derivative.
+        """
+        self._check_again()
+        with self._quiet():
+            return [part / self._count for part in self._derivatives.product(vector, held=bool(self._held))]
+
+    def loss_of(self, state: Mapping[str, Tensor]) -> float:
+        """Mean loss of another network of the same kind, running statistics and all that is not moved included.
+
+        Args:
+            state: Its tensors by name; those that are missing are the network's own.
+        """
+        self._check_again()
+        copied = self._twin.copy
+        ours = dict((*copied.named_parameters(), *copied.named_buffers()))
+        own = dict((*self.model.named_parameters(), *self.model.named_buffers()))
+        names = [name for name in ours if name in state and state[name].shape == ours[name].shape]
+        self._derivatives.kept = None
+        with self._quiet(), torch.no_grad():
+            try:
+                for f, tensor in zip(self.filters, self.center.tensors, strict=True):
+                    ours[f.name].copy_(tensor)
+                for name in names:
+                    ours[name].copy_(state[name])
+                return self._summed()
+            finally:
+                for name in names:
+                    ours[name].copy_(own[name])
+
+    def rough_loss_at(self, *steps: Step) -> tuple[float, float]:
+        """Mean loss over the first batch alone at a point, and its count; batches that count nothing are skipped."""
+        self._check_again()
+        with self._quiet(), torch.no_grad():
+            self._derivatives.kept = None
+            self._twin.move_to(steps, cache=bool(self._held))
+            for batch in self._passes.batches(self._begin):
+                found = [(float(f.total), f.count) for f in self._passes.pieces("loss", batch, self._answer)]
+                if count := sum(count for _, count in found):
+                    return sum(total for total, _ in found) / count, count
+        raise InputError(EMPTY)
+
+    @contextlib.contextmanager
+    def _quiet(self) -> Iterator[None]:
+        if self._held:
+            yield
+            return
+        devices = {tensor.device for tensor in self.model.parameters()}
+        with undisturbed(devices), torch.inference_mode(False):
+            yield
+
+    @torch.no_grad()
+    def _mean(self, steps: Sequence[Step]) -> float:
+        self._derivatives.kept = None
+        self._twin.move_to(steps, cache=bool(self._held))
+        return self._summed()
+
+    def _summed(self) -> float:
+        """Mean loss over all batches at the copy's weights."""
+        total = count = 0.0
+        for found in self._passes.each("loss", self._begin, self._answer):
+            total, count = total + float(found.total), count + found.count
+        if not count:
+            raise InputError(EMPTY)
+        self.num_evaluations, self._count = self.num_evaluations + 1, count
+        return total / count
+
+    def _answer(self, batch: Any) -> Answer:
+        """Ask the loss function about one batch."""
+        return understood(self._functions[LOSS](self._twin.copy, batch), batch)

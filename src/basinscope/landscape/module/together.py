@@ -1,0 +1,238 @@
+"""Losses at many points at once: by batched products, by the kernel in C, or by `torch.func.vmap`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from basinscope.landscape.kernel import MLPKernel
+from basinscope.landscape.module.answers import Answers, Capture, Captured, NotTogetherError
+from basinscope.landscape.module.chain import Chain
+from basinscope.landscape.module.data_sets import Begin
+from basinscope.landscape.module.loss import Answer, Loss, understood
+from basinscope.landscape.module.passes import Passes
+from basinscope.landscape.module.points import Points
+from basinscope.landscape.module.twin import Twin
+
+CACHE_BYTES = 4 * 2**20
+"""What the hidden units of the points that go through a network together may take for each thread."""
+OUTPUT_BYTES, PIECE = 2**25, 256
+"""Points whose losses are computed together: bytes that their outputs may take, and how many at most."""
+Functions = Sequence[tuple[str, Loss]]
+
+
+class Together(Protocol):
+    """A way of evaluating many points at once."""
+
+    name: str
+    at_once: int
+    """Points that go through the network together."""
+
+    def totals(
+        self, points: Points, num: int, batch: Any, functions: Functions
+    ) -> tuple[Float[Tensor, "functions points"], list[float]]:
+        """Sum of each function over a batch at each point, and the counts."""
+        ...
+
+
+def means(
+    way: Together, points: Points, num: int, passes: Passes, sets: Sequence[Begin], functions: Functions
+) -> Float[np.ndarray, "sets functions points"]:
+    """Mean of every function over every data set at many points.
+
+    Args:
+        way: How points are evaluated together.
+        points: Generates them.
+        num: How many.
+        passes: Goes over batches.
+        sets: Begin a pass over each data set.
+        functions: The loss and metrics, by name.
+    """
+    found = np.empty((len(sets), len(functions), num))
+    for place, data in enumerate(sets):
+        total, counts = torch.zeros(len(functions), num, dtype=torch.float64), [0.0] * len(functions)
+        for batch in passes.batches(data):
+            sums, weights = way.totals(points, num, batch, functions)
+            total += sums.cpu()
+            counts = [a + b for a, b in zip(counts, weights, strict=True)]
+        found[place] = total.numpy() / np.array(counts)[:, None]
+    return found
+
+
+class _Counted:
+    """Interprets an answer under `vmap`, and keeps the count, which may not depend on the point."""
+
+    def __init__(self, function: Loss, what: str) -> None:
+        self.function, self.what = function, what
+        self.count = 0.0
+
+    def __call__(self, model: Any, batch: Any) -> Tensor:
+        answer: Answer = understood(self.function(model, batch), batch, self.what)
+        self.count = answer.count
+        return answer.total
+
+
+def _named(functions: Functions) -> list[_Counted]:
+    words = ["the loss function", *(f"metrics[{name!r}]" for name, _ in functions[1:])]
+    return [_Counted(function, what) for (_, function), what in zip(functions, words, strict=True)]
+
+
+class _Cutter:
+    """Cuts rows of numbers into the moved tensors of a network."""
+
+    def __init__(self, twin: Twin) -> None:
+        self.sizes = [f.size for f in twin.filters]
+        self.shapes = [f.shape for f in twin.filters]
+        self.dtypes = [target.dtype for target in twin.targets]
+
+    def __call__(self, rows: Float[Tensor, "points moved"]) -> list[Tensor]:
+        parts = zip(rows.split(self.sizes, dim=1), self.shapes, self.dtypes, strict=True)
+        return [part.reshape(len(rows), *shape).to(dtype) for part, shape, dtype in parts]
+
+
+class ByOutputs:
+    """Outputs at all points first, then anyone's loss of them.
+
+    Args:
+        twin: The network at work.
+        chain: Its layers.
+        at_once: Points whose hidden units lie in the cache together.
+        vmapped: Whether losses of the outputs are computed by `vmap` instead of point by point: faster, but the first
+            time torch loads half a second's worth of modules for it.
+    """
+
+    name = "batched products"
+
+    def __init__(self, twin: Twin, chain: Chain, at_once: int, *, vmapped: bool) -> None:
+        self.twin, self.chain, self.at_once, self.vmapped = twin, chain, at_once, vmapped
+        self._cut = _Cutter(twin)
+
+    def outputs(self, points: Points, begin: int, end: int, inputs: Tensor) -> Tensor:
+        """Outputs of the last linear layer at the points from one number to another."""
+        samples = max(1, inputs.numel() // inputs.shape[-1])
+        fitting = CACHE_BYTES * torch.get_num_threads() // (self.chain.widest * samples * inputs.element_size())
+        step = max(1, min(self.at_once, fitting)) if inputs.device.type == "cpu" else self.at_once
+        parts = [self.chain.outputs(self._cut(points(k, min(k + step, end))), inputs) for k in range(begin, end, step)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _inputs(self, batch: Any, function: Loss) -> Tensor:
+        """What the loss function calls the model with."""
+        try:
+            function(Capture(), batch)
+        except Captured as capture:
+            return capture.inputs
+        raise NotTogetherError
+
+    @torch.no_grad()
+    def totals(
+        self, points: Points, num: int, batch: Any, functions: Functions
+    ) -> tuple[Float[Tensor, "functions points"], list[float]]:
+        """See `Together`."""
+        given = self._inputs(batch, functions[0][1])
+        inputs = self.chain.prepared(given)
+        answers, counted = Answers(given), _named(functions)
+
+        def total(outputs: Tensor) -> Tensor:
+            answers.outputs = self.chain.finished(outputs)
+            return torch.stack([function(answers, batch) for function in counted])
+
+        size = inputs.numel() // inputs.shape[-1] * self.chain.widths[-1] * inputs.element_size()
+        piece = max(self.at_once, min(PIECE, OUTPUT_BYTES // max(1, size)))
+        parts = []
+        for k in range(0, num, piece):
+            outputs = self.outputs(points, k, min(k + piece, num), inputs)
+            parts.append(vmap(total)(outputs) if self.vmapped else torch.stack([total(each) for each in outputs]))
+        return torch.cat(parts).T, [function.count for function in counted]
+
+
+class ByKernel(ByOutputs):
+    """The same with a ReLU network's outputs from the kernel in C.
+
+    Args:
+        twin: The network at work.
+        chain: Its layers, linear with biases and ReLU between.
+        at_once: Points that are handed to the kernel together.
+        vmapped: See `ByOutputs`.
+
+    Raises:
+        KernelError: No compiler works here, or the tensors' type or device is not served.
+    """
+
+    name = "kernel in C"
+
+    def __init__(self, twin: Twin, chain: Chain, at_once: int, *, vmapped: bool) -> None:
+        super().__init__(twin, chain, at_once, vmapped=vmapped)
+        self._tensors = chain.constants()
+        self._kernels: dict[tuple[int, ...], tuple[Tensor, MLPKernel]] = {}
+
+    def _kernel(self, inputs: Tensor) -> MLPKernel:
+        """The kernel for one batch of inputs; rebuilt if they changed."""
+        key = tuple(inputs.shape)
+        known = self._kernels.get(key)
+        if known is None or not torch.equal(known[0], inputs):
+            known = (inputs.clone(), MLPKernel(self.chain.widths, inputs.reshape(-1, inputs.shape[-1])))
+            self._kernels = {**dict(list(self._kernels.items())[-7:]), key: known}
+        return known[1]
+
+    def outputs(self, points: Points, begin: int, end: int, inputs: Tensor) -> Tensor:
+        """See `ByOutputs`."""
+        moved, num = points(begin, end).split(self._cut.sizes, dim=1), end - begin
+        whole = torch.cat(
+            [
+                moved[t].to(inputs.dtype) if isinstance(t, int) else t.reshape(1, -1).expand(num, -1)
+                for t in self._tensors
+            ],
+            dim=1,
+        )
+        zero, rows = torch.zeros_like(whole[0]), torch.arange(num)
+        logits = self._kernel(inputs).logits(zero, whole, rows, torch.ones(num))
+        return logits.reshape(num, *inputs.shape[:-1], -1)
+
+
+class _Whole(nn.Module):
+    """Functions of the network as a module whose tensors can be replaced."""
+
+    def __init__(self, model: nn.Module, functions: Sequence[_Counted]) -> None:
+        super().__init__()
+        self.twin = model
+        self.functions = functions
+
+    def forward(self, batch: Any) -> Tensor:
+        """Sum of each function over a batch."""
+        return torch.stack([function(self.twin, batch) for function in self.functions])
+
+
+class ByVmap:
+    """Any network whose forward pass `torch.func.vmap` can batch.
+
+    Args:
+        twin: The network at work.
+        at_once: Points that go through the network together.
+    """
+
+    name = "vmap"
+
+    def __init__(self, twin: Twin, at_once: int) -> None:
+        self.twin, self.at_once = twin, at_once
+        self._cut = _Cutter(twin)
+        self._names = [f"twin.{f.name}" for f in twin.filters]
+
+    @torch.no_grad()
+    def totals(
+        self, points: Points, num: int, batch: Any, functions: Functions
+    ) -> tuple[Float[Tensor, "functions points"], list[float]]:
+        """See `Together`."""
+        counted = _named(functions)
+        whole = _Whole(self.twin.copy, counted)
+
+        def sums(tensors: list[Tensor]) -> Tensor:
+            return functional_call(whole, dict(zip(self._names, tensors, strict=True)), (batch,))
+
+        parts = [vmap(sums)(self._cut(points(k, min(k + self.at_once, num)))) for k in range(0, num, self.at_once)]
+        return torch.cat(parts).T, [function.count for function in counted]

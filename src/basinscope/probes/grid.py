@@ -1,0 +1,51 @@
+"""Where slices are evaluated."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from basinscope.errors import InputError
+
+EXTENT, NEAR_EXTENT = 1.0, 0.1
+"""Half the side of a slice along random directions, and along eigenvectors, in filter norms."""
+MARGIN = 0.25
+"""Room around marked points, as a share of their spread."""
+
+
+def symmetric_grid(extent: float, num: int) -> Float[Tensor, " num"]:
+    """Space `num` distances evenly from −extent to extent; of an odd number the middle one is exactly 0."""
+    half = 0.5 * (num - 1)
+    return (torch.arange(num, dtype=torch.float64) - half) * (extent / half)
+
+
+def refuse_coarse(probe: str, resolution: int) -> None:
+    """Refuse a resolution that spans nothing.
+
+    Raises:
+        InputError: It is below 2, or no whole number.
+    """
+    if not isinstance(resolution, int | np.integer) or resolution < 2:
+        raise InputError(f"{probe}: resolution = {resolution}: must be a whole number of at least 2")
+
+
+def grid(probe: str, extent: float | None, directions: str, resolution: int) -> Float[np.ndarray, " points"]:
+    """Distances from −extent to extent.
+
+    Raises:
+        InputError: The extent is not above 0.
+    """
+    if extent is None:
+        extent = NEAR_EXTENT if directions == "hessian" else EXTENT
+    if not (isinstance(extent, int | float | np.number) and extent > 0 and np.isfinite(extent)):
+        raise InputError(f"{probe}: extent = {extent}: must be a number above 0")
+    return symmetric_grid(extent, resolution).numpy()
+
+
+def around(values: Float[np.ndarray, " values"], resolution: int) -> Float[np.ndarray, " points"]:
+    """Grid lines from a quarter below the smallest value to a quarter above the largest."""
+    low, high = float(values.min()), float(values.max())
+    room = MARGIN * (high - low) or 1.0
+    return np.linspace(low - room, high + room, resolution)

@@ -1,0 +1,65 @@
+"""The loss on the straight line between two minima."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from basinscope.checkpoints.points import Minimum, moved_tensors, own_loss
+from basinscope.errors import InputError
+from basinscope.landscape.directions import Combination
+from basinscope.landscape.protocol import Landscape, asked
+from basinscope.probes.grid import refuse_coarse
+from basinscope.probes.labels import labelled
+from basinscope.probes.scoring import Scored, in_blocks
+from basinscope.progress import Watcher, watched
+
+BETWEEN = "share of the way"
+
+
+def linear_path(
+    landscape: Landscape, other: Minimum, *, resolution: int = 25, beyond: float = 0.25, progress: Watcher = None
+) -> xr.Dataset:
+    """Evaluate the loss on the straight line from a center to another minimum, and beyond both.
+
+    Running statistics and all that is not moved stay the network's own on the whole line; if the other minimum's own
+    loss therefore differs, a warning is logged.
+
+    Args:
+        landscape: The loss, around the center.
+        other: The other minimum: a state dictionary, a network, or a file of safetensors.
+        resolution: Points on the line.
+        beyond: How far to go beyond either end, as a share of the way between them.
+        progress: True or None shows a line with the time left, False none; a function gets the finished share.
+
+    Returns:
+        A `slice1d` dataset of one ray; distance 0 is the center, 1 the other minimum, whose own loss is the attribute
+        `other_loss`. With metrics or several data sets also `values`.
+
+    Raises:
+        InputError: A setting is out of range, the minimum does not fit the network, or the loss cannot be measured.
+
+    References:
+        Goodfellow, Vinyals and Saxe 2015, arXiv 1412.6544.
+    """
+    landscape = asked(landscape, "linear_path", "along", "loss_of")
+    refuse_coarse("linear_path", resolution)
+    if not 0 <= beyond < np.inf:
+        raise InputError(f"linear_path: beyond = {beyond}: must be at least 0")
+    distances = np.linspace(-beyond, 1 + beyond, resolution)
+    with landscape.held(), watched("linear_path", progress) as tell:
+        way = Combination(landscape.center, [moved_tensors(landscape, other, "other")], [1.0], BETWEEN)
+        scored, line, rows = Scored(landscape), (way,), np.zeros(resolution, dtype=np.int64)
+        values = in_blocks(landscape, resolution, lambda here: scored.along(line, distances[here], rows[here]), tell)[
+            :, :, None
+        ]
+        other_loss = own_loss(landscape, other, landscape.loss_at((way, 1.0)), "other")
+    return labelled(
+        "slice1d",
+        landscape,
+        {"ray": np.zeros(1, dtype=np.int64), "distance": distances, "loss": values[0, 0], **scored.variables(values)},
+        units={"distance": BETWEEN, "loss": landscape.unit},
+        scheme="between",
+        directions="between",
+        other_loss=other_loss,
+    )

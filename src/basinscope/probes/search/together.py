@@ -1,0 +1,165 @@
+"""First crossings of many rays that are evaluated together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from basinscope.landscape.directions import Direction
+from basinscope.landscape.gaussian import rays_at_once
+from basinscope.landscape.protocol import Landscape
+from basinscope.probes.search.bracket import (
+    OK,
+    RUNNING,
+    STRIDE,
+    UNBOUNDED,
+    Rays,
+    Start,
+    estimate,
+    log_height,
+    next_distance,
+    record,
+    settle,
+)
+from basinscope.probes.search.experience import Seen
+
+NUM_PILOT = 32
+BLOCK = 1024
+SCAN_POINTS = 200
+FIRST_BLOCK, FIRST_DISTANCE = 16, 0.02
+"""Rays that are searched without knowing where to start, and where they start, in filter norms."""
+Heights = Callable[[Sequence[Direction], Float[np.ndarray, " points"], Int[np.ndarray, " points"]], np.ndarray]
+"""Loss, or its rise, at distances along directions."""
+
+
+def search(heights: Heights, directions: Sequence[Direction], cutoff: float, start: Start, tolerance: float) -> Rays:
+    """Find the crossing of each direction."""
+    rays = Rays.start(len(directions))
+    live = np.arange(len(directions))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        while len(live):
+            x = next_distance(rays, live, start, tolerance)
+            loss = heights(directions, np.exp(x), live)
+            record(rays, live, x, loss, cutoff)
+            settle(rays, live, tolerance)
+            live = live[rays.status[live] == RUNNING]
+    return rays
+
+
+def pilot(landscape: Landscape, heights: Heights, seed: int, cutoff: float) -> Start:
+    """Walk the family's first rays from the innermost distance; find where others start and how lines bend."""
+    directions, every = landscape.random_directions(seed, range(NUM_PILOT)), np.arange(NUM_PILOT)
+    rays = search(heights, directions, cutoff, Start(), 1e-3)
+    done = rays.status == OK
+    if done.sum() < NUM_PILOT // 2:
+        return Start()
+    crossing = 0.5 * (rays.low + rays.high)
+    first = float(np.median(crossing[done])) + math.log(0.9)
+
+    def height(x: np.ndarray) -> np.ndarray:
+        return log_height(heights(directions, np.exp(x), every), cutoff)
+
+    begin = np.full(NUM_PILOT, first)
+    f0 = height(begin)
+    near = done & (np.abs(crossing - first) < math.log(STRIDE)) & (f0 != 0) & np.isfinite(f0)
+    if near.sum() < NUM_PILOT // 4:
+        return Start(math.exp(first))
+    columns = np.stack([-f0, -(f0**2)], axis=1)
+    slope, bend = np.linalg.lstsq(columns[near], crossing[near] - first, rcond=None)[0]
+    line = Start(math.exp(first), float(slope), float(bend))
+    # The same steps as the other rays will take, to see what the straight line through two points misses.
+    second = estimate(
+        np.stack([begin, *[np.full(NUM_PILOT, np.nan)] * 2]), np.stack([f0, f0 * np.nan, f0 * np.nan]), line
+    )
+    f1 = height(second)
+    missed = crossing - (second - f1 * (begin - second) / (f0 - f1))
+    product = f0 * f1
+    good = (
+        near
+        & np.isfinite(missed)
+        & np.isfinite(product)
+        & (product != 0)
+        & (np.abs(second - crossing) < math.log(STRIDE))
+    )
+    curvature = float(np.sum(missed[good] * product[good]) / np.sum(product[good] ** 2)) if good.any() else 0.0
+    return replace(line, curvature=curvature if math.isfinite(curvature) else 0.0)
+
+
+def search_together(
+    landscape: Landscape,
+    heights: Heights,
+    *,
+    seed: int,
+    indices: Sequence[int],
+    cutoff: float,
+    tolerance: float,
+    num_scanned: int,
+    walked_in: bool,
+    progress: Callable[[float], None] | None = None,
+) -> tuple[list[Rays], int]:
+    """Search many rays at once, block by block.
+
+    Args:
+        landscape: Gives the directions.
+        heights: The loss, or its rise, along them.
+        seed: Family of directions.
+        indices: Members of the family.
+        cutoff: Height that bounds the basin.
+        tolerance: Relative width of the final bracket.
+        num_scanned: How many of the first rays are also scanned for an earlier crossing.
+        walked_in: Whether a pilot first walks the family's first rays outwards from the innermost distance, which pays
+            for thousands of rays; else a first block of the rays themselves does, from an ordinary distance.
+        progress: Called after each block with the finished share.
+
+    Returns:
+        Blocks of closed rays, and the number of earlier crossings found.
+    """
+    seen = Seen()
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        start = pilot(landscape, heights, seed, cutoff) if walked_in else Start(FIRST_DISTANCE)
+    most = rays_at_once(sum(f.size for f in landscape.filters) if not walked_in else _size(landscape), BLOCK)
+    parts: list[Rays] = []
+    earlier, first = 0, 0
+    while first < len(indices):
+        block = indices[first : first + (most if walked_in or first else min(most, FIRST_BLOCK))]
+        directions = landscape.random_directions(seed, block)
+        rays = search(heights, directions, cutoff, start, tolerance)
+        parts.append(rays)
+        earlier += _count_earlier(heights, directions, rays, cutoff, max(0, min(len(block), num_scanned - first)))
+        first += len(block)
+        if not walked_in:
+            start = _learned(seen, rays)
+        if progress:
+            progress(first / len(indices))
+    return parts, earlier
+
+
+def _size(landscape: Landscape) -> int:
+    """Entries of a direction as it lies in memory."""
+    return len(getattr(landscape, "point", ())) or sum(f.size for f in landscape.filters)
+
+
+def _learned(seen: Seen, rays: Rays) -> Start:
+    """Where the next block starts."""
+    for k in np.flatnonzero(rays.status == OK):
+        trace = [(float(x), float(f)) for x, f in zip(rays.x[:, k], rays.f[:, k], strict=True) if np.isfinite(x + f)]
+        seen.add(trace, 0.5 * float(rays.low[k] + rays.high[k]))
+    return seen.start(FIRST_DISTANCE)
+
+
+def _count_earlier(
+    heights: Heights, directions: Sequence[Direction], rays: Rays, cutoff: float, num_scanned: int
+) -> int:
+    """Count the directions on which a fine scan finds the loss above the cutoff before the bracket."""
+    count = 0
+    for k in range(num_scanned):
+        if rays.status[k] not in (OK, UNBOUNDED):
+            continue
+        distances = np.linspace(0, math.exp(rays.low[k]), SCAN_POINTS)[1:-1]
+        losses = heights(directions[k : k + 1], distances, np.zeros(len(distances), dtype=np.int64))
+        count += bool((losses > cutoff).any())
+    return count
