@@ -13,8 +13,9 @@ from torch import Tensor
 from basinscope.data import swissroll
 from basinscope.data.samples import Samples
 from basinscope.errors import TrainingDivergedError
+from basinscope.experiments.minima import net_name
 from basinscope.experiments.probing import Probing, open_landscape, probe
-from basinscope.experiments.swissroll.config import Config, net_name
+from basinscope.experiments.swissroll.config import Config
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.objective import CleanLoss
 from basinscope.models.mlp import MLP
@@ -202,14 +203,9 @@ def _measure(context: Context, config: Config, poison: float, scaled: bool) -> M
     return {f"{part[0].attrs['kind']}-{key}": stack_nets(names, part) for part in zip(*parts, strict=True)}
 
 
-def compared_nets(config: Config) -> tuple[str, str]:
-    """Name the good net and the bad net: run 0 of natural training and of the largest poison factor."""
-    return net_name(config.poisons[0], 0), net_name(config.poisons[-1], 0)
-
-
 def _slices(context: Context, config: Config) -> Mapping[str, Artifact]:
     """Slices around the good and the bad net, in the same two members of the family of directions."""
-    nets = list(compared_nets(config))
+    nets = list(config.compared)
     points = points_of(context.folder, config, nets, context.device)
     landscape = _landscape(context, config, points[0])
     seed = child_seed(config.seed, "swissroll", "slice")
@@ -225,7 +221,7 @@ def _slices(context: Context, config: Config) -> Mapping[str, Artifact]:
 
 def _frames(context: Context, config: Config) -> Mapping[str, Artifact]:
     """Let the weights of the good and the bad net go out along one direction, and watch boundary and loss."""
-    nets = list(compared_nets(config))
+    nets = list(config.compared)
     points = points_of(context.folder, config, nets, context.device)
     landscape = _landscape(context, config, points[0])
     train = swissroll.training_draw(config.data_seed)[0]
@@ -266,7 +262,7 @@ def _lines(context: Context, config: Config) -> Mapping[str, Artifact]:
 
 def _sharpest(context: Context, config: Config) -> Mapping[str, Artifact]:
     """The direction in which the loss around the good and the bad net bends most."""
-    nets = list(compared_nets(config))
+    nets = list(config.compared)
     points = points_of(context.folder, config, nets, context.device)
     landscape = _landscape(context, config, points[0])
     return {"sharpest": stack_nets(nets, [sharpest_direction(landscape, point, NORMALIZATION) for point in points])}
@@ -286,7 +282,7 @@ def _boundaries(context: Context, config: Config) -> Mapping[str, Artifact]:
     """Decision boundaries of the good net, the bad net and the panels of figure 6."""
 
     def wanted() -> Iterator[str]:
-        yield from compared_nets(config)
+        yield from config.compared
         yield from panel_nets(all_nets(context.folder, config))
 
     names = list(dict.fromkeys(wanted()))
