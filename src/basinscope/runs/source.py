@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -116,12 +117,17 @@ def _file_of(name: str, root: Path) -> Path:
     return file
 
 
-def _imported(name: str, root: Path) -> Iterator[str]:
+def _imported(name: str, root: Path) -> tuple[str, ...]:
     """Name what may be modules among the imports of a module, with the packages that hold them."""
     file = _file_of(name, root)
-    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-    yield package
-    for node in _executed(ast.parse(file.read_bytes())):
+    return _imports(file.read_bytes(), name if file.name == "__init__.py" else name.rpartition(".")[0])
+
+
+@cache
+def _imports(source: bytes, package: str) -> tuple[str, ...]:
+    """Name what the source of a module in a package may import, with the packages that hold it."""
+    found = {package}
+    for node in _executed(ast.parse(source)):
         if isinstance(node, ast.Import):
             targets = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -132,7 +138,8 @@ def _imported(name: str, root: Path) -> Iterator[str]:
             continue
         for target in targets:
             parts = target.split(".")
-            yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+            found |= {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
+    return tuple(sorted(name for name in found if name.split(".")[0] == PACKAGE))
 
 
 def _absolute(node: ast.ImportFrom, package: str) -> str:
