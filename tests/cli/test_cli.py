@@ -8,7 +8,7 @@ import torch
 from basinscope.cli import main, verbs
 from basinscope.cli.arguments import parse
 from basinscope.cli.progress import TimeLeft, shown, spoken
-from basinscope.experiments.registry import IMAGES, NAMES, load
+from basinscope.experiments.registry import NAMES, load, reading_files
 from basinscope.experiments.swissroll.config import PRESETS
 from basinscope.runs.engine import Task
 from tests.stored import assert_same_arrays, the_run
@@ -41,28 +41,37 @@ from tests.stored import assert_same_arrays, the_run
         (["run", "swissroll", "--device", "meta"], "device 'meta' is not there"),
         (["run", "swissroll", "--out", ""], "--out is empty"),
         (["status", "--out", __file__], "is a file; name a folder"),
-        (["run", "minefield", "--data-dir", "."], "--data-dir is for cifar10 and svhn"),
+        (["run", "minefield", "--data-dir", "."], "--data-dir is for architectures and image_minima"),
         (
-            ["run", "svhn", "--preset", "smoke", "--set", "svhn.data_checksum=abc"],
-            "svhn.data_checksum = abc: the images",
+            ["run", "image_minima", "--preset", "smoke", "--set", "image_minima.data_checksum=abc"],
+            "image_minima.data_checksum = abc: the images",
         ),
         (["run", "minefield", "--set", "rings.steps=5"], "rings is not among what is run (minefield)"),
         ([], "required: VERB"),
         (["plot", "swissroll", "--out", "empty"], "no finished run"),
         (["report", "--out", "empty"], "no figures in empty"),
         (["run", "swissroll", "--preset", "laptop"], "no preset 'laptop'; choose from: smoke, quick, paper"),
-        (["run", "svhn", "--preset", "labtop"], "no preset 'labtop'; did you mean 'laptop'?"),
+        (["run", "image_minima", "--preset", "labtop"], "no preset 'labtop'; did you mean 'laptop'?"),
         (["run", "all", "--preset", "laptop"], "no preset 'laptop'"),
         (
-            ["run", "svhn", "--set", "svhn.source=scattered-digits", "--data-dir", "."],
-            "--set svhn.source=scattered-digits takes no files: leave it or --data-dir out",
+            ["run", "image_minima", "--set", "image_minima.source=scattered-digits", "--data-dir", "."],
+            "--set image_minima.source=scattered-digits takes no files: leave it or --data-dir out",
         ),
-        (["run", "svhn", "--preset", "smoke", "--data-dir", "nowhere"], "nowhere: train_32x32.mat is not there"),
-        (["run", "cifar10", "--preset", "smoke", "--data-dir", "nowhere"], "nowhere: data_batch_1.bin is not there"),
-        (["run", "svhn", "--engine", "cloud"], "--engine: invalid choice: 'cloud'"),
-        (["run", "svhn", "--address", "auto"], "--address is for --engine ray; add --engine ray"),
-        (["run", "cifar10", "--set", "svhn.runs=3"], "svhn is not among what is run (cifar10)"),
-        (["run", "cifar10", "--set", "cifar10.num_trian=50"], "did you mean 'num_train'?"),
+        (
+            ["run", "image_minima", "--preset", "smoke", "--data-dir", "nowhere"],
+            "nowhere: train_32x32.mat is not there",
+        ),
+        (
+            ["run", "architectures", "--preset", "smoke", "--data-dir", "nowhere"],
+            "nowhere: data_batch_1.bin is not there",
+        ),
+        (["run", "image_minima", "--engine", "cloud"], "--engine: invalid choice: 'cloud'"),
+        (["run", "image_minima", "--address", "auto"], "--address is for --engine ray; add --engine ray"),
+        (
+            ["run", "architectures", "--set", "image_minima.runs=3"],
+            "image_minima is not among what is run (architectures)",
+        ),
+        (["run", "architectures", "--set", "architectures.num_trian=50"], "did you mean 'num_train'?"),
         (["fetch", "cifar100"], "no data set 'cifar100'; did you mean 'cifar10'?"),
         (["fetch"], "required: name"),
     ],
@@ -91,7 +100,7 @@ def test_list_tells_presets_and_every_field(capsys: pytest.CaptureFixture[str]) 
     assert "Networks trained for each poison factor. [smoke 2, quick 10, paper 10]" in told
 
 
-@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("name", reading_files())
 def test_list_tells_what_each_field_of_the_images_means(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", name]) == 0
     told = capsys.readouterr().out
@@ -110,7 +119,7 @@ def test_status_of_nothing_says_how_to_start(tmp_path: Path, capsys: pytest.Capt
 def test_status_of_a_finished_run(smoke: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--out", str(smoke)]) == 0
     told = capsys.readouterr().out
-    for name, num_tasks in {"swissroll": 14, "cifar10": 15, "svhn": 18}.items():
+    for name, num_tasks in {"swissroll": 14, "architectures": 15, "image_minima": 18}.items():
         assert re.search(
             rf"^{name}-\w+: {num_tasks} of {num_tasks} tasks, finished [^,]+, preset smoke$", told, re.MULTILINE
         )

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.image import imread
 
 from basinscope.cli import main
-from basinscope.experiments.registry import IMAGES, NAMES, load
+from basinscope.experiments.registry import NAMES, load
 from basinscope.plots.style import ONE_COLUMN, TWO_COLUMNS
 from tests.stored import the_run
 
@@ -75,7 +75,7 @@ def test_figures_and_claims_come_back_from_stored_results_alone(smoke: Path, tmp
 def test_every_preset_is_a_valid_configuration_with_tasks(name: str) -> None:
     experiment = load(name)
     # Downloaded images have a size of their own for two cores.
-    assert set(experiment.presets) == {"smoke", "quick", "paper"} | ({"laptop"} if name in IMAGES else set())
+    assert set(experiment.presets) == {"smoke", "quick", "paper"} | ({"laptop"} if experiment.reads_files else set())
     for config in experiment.presets.values():
         tasks = experiment.tasks(config)
         assert len({task.name for task in tasks}) == len(tasks)

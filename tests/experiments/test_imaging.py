@@ -25,6 +25,8 @@ from basinscope.seeds import generator
 from basinscope.training.single import History, SingleResult
 
 NAMES = {"cifar10": "CIFAR-10 format, files not verified", "svhn": "SVHN format, files not the published ones"}
+EXPERIMENTS = {"cifar10": "architectures", "svhn": "image_minima"}
+"""Kind of files -> experiment that reads them."""
 FIRST_FILES = {"cifar10": "data_batch_1.bin", "svhn": "train_32x32.mat"}
 SHORT = {
     "cifar10": {
@@ -82,13 +84,17 @@ def write_files(folder: Path, kind: str, seed: int = 0) -> Path:
 
 
 def _settings(kind: str, **more: str) -> list[str]:
-    return [word for field, text in (SHORT[kind] | more).items() for word in ("--set", f"{kind}.{field}={text}")]
+    return [
+        word
+        for field, text in (SHORT[kind] | more).items()
+        for word in ("--set", f"{EXPERIMENTS[kind]}.{field}={text}")
+    ]
 
 
 def _few(kind: str):
     """Configuration that takes all images of small files."""
     num_unseen = 0 if kind == "cifar10" else 30
-    smoke = registry.load(kind).presets["smoke"]
+    smoke = registry.load(EXPERIMENTS[kind]).presets["smoke"]
     return replace(smoke, source="files", num_train=None, num_test=None, num_unseen=num_unseen)
 
 
@@ -104,7 +110,7 @@ def _one_line(capsys: pytest.CaptureFixture[str]) -> str:
     return captured.err
 
 
-both = pytest.mark.parametrize("kind", registry.IMAGES)
+both = pytest.mark.parametrize("kind", EXPERIMENTS)
 
 
 @both
@@ -131,7 +137,7 @@ def test_a_name_of_the_users_own_stays(tmp_path: Path, kind: str) -> None:
 @both
 @pytest.mark.parametrize("preset", ["smoke", "quick"])
 def test_naming_a_folder_turns_a_preset_of_digits_to_files(tmp_path: Path, kind: str, preset: str) -> None:
-    config = registry.load(kind).presets[preset]
+    config = registry.load(EXPERIMENTS[kind]).presets[preset]
     assert config.source == "scattered-digits"
     found = prepare(kind, replace(_few(kind), source="scattered-digits"), write_files(tmp_path, kind))
     assert (found.source, found.data) == ("files", NAMES[kind])
@@ -145,7 +151,9 @@ def test_images_other_than_those_of_the_beginning_are_refused(tmp_path: Path, ki
     begun, other = (write_files(tmp_path / str(seed), kind, seed=seed) for seed in (0, 1))
     config = prepare(kind, _few(kind), begun)
     assert open_task(kind, config, _context(tmp_path, begun)).checksum == config.data_checksum
-    with pytest.raises(InputError, match=f"^{kind}: these are not the images with which the run began.*--data-dir$"):
+    with pytest.raises(
+        InputError, match=f"^{EXPERIMENTS[kind]}: these are not the images with which the run began.*--data-dir$"
+    ):
         open_task(kind, config, _context(tmp_path, other))
 
 
@@ -156,7 +164,7 @@ def test_missing_files_are_told_in_one_line_before_anything_is_written(
 ) -> None:
     monkeypatch.setenv("BASINSCOPE_DATA", str(tmp_path / "nothing"))
     out = tmp_path / "out"
-    assert main(["run", kind, "--preset", preset, "--out", str(out)]) == 2
+    assert main(["run", EXPERIMENTS[kind], "--preset", preset, "--out", str(out)]) == 2
     told = _one_line(capsys)
     assert f"{tmp_path / 'nothing'}: {FIRST_FILES[kind]} is not there" in told
     assert f"basinscope fetch {kind} gets the files" in told
@@ -177,7 +185,7 @@ def test_more_images_than_the_files_hold_are_refused(
     tmp_path: Path, kind: str, settings: dict[str, str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_files(tmp_path / "data", kind)
-    words = ["run", kind, "--preset", "smoke", "--data-dir", str(folder), "--out", str(tmp_path / "out")]
+    words = ["run", EXPERIMENTS[kind], "--preset", "smoke", "--data-dir", str(folder), "--out", str(tmp_path / "out")]
     assert main([*words, *_settings(kind, **settings)]) == 2
     assert re.search(says, _one_line(capsys))
 
@@ -185,8 +193,8 @@ def test_more_images_than_the_files_hold_are_refused(
 @both
 @pytest.mark.parametrize("field", ["num_train", "num_test"])
 def test_scattered_digits_have_no_end(kind: str, field: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", kind, "--preset", "smoke", "--set", f"{kind}.{field}=none"]) == 2
-    assert f"{kind}.{field} = none: scattered digits have no end, give a number" in _one_line(capsys)
+    assert main(["run", EXPERIMENTS[kind], "--preset", "smoke", "--set", f"{EXPERIMENTS[kind]}.{field}=none"]) == 2
+    assert f"{EXPERIMENTS[kind]}.{field} = none: scattered digits have no end, give a number" in _one_line(capsys)
 
 
 @pytest.fixture
@@ -199,8 +207,8 @@ def titles(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         with plt.rc_context({"savefig.dpi": 30}):
             return style.save(figure, stem, write)
 
-    for kind in registry.IMAGES:
-        monkeypatch.setattr(f"basinscope.experiments.{kind}.figures.save", look)
+    for name in registry.reading_files():
+        monkeypatch.setattr(f"basinscope.experiments.{name}.figures.save", look)
     return found
 
 
@@ -208,19 +216,29 @@ def titles(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_run_on_files_bears_their_name_and_can_be_drawn_without_them(
     tmp_path: Path, kind: str, titles: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, out = write_files(tmp_path / "data", kind), tmp_path / "out"
-    words = ["run", kind, "--preset", "smoke", "--data-dir", str(folder), "--out", str(out), *_settings(kind)]
+    folder, out, name = write_files(tmp_path / "data", kind), tmp_path / "out", EXPERIMENTS[kind]
+    words = [
+        "run",
+        EXPERIMENTS[kind],
+        "--preset",
+        "smoke",
+        "--data-dir",
+        str(folder),
+        "--out",
+        str(out),
+        *_settings(kind),
+    ]
     assert main(words) == 0
     for file in folder.iterdir():
         file.unlink()
-    claims = json.loads((out / kind / "claims.json").read_text(encoding="utf-8"))
+    claims = json.loads((out / name / "claims.json").read_text(encoding="utf-8"))
     assert {claim["data"] for claim in claims} == {NAMES[kind]}
     assert all(claim["preset"].startswith("smoke, changed: num_train=none") for claim in claims)
-    assert len(titles) == len(registry.load(kind).figures)
+    assert len(titles) == len(registry.load(EXPERIMENTS[kind]).figures)
     assert all(NAMES[kind] in title for title in titles)
-    before = {file: file.read_bytes() for file in (out / kind).iterdir()}
-    assert main(["plot", kind, "--out", str(out)]) == 0
-    assert before == {file: file.read_bytes() for file in (out / kind).iterdir()}
+    before = {file: file.read_bytes() for file in (out / name).iterdir()}
+    assert main(["plot", name, "--out", str(out)]) == 0
+    assert before == {file: file.read_bytes() for file in (out / name).iterdir()}
     capsys.readouterr()
     assert main(["status", "--out", str(out)]) == 0
     assert "tasks, finished" in capsys.readouterr().out

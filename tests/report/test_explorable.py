@@ -213,7 +213,7 @@ def test_surfaces_share_a_scale_and_a_camera(window: Window, smoke: Path) -> Non
     window.until(f"(eyes => Math.abs(eyes[0].x - eyes[1].x) < 1e-6)({cameras})")
     section.get_by_role("radio", name="images", exact=True).check()
     images = window.until_shown("surface-good", "it.which === 'images'")
-    assert len(images["z"]) == the_run(smoke, "svhn").dataset("slice2d-beta0-run0").sizes["first"]
+    assert len(images["z"]) == the_run(smoke, "image_minima").dataset("slice2d-beta0-run0").sizes["first"]
 
 
 def _crossings(distances: np.ndarray, losses: np.ndarray, cutoff: float) -> np.ndarray:
@@ -273,7 +273,7 @@ def test_every_number_can_stand_against_the_gap(window: Window, smoke: Path) -> 
     )
     np.testing.assert_allclose(shown["values"], stored, rtol=1e-6)
     section.get_by_role("radio", name="images", exact=True).check()
-    window.until_shown("basins", "it.data === 'svhn'")
+    window.until_shown("basins", "it.data === 'image_minima'")
 
 
 def test_images_are_called_as_the_stored_logits_say(window: Window, smoke: Path) -> None:
@@ -281,7 +281,7 @@ def test_images_are_called_as_the_stored_logits_say(window: Window, smoke: Path)
     section.get_by_role("radio", name="2", exact=True).check()
     window.slide(_slider(window, "images", "Distance"), 0)
     shown = window.until_shown("images", "it.ray === 1 && it.distance < 0")
-    folder = the_run(smoke, "svhn")
+    folder = the_run(smoke, "image_minima")
     poisons = json.loads((folder.path / "config.json").read_text())["config"]["poisons"]
     bad = f"beta{poisons[-1]:g}-run0"
     for side in shown["told"]:

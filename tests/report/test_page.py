@@ -58,11 +58,11 @@ def test_a_run_without_what_is_explored_keeps_its_printed_figures(
     page = write_page(out).read_text(encoding="utf-8")
     assert "basinscope run swissroll makes what can be explored" in caplog.text
     assert 'id="exhibit-swissroll"' not in page
-    assert 'id="exhibit-svhn"' in page
+    assert 'id="exhibit-image_minima"' in page
     assert page.count("<figure>") == 11
     assert '<details class="printed" id="figure-6-swissroll" open>' in page
     assert 'data-part="poison"' not in page
-    assert 'data-part="surfaces" data-exhibits="svhn"' in page
+    assert 'data-part="surfaces" data-exhibits="image_minima"' in page
 
 
 def test_names_of_scripts_and_results_do_not_reach_the_page_as_code(smoke: Path) -> None:

@@ -124,7 +124,7 @@ def test_what_a_worker_warns_of_is_said_here(run: Run, tmp_path: Path, caplog: p
 
 
 def _answer_to(tmp_path: Path, **changed: str) -> str:
-    order = {"folder": str(tmp_path), "token": "none", "source": handing_out.source_digest("runs"), "task": "good"}
+    order = {"folder": str(tmp_path), "token": "none", "source": handing_out.package_digest(), "task": "good"}
     return work(json.dumps({"request": request_for(tmp_path, "input").to_json(), **order, **changed}))
 
 

@@ -22,7 +22,8 @@ from basinscope.landscape.module.objective import Objective
 from basinscope.runs import atomic, provenance, records
 from basinscope.runs.engine import run_tasks
 from basinscope.runs.lock import exclusive
-from basinscope.runs.store import RunFolder, find_runs, source_digest
+from basinscope.runs.source import source_digest
+from basinscope.runs.store import RunFolder, find_runs
 from basinscope.survey.problem import OPTIONS, Problem, load_problem
 from basinscope.survey.publish import publish
 from basinscope.survey.request import PROBES, Request
@@ -32,7 +33,7 @@ from basinscope.survey.tasks import collect, tasks
 KIND = "measure"
 CLOSE_CUTOFFS = 1.01
 """Ratio up to which cutoffs count as one."""
-SOURCE = ("survey/tasks.py", "survey/request.py")
+SOURCE = ("basinscope.survey.tasks", "basinscope.survey.request")
 
 
 def measure(options: argparse.Namespace, say_waiting: Callable[[str], None]) -> int:

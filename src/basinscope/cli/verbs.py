@@ -32,7 +32,8 @@ from basinscope.runs.handing_out import Request
 from basinscope.runs.inspect import checksums, inspect
 from basinscope.runs.lock import exclusive
 from basinscope.runs.process_engine import run_tasks_in_processes
-from basinscope.runs.store import RunFolder, find_runs, source_digest
+from basinscope.runs.source import source_digest
+from basinscope.runs.store import RunFolder, find_runs
 
 _log = logging.getLogger(__name__)
 EXIT_CLAIM = 3
@@ -46,6 +47,7 @@ MOST_JOBS = 8
 
 def _chosen(names: Sequence[str]) -> list[str]:
     """Resolve experiment names; `all` stands for every one."""
+    names = [registry.resolve(name) for name in names]
     for name in names:
         if name != "all" and name not in registry.NAMES:
             raise InputError(nearest(name, (*registry.NAMES, "all"), "experiment"))
@@ -100,9 +102,10 @@ def _split_setting(setting: str) -> tuple[str, str, str]:
     found = re.fullmatch(r"([\w-]+)\.(\w+)=(.*)", setting)
     if not found:
         raise InputError(f"--set {setting!r}: write NAME.FIELD=VALUE, for example swissroll.runs=4")
-    if found[1] not in registry.NAMES:
-        raise InputError(nearest(found[1], registry.NAMES, "experiment"))
-    return found[1], found[2], found[3]
+    name = registry.resolve(found[1])
+    if name not in registry.NAMES:
+        raise InputError(nearest(name, registry.NAMES, "experiment"))
+    return name, found[2], found[3]
 
 
 def _writable(out: Path) -> Path:
@@ -136,8 +139,8 @@ def run(options: argparse.Namespace) -> int:
         raise InputError("--jobs is for --engine local; ray does as many tasks at a time as it has room for")
     if options.jobs is not None and options.jobs < 1:
         raise InputError(f"--jobs {options.jobs}: must be at least 1")
-    if options.data_dir is not None and not set(chosen) & set(registry.IMAGES):
-        raise InputError(f"--data-dir is for {' and '.join(registry.IMAGES)}; {', '.join(chosen)} makes its own data")
+    if options.data_dir is not None and not set(chosen) & set(reading := registry.reading_files()):
+        raise InputError(f"--data-dir is for {' and '.join(reading)}; {', '.join(chosen)} makes its own data")
     requests = [_configure(name, options) for name in chosen]
     device = provenance.pick_device(options.device)
     out = _writable(options.out)
@@ -254,8 +257,9 @@ def _publish(experiment: Experiment, folder: RunFolder, config: Any, label: str,
     place = out / experiment.name
     with exclusive(place, lambda: _say_waiting(str(place))):
         atomic.sweep(place)
-        files = list(experiment.draw(folder, config, place))
-        claims = list(experiment.claims(folder, config, label))
+        found = experiment.collect(folder, config)
+        files = list(experiment.draw(found, place))
+        claims = list(experiment.claims(found, label))
         atomic.write_json(place / "claims.json", [claim.to_json() for claim in claims])
         # Last, so that the pointer never names a run whose figures are not there.
         sums = checksums([*files, place / "claims.json"], place)
@@ -276,7 +280,7 @@ def status(options: argparse.Namespace) -> int:
     _existing(options.out)
     from basinscope.cli.survey import told
 
-    runs, own = find_runs(options.out, registry.NAMES), told(options.out)
+    runs, own = find_runs(options.out, registry.spellings(registry.NAMES)), told(options.out)
     if not runs and not own:
         print(f"no runs in {options.out}; basinscope run all starts them")
     for line in own:
@@ -321,20 +325,21 @@ def verify(options: argparse.Namespace) -> int:
 def _stored(folder: RunFolder) -> tuple[Experiment, Any]:
     """Experiment and configuration of a run on disk."""
     record = folder.read_json("config.json")
-    if not record or record.get("experiment") not in registry.NAMES or not isinstance(record.get("config"), dict):
+    name = registry.resolve(str((record or {}).get("experiment")))
+    if not record or name not in registry.NAMES or not isinstance(record.get("config"), dict):
         raise InputError(f"{folder.path / 'config.json'}: is damaged; run the experiment again")
-    experiment = registry.load(record["experiment"])
+    experiment = registry.load(name)
     return experiment, registry.restore(experiment, record["config"])
 
 
 def _last_finished(out: Path, name: str) -> RunFolder | None:
     """The run whose figures stand in OUT/NAME, or else the one that finished last."""
-    pointer = RunFolder(out / name).take_json("run.json")
+    pointer = RunFolder(registry.published(out, name)).take_json("run.json")
     if pointer:
         folder = RunFolder(out / "runs" / str(pointer["run"]))
         if folder.take_json("finished.json"):
             return folder
-    finished = [(f.take_json("finished.json"), f) for f in find_runs(out, [name])]
+    finished = [(f.take_json("finished.json"), f) for f in find_runs(out, registry.spellings([name]))]
     complete = [(record["finished"], folder.name, folder) for record, folder in finished if record]
     return max(complete)[2] if complete else None
 

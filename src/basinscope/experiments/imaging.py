@@ -17,6 +17,7 @@ from basinscope.data import cifar10, digits, svhn
 from basinscope.data.download import default_folder
 from basinscope.data.images import ImageTask
 from basinscope.errors import InputError
+from basinscope.experiments.configuration import ExperimentConfig
 from basinscope.models.catalog import build, num_parameters
 from basinscope.results.convert import dataset
 from basinscope.runs.engine import Context
@@ -28,7 +29,7 @@ _READERS: dict[str, Callable[..., ImageTask]] = {"cifar10": cifar10.load, "svhn"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageConfig:
+class ImageConfig(ExperimentConfig):
     """Settings of an experiment on images: which ones."""
 
     seed: int = 0
@@ -82,7 +83,7 @@ def _load(kind: str, config: ImageConfig, data_dir: Path | None) -> ImageTask:
         return _read(kind, folder, config.num_train, config.num_unseen, config.num_test, seed)
     for field in ("num_train", "num_test"):
         if getattr(config, field) is None:
-            raise InputError(f"{kind}.{field} = none: scattered digits have no end, give a number")
+            raise InputError(f"{config.NAME}.{field} = none: scattered digits have no end, give a number")
     return digits.scattered_digits(
         data_seed=seed,
         num_train=config.num_train or 0,
@@ -96,7 +97,7 @@ def prepare(kind: str, config: Settings, data_dir: Path | None) -> Settings:
     """Look at the images before a run begins, and note their name and checksum in its configuration.
 
     Args:
-        kind: `cifar10` or `svhn`: which files.
+        kind: Which files, `cifar10` or `svhn`.
         config: As asked for.
         data_dir: Where files lie; naming it asks for files, whatever the preset's source.
 
@@ -107,12 +108,12 @@ def prepare(kind: str, config: Settings, data_dir: Path | None) -> Settings:
         config = replace(config, source="files")
     task = _load(kind, config, data_dir)
     if config.data_checksum and config.data_checksum != task.checksum:
-        raise InputError(f"{kind}.data_checksum = {config.data_checksum}: the images have {task.checksum}")
+        raise InputError(f"{config.NAME}.data_checksum = {config.data_checksum}: the images have {task.checksum}")
     for name, width in config.nets():
         try:
             build_net(name, width, task, shrunk=config.edge_of_products)
         except InputError as error:
-            raise InputError(f"{kind}, {name}: {error}") from error
+            raise InputError(f"{config.NAME}, {name}: {error}") from error
     return replace(config, data_name=config.data_name or task.name, data_checksum=task.checksum)
 
 
@@ -124,7 +125,9 @@ def open_task(kind: str, config: ImageConfig, context: Context) -> ImageTask:
     """
     task = _load(kind, config, context.data_dir)
     if config.data_checksum and task.checksum != config.data_checksum:
-        raise InputError(f"{kind}: these are not the images with which the run began; name their folder by --data-dir")
+        raise InputError(
+            f"{config.NAME}: these are not the images with which the run began; name their folder by --data-dir"
+        )
     return task.to(context.device)
 
 

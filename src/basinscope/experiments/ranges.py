@@ -66,3 +66,13 @@ def check_poisons(name: str, poisons: tuple[float, ...]) -> None:
         raise InputError(f"{name}.poisons = {poisons}: must rise from 0, with at least two factors")
     if len({f"{poison:g}" for poison in poisons}) < len(poisons):
         raise InputError(f"{name}.poisons = {poisons}: must differ in their first six digits")
+
+
+def check_warmup(name: str, warmup: float) -> None:
+    """Refuse a fraction of the course that is none.
+
+    Raises:
+        InputError: It is below 0, or 1 or above.
+    """
+    if not 0 <= warmup < 1:
+        raise InputError(f"{name}.warmup = {warmup}: must lie at 0 or above, and below 1")

@@ -1,99 +1,86 @@
-"""Every experiment by name: its presets, its tasks, and what becomes of its results."""
+"""Every experiment by name, and the names that experiments and figures had in earlier releases."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from functools import partial
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from basinscope.experiments.claims import Claim
+from basinscope.experiments.contract import Experiment, Settings
 from basinscope.runs.engine import Task
-from basinscope.runs.store import RunFolder
 
-if TYPE_CHECKING:
-    from basinscope.experiments.exhibit import Exhibit
+_log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """One experiment, as the command line sees it."""
-
-    name: str
-    summary: str
-    prepare: Callable[[Any, Path | None], Any]
-    """Configuration and folder of data files -> configuration that says what the data are."""
-    figures: tuple[str, ...]
-    """Stems of the figures and animations it draws, in the order of the page."""
-    presets: Mapping[str, Any]
-    """Frozen configurations by name."""
-    source: tuple[str, ...]
-    """Files beyond the computing rooms that the run's hash covers, as paths inside the package."""
-    tasks: Callable[[Any], Sequence[Task]]
-    claims: Callable[[RunFolder, Any, str], Sequence[Claim]]
-    """Run folder, configuration and preset -> claims."""
-    draw: Callable[[RunFolder, Any, Path], Sequence[Path]]
-    """Run folder, configuration and destination -> files drawn."""
-    exhibit: Callable[[RunFolder, Any], Exhibit]
-    """Run folder and configuration -> what the page holds to be explored."""
-
-
-_SUMMARIES: Mapping[str, str] = {
-    "minefield": "The minefield: training's path among bad minima (figure 1)",
-    "cifar10": "Images I: a convolutional net against a linear model, and thirteen optimizers (figure 2)",
-    "swissroll": "The swiss roll: good and bad minima on two spirals (figures 3, 5 and 6)",
-    "svhn": "Images II: good and bad minima of convolutional nets (figures 4, 5 and 7)",
-    "rings": "The rings: why a circle between two tight rings is hard to find (figure 8)",
+_MODULES: Mapping[str, str] = {
+    "minefield": "basinscope.experiments.minefield.experiment",
+    "architectures": "basinscope.experiments.architectures.experiment",
+    "swissroll": "basinscope.experiments.swissroll.experiment",
+    "image_minima": "basinscope.experiments.image_minima.experiment",
+    "rings": "basinscope.experiments.rings.experiment",
 }
-NAMES: tuple[str, ...] = tuple(_SUMMARIES)
-IMAGES = ("cifar10", "svhn")
-"""Experiments on images, which may come from files."""
+NAMES: tuple[str, ...] = tuple(_MODULES)
+OLD_NAMES: Mapping[str, str] = {"cifar10": "architectures", "svhn": "image_minima"}
+"""Earlier name of an experiment -> its name."""
+OLD_STEMS: Mapping[str, str] = {
+    "2-cifar10": "2-architectures",
+    "4-svhn": "4-image-minima",
+    "5-svhn": "5-image-minima",
+    "7-svhn": "7-image-minima",
+}
+"""Earlier stem of a figure's files -> its stem."""
 
 
-def _as_asked(config: Any, _: Path | None) -> Any:
-    """Leave the configuration of an experiment that makes its own data as it is."""
-    return config
+def resolve(name: str) -> str:
+    """Turn an earlier name of an experiment into its name, and log that once; return any other name unchanged."""
+    if name not in OLD_NAMES:
+        return name
+    _tell(name)
+    return OLD_NAMES[name]
 
 
-def load(name: str) -> Experiment:
+@cache
+def _tell(old: str) -> None:
+    _log.warning("the experiment %s is now called %s", old, OLD_NAMES[old])
+
+
+def spellings(names: Iterable[str]) -> list[str]:
+    """List the given names of experiments, and all earlier names of them, by which stored runs may go."""
+    wanted = list(names)
+    return [*wanted, *(old for old, name in OLD_NAMES.items() if name in wanted)]
+
+
+def published(out: Path, name: str) -> Path:
+    """Find the folder that holds an experiment's figures: OUT/NAME, or one of an earlier name if only that exists."""
+    places = [out / spelling for spelling in spellings([name])]
+    return next((place for place in places if (place / "run.json").exists()), places[0])
+
+
+def stored_figure(place: Path, stem: str) -> Path:
+    """Name the picture of a figure in a folder, which may hold it under its earlier stem."""
+    stems = [stem, *(old for old, new in OLD_STEMS.items() if new == stem)]
+    files = [place / f"{spelling}.png" for spelling in stems]
+    return next((file for file in files if file.exists()), files[0])
+
+
+def load(name: str) -> Experiment[Any, Any]:
     """Import an experiment; nothing heavy is imported before it is asked for."""
-
-    def part(room: str) -> Any:
-        return import_module(f"basinscope.experiments.{name}.{room}")
-
-    prepare, shared = _as_asked, "experiments/probing.py"
-    if name in IMAGES:
-        imaging = import_module("basinscope.experiments.imaging")
-        prepare, shared = partial(imaging.prepare, name), "experiments/imaging.py"
-    collect, figures, claims = part("collect").collect, part("figures"), part("claims").claims
-    return Experiment(
-        name=name,
-        summary=_SUMMARIES[name],
-        prepare=prepare,
-        figures=figures.STEMS,
-        presets=part("config").PRESETS,
-        source=(shared, f"experiments/{name}/config.py", f"experiments/{name}/tasks.py"),
-        tasks=part("tasks").tasks,
-        claims=lambda folder, config, preset: claims(collect(folder, config), preset),
-        draw=lambda folder, config, out: figures.draw(collect(folder, config), out),
-        exhibit=part("exhibit").exhibit,
-    )
+    return import_module(_MODULES[resolve(name)]).EXPERIMENT
 
 
-def restore(experiment: Experiment, stored: Mapping[str, Any]) -> Any:
-    """Build a configuration from plain values, as JSON keeps them.
+def reading_files() -> list[str]:
+    """Name the experiments whose data may come from files."""
+    return [name for name in NAMES if load(name).reads_files]
 
-    What another release knew and this one does not is left out; what only this one knows keeps its default.
-    """
-    config_type = type(next(iter(experiment.presets.values())))
-    known = {field.name for field in fields(config_type)}
-    kept = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items() if key in known}
-    return config_type(**kept)
+
+def restore(experiment: Experiment[Settings, Any], stored: Mapping[str, Any]) -> Settings:
+    """Build a configuration from plain values, see `Experiment.restore`."""
+    return experiment.restore(stored)
 
 
 def tasks_of(name: str, stored: Mapping[str, Any]) -> Sequence[Task]:
     """Build the tasks of an experiment from the plain values of its configuration, on whatever machine."""
     experiment = load(name)
-    return experiment.tasks(restore(experiment, stored))
+    return experiment.tasks(experiment.restore(stored))

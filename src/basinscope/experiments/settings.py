@@ -36,7 +36,8 @@ def change(config: C, name: str, settings: Mapping[str, str]) -> C:
     """
     assert dataclasses.is_dataclass(config)
     assert not isinstance(config, type)
-    hints = typing.get_type_hints(type(config))
+    known = {field.name for field in dataclasses.fields(config)}
+    hints = {name: hint for name, hint in typing.get_type_hints(type(config)).items() if name in known}
     for field in settings:
         if field not in hints:
             raise InputError(nearest(field, hints, f"{name} field"))

@@ -30,8 +30,8 @@ _log = logging.getLogger(__name__)
 _SPOKEN = {
     "swissroll": "swiss roll",
     "swissroll-moving": "swiss roll, moving",
-    "svhn": "images",
-    "cifar10": "a network and a linear model",
+    "image-minima": "images",
+    "architectures": "a network and a linear model",
     "rings-circle": "how often the circle is found",
 }
 _MAKERS = {"measured": "measure", "compared": "compare"}
@@ -132,7 +132,7 @@ def gather(out: Path, progress: Progress | None = None) -> Gathered:
     places = sorted([*(out / "compared").glob("*/run.json"), *(out / "measured").glob("*/run.json")])
     total = len(registry.NAMES) + len(places)
     for k, name in enumerate(registry.NAMES):
-        if progress and (out / name / "run.json").exists():
+        if progress and (registry.published(out, name) / "run.json").exists():
             progress.update(name, k, total)
         try:
             section = _section(out, name)
@@ -156,12 +156,14 @@ def _section(out: Path, name: str) -> Section | None:
     Raises:
         DamagedResultError: A file does not match its checksum.
     """
-    place = out / name
+    place = registry.published(out, name)
     pointer = records.read(place / "run.json")
     if pointer is None:
         return None
     _refuse_damage(place, pointer)
     claims = json.loads((place / "claims.json").read_text(encoding="utf-8"))
+    for claim in claims:
+        claim["figure"] = registry.OLD_STEMS.get(claim["figure"], claim["figure"])
     experiment = registry.load(name)
     folder = RunFolder(out / "runs" / pointer["run"])
     stored = (folder.take_json("config.json") or {}).get("config", {})
@@ -169,7 +171,7 @@ def _section(out: Path, name: str) -> Section | None:
     behind = exhibit.downloads if exhibit else {}
     figures = {}
     for stem in experiment.figures:
-        if image := _image(place / f"{stem}.png"):
+        if image := _image(registry.stored_figure(place, stem)):
             files = [Download(name, result, f"{stem}-{result}.csv") for result in behind.get(stem, ())]
             figures[stem] = Figure(stem, image, [claim for claim in claims if claim["figure"] == stem], files)
     return Section(

@@ -25,12 +25,30 @@ class Topic:
 TOPICS = (
     Topic("minefield", "The minefield", "Minefield", ("minefield",), ("1-minefield",)),
     Topic("push", "Push the weights", "Push", ("swissroll",), ()),
-    Topic("surfaces", "The loss around a minimum", "Surfaces", ("swissroll", "svhn"), ("3-swissroll", "4-svhn")),
+    Topic(
+        "surfaces",
+        "The loss around a minimum",
+        "Surfaces",
+        ("swissroll", "image_minima"),
+        ("3-swissroll", "4-image-minima"),
+    ),
     Topic("poison", "From good to bad", "Poison", ("swissroll",), ("6-swissroll",)),
-    Topic("basins", "The size of a basin", "Basins", ("swissroll", "svhn"), ("5-swissroll", "5-svhn", "7-svhn")),
-    Topic("images", "Push a network that reads images", "Images", ("svhn",), ()),
+    Topic(
+        "basins",
+        "The size of a basin",
+        "Basins",
+        ("swissroll", "image_minima"),
+        ("5-swissroll", "5-image-minima", "7-image-minima"),
+    ),
+    Topic("images", "Push a network that reads images", "Images", ("image_minima",), ()),
     Topic("rings", "A margin that is pinched", "Rings", ("rings",), ("8-rings", "8-rings-circle")),
-    Topic("optimizers", "Does the optimizer matter?", "Optimizers", ("cifar10",), ("2-cifar10", "2-optimizers")),
+    Topic(
+        "optimizers",
+        "Does the optimizer matter?",
+        "Optimizers",
+        ("architectures",),
+        ("2-architectures", "2-optimizers"),
+    ),
 )
 
 

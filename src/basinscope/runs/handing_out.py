@@ -35,7 +35,8 @@ from basinscope.errors import DamagedResultError, InputError, TrainingDivergedEr
 from basinscope.runs.engine import Context, Progress, Task, do_task, needs
 from basinscope.runs.lock import exclusive
 from basinscope.runs.provenance import environment, pick_device
-from basinscope.runs.store import RunFolder, source_digest
+from basinscope.runs.source import package_digest
+from basinscope.runs.store import RunFolder
 
 _log = logging.getLogger(__name__)
 
@@ -45,8 +46,8 @@ TELL_SECONDS = 1.0
 """Between two notes of a worker on how far it is."""
 MAX_RETRIES = 3
 """How often a task is begun again after its process or machine was lost."""
-_SOURCE = ("experiments", "results", "runs")
-"""Rooms that must be the same on every machine, besides those that a run's hash covers."""
+_DRAWING = ("plots", "report", "cli")
+"""Rooms that need not be the same on every machine: workers only compute."""
 _OWN_ERRORS = {kind.__name__: kind for kind in (InputError, TrainingDivergedError, DamagedResultError)}
 
 
@@ -153,7 +154,7 @@ def hand_out(
                 "request": plain,
                 "folder": str(folder.path.absolute()),
                 "token": token,
-                "source": source_digest(*_SOURCE),
+                "source": package_digest(without=_DRAWING),
             }
             waiting, running = sorted(left, key=lambda task: -task.cost), dict[str, Task]()
             while waiting or running:
@@ -282,7 +283,7 @@ def _do_ordered(request: str, folder: str, token: str, source: str, task: str) -
             f"{folder}: machine {machine} does not see this folder; "
             "--out must be on storage that every machine of the cluster sees"
         )
-    if source_digest(*_SOURCE) != source:
+    if package_digest(without=_DRAWING) != source:
         raise InputError(
             f"machine {machine} has another basinscope than the run began with; install the same on every machine "
             "and run again"

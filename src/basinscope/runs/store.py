@@ -10,8 +10,8 @@
         damaged/          files that did not match their checksums
         finished.json     written when every task is done
 
-The hash covers the configuration, the seeds and the source of the code that computes, so the same request finds
-the same folder, and running again resumes.
+The hash covers the configuration, the seeds and the source of the code that computes (`runs.source`), so the same
+request finds the same folder, and running again resumes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -44,30 +43,6 @@ from basinscope.runs import atomic, records
 _log = logging.getLogger(__name__)
 
 Artifact = xr.Dataset | Mapping[str, Tensor] | Mapping[str, Any]
-
-COMPUTING = (
-    "parameters.py",
-    "losses.py",
-    "memory.py",
-    "seeds.py",
-    "data",
-    "models",
-    "landscape",
-    "training",
-    "probes",
-)
-"""The rooms whose source a run's hash covers."""
-
-
-def source_digest(*more: str) -> str:
-    """Digest the source of the rooms that compute, and of `more` files, as paths inside the package."""
-    digest = hashlib.sha256()
-    root = Path(str(resources.files("basinscope")))
-    for place in (*COMPUTING, *more):
-        path = root / place
-        for file in sorted([*path.rglob("*.py"), *path.rglob("*.c")]) if path.is_dir() else [path]:
-            digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def run_hash(config: Mapping[str, Any], source: str) -> str:

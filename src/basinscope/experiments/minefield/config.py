@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from basinscope.errors import InputError
+from basinscope.experiments.configuration import ExperimentConfig
 from basinscope.experiments.ranges import check_data_seed, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ExperimentConfig):
     """Settings of the minefield experiment; the defaults are the preset `quick`."""
+
+    NAME: ClassVar[str] = "minefield"
 
     seed: int = 0
     """Moves starting weights, orders, unseen samples and the map."""
@@ -67,7 +70,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_ranges(
-            "minefield",
+            self.NAME,
             self,
             at_least={
                 "seed": 0,
@@ -100,7 +103,7 @@ class Config:
             },
             positive=("learning_rate", "bad_learning_rate", "clip"),
         )
-        check_data_seed("minefield", self.data_seed)
+        check_data_seed(self.NAME, self.data_seed)
         if self.final_epochs > self.epochs:
             raise InputError(f"minefield.final_epochs = {self.final_epochs}: must be at most epochs = {self.epochs}")
         if self.bad_starts > len(self.recorded_epochs):

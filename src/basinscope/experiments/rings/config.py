@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from basinscope.errors import InputError
+from basinscope.experiments.configuration import ExperimentConfig
 from basinscope.experiments.ranges import check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ExperimentConfig):
     """Settings of the rings experiment; the defaults are the preset `quick`."""
+
+    NAME: ClassVar[str] = "rings"
 
     seed: int = 0
     """Moves starting weights, orders and directions."""
@@ -59,7 +63,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_ranges(
-            "rings",
+            self.NAME,
             self,
             at_least={
                 "seed": 0,

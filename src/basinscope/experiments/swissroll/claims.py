@@ -8,12 +8,11 @@ from functools import partial
 import numpy as np
 
 from basinscope.experiments.claims import Claim, span
+from basinscope.experiments.compared import slice_claim
 from basinscope.experiments.relations import relation_claims
 from basinscope.experiments.swissroll.collect import Measurements
 from basinscope.experiments.swissroll.figures import BOUNDARIES, RELATIONS, SURFACES
 from basinscope.experiments.swissroll.tasks import FITTED, PANEL_GAPS
-
-ABOVE_SHARE = 0.9
 
 
 def claims(found: Measurements, preset: str) -> list[Claim]:
@@ -51,20 +50,7 @@ def _figure3(found: Measurements, claim: partial[Claim]) -> list[Claim]:
                     spread=span(level[name].values.tolist()),
                 )
             )
-    good, bad = (found.wide["loss"].sel(net=net).values for net in (found.good, found.bad))
-    low_inside = ~(good > config.cutoff)
-    share = float((bad[low_inside] > config.cutoff).mean()) if low_inside.any() else math.nan
-    rows.append(
-        claim(
-            claim="2-D slice: share of the points below the cutoff for the good net at which the bad net exceeds it",
-            target=f">= {ABOVE_SHARE:g}",
-            measured=share,
-            unit="1",
-            num=int(low_inside.sum()),
-            spread=(share, share),
-        )
-    )
-    return rows
+    return [*rows, slice_claim(found, found.wide, claim)]
 
 
 def _figure6(found: Measurements, claim: partial[Claim]) -> list[Claim]:

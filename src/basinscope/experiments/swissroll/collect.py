@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import xarray as xr
 
+from basinscope.experiments.compared import MinimaMeasurements, relations_of
 from basinscope.experiments.probing import KINDS
-from basinscope.experiments.relations import Probed, Relations
+from basinscope.experiments.relations import Probed
 from basinscope.experiments.swissroll.config import Config
-from basinscope.experiments.swissroll.tasks import all_nets, compared_nets, measure_name, panel_nets
+from basinscope.experiments.swissroll.tasks import all_nets, measure_name, panel_nets
 from basinscope.runs.store import RunFolder
 
 ENOUGH_NETS = 10
@@ -17,13 +18,9 @@ ENOUGH_NETS = 10
 
 
 @dataclass(frozen=True)
-class Measurements:
+class Measurements(MinimaMeasurements[Config]):
     """Everything a finished run holds."""
 
-    config: Config
-    nets: xr.Dataset
-    relations: Relations
-    """Radius, volume and sharpness of every network."""
     wide: xr.Dataset
     """Large 2-D slices of the good and the bad net."""
     inset: xr.Dataset
@@ -34,13 +31,7 @@ class Measurements:
     line: xr.Dataset
     """Losses along that direction."""
     train: xr.Dataset
-    good: str
-    bad: str
     panels: list[str]
-
-    def of(self, name: str, net: str) -> float:
-        """One number of one network."""
-        return float(self.nets[name].sel(net=net))
 
 
 def collect(folder: RunFolder, config: Config) -> Measurements:
@@ -61,25 +52,15 @@ def collect(folder: RunFolder, config: Config) -> Measurements:
         )
 
     nets = all_nets(folder, config)
-    good, bad = compared_nets(config)
     return Measurements(
         config=config,
         nets=nets,
-        relations=Relations(
-            nets=nets,
-            natural=probed(False),
-            scaled=probed(True),
-            scaled_loss=config.scaled_loss,
-            num_directions=config.num_directions,
-            enough_nets=ENOUGH_NETS,
-        ),
+        relations=relations_of(config, nets, probed, enough_nets=ENOUGH_NETS),
         wide=folder.dataset("slice"),
         inset=folder.dataset("inset"),
         boundary=folder.dataset("boundary"),
         frames=folder.dataset("frames"),
         line=folder.dataset("line"),
         train=folder.dataset("train"),
-        good=good,
-        bad=bad,
         panels=panel_nets(nets),
     )

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
-from basinscope.errors import InputError
-from basinscope.experiments.ranges import check_data_seed, check_poisons, check_ranges
+from basinscope.experiments.minima import MinimaConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(MinimaConfig):
     """Settings of the swiss-roll experiment; the defaults are the preset `quick`."""
+
+    NAME: ClassVar[str] = "swissroll"
 
     seed: int = 0
     """Moves starting weights, unseen samples and directions."""
     data_seed: int | None = None
     """Which draw of training points; none is the published one."""
     runs: int = 10
-    """Networks trained for each poison factor."""
     poisons: tuple[float, ...] = (0.0, 0.005, 0.02, 0.05, 0.1, 0.3)
-    """Poison factors β in rising order, first 0 for natural training; the last makes the bad net."""
     steps: int = 12_000
     """Steps for every poison factor but the largest."""
     worst_steps: int = 60_000
@@ -34,23 +33,14 @@ class Config:
     warmup: float = 0.04
     """Fraction of the course over which the learning rate rises; fewer units die."""
     settle_ratio: float = 0.1
-    """β at the end of the course as a fraction of β before settling."""
-    settle_loss: float = 0.005
-    """Clean loss in nats at which a network that has done its steps stops."""
     clip: float = 8.0
     """Largest norm of one network's gradient."""
     num_dense: int = 10_000
     """Fresh points on which generalisation is measured."""
-    cutoff: float = 0.1
-    """Clean loss in nats that bounds a basin."""
     num_directions: int = 3_000
     """Random directions for radius and sharpness of each network."""
-    scaled_loss: float = 1e-3
-    """Clean loss in nats to which last layers are scaled for the second comparison."""
     num_scanned: int = 30
-    """Directions of each network that are scanned finely for an earlier crossing."""
     num_lines: int = 16
-    """Random directions of each network along which the loss is followed outwards."""
     line_extent: float = 1.0
     """How far it is followed, in filter norms; the nearest point lies a ten-thousandth of that away."""
     line_points: int = 81
@@ -75,59 +65,27 @@ class Config:
     """Dense test accuracy that the bad net should not exceed."""
 
     def __post_init__(self) -> None:
-        check_ranges(
-            "swissroll",
-            self,
+        self.check(
             at_least={
-                "runs": 1,
                 "steps": 1,
                 "worst_steps": 1,
                 "unseen_per_step": 1,
                 "num_dense": 4_000,
-                "num_directions": 2,
-                "num_scanned": 0,
-                "num_lines": 1,
-                "line_points": 2,
-                "slice_resolution": 3,
                 "boundary_resolution": 2,
                 "num_frames": 2,
                 "frame_resolution": 2,
-                "seed": 0,
             },
             at_most={
-                "runs": 1_000,
-                "num_directions": 100_000,
                 "num_dense": 10_000_000,
                 "unseen_per_step": 100_000,
-                "num_lines": 10_000,
-                "line_points": 10_001,
-                "slice_resolution": 1_001,
                 "boundary_resolution": 5_000,
                 "num_frames": 200,
                 "frame_resolution": 500,
                 "good_target": 1,
                 "bad_target": 1,
             },
-            positive=(
-                "learning_rate",
-                "settle_loss",
-                "clip",
-                "cutoff",
-                "scaled_loss",
-                "line_extent",
-                "slice_extent",
-                "inset_extent",
-                "frame_extent",
-            ),
+            positive=("clip", "inset_extent", "frame_extent"),
         )
-        check_data_seed("swissroll", self.data_seed)
-        if not 0 <= self.warmup < 1:
-            raise InputError(f"swissroll.warmup = {self.warmup}: must lie at 0 or above, and below 1")
-        if not 0 < self.settle_ratio <= 1:
-            raise InputError(f"swissroll.settle_ratio = {self.settle_ratio}: must lie above 0 and at most at 1")
-        if self.scaled_loss >= self.cutoff:
-            raise InputError(f"swissroll.scaled_loss = {self.scaled_loss}: must be below the cutoff {self.cutoff}")
-        check_poisons("swissroll", self.poisons)
 
     @property
     def data(self) -> str:
@@ -135,18 +93,9 @@ class Config:
         draw = "published draw" if self.data_seed is None else f"draw {self.data_seed}"
         return f"swiss roll, {draw}"
 
-    def net_names(self) -> list[str]:
-        """Every network of the experiment, by poison factor and run."""
-        return [net_name(poison, run) for poison in self.poisons for run in range(self.runs)]
-
     def steps_of(self, poison: float) -> int:
         """Steps planned for a poison factor."""
         return self.worst_steps if poison == self.poisons[-1] else self.steps
-
-
-def net_name(poison: float, run: int) -> str:
-    """Name a network by its poison factor and run."""
-    return f"beta{poison:g}-run{run}"
 
 
 _QUICK = Config()

@@ -25,15 +25,11 @@ def exhibit(folder: RunFolder, config: Config) -> Exhibit:
     train, _ = swissroll.training_draw(config.data_seed)
     return Exhibit(
         facts={
+            **found.facts(),
             "widths": list(NET.widths),
             "extent": BOUNDARY_EXTENT,
             "floor": FLOOR,
-            "good": found.good,
-            "bad": found.bad,
-            "poisons": list(config.poisons),
             "runs": config.runs,
-            "cutoff": config.cutoff,
-            "num_directions": config.num_directions,
             "num_moved": NORMALIZATION.num_moved,
             "test": f"{NUM_TEST:,} fresh points",
         },

@@ -14,7 +14,7 @@ from basinscope.experiments.relations import relations_figure
 from basinscope.experiments.swissroll.collect import Measurements
 from basinscope.plots.animate import Column, draw_frames, save_animation
 from basinscope.plots.boundary import plot_boundary
-from basinscope.plots.style import BAD, GOOD, TWO_COLUMNS, save, styled
+from basinscope.plots.style import TWO_COLUMNS, save, styled
 from basinscope.plots.surface import ZScale, heights, plot_surface
 from basinscope.runs import atomic
 
@@ -37,13 +37,8 @@ def draw(found: Measurements, out: Path) -> list[Path]:
     return files
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
-
-
 def _scores(found: Measurements, net: str) -> str:
-    train, dense = found.of("train_accuracy", net), found.of("dense_accuracy", net)
-    return f"train {_percent(train)}, dense test {_percent(dense)}"
+    return found.scores(net, test="dense_accuracy", words="dense test")
 
 
 def _limits(found: Measurements, scale: ZScale) -> tuple[float, float]:
@@ -57,11 +52,7 @@ def _figure3(found: Measurements) -> Figure:
     """Boundaries above; below them the slices, linear and log, each with its middle enlarged beside it."""
     figure = plt.figure(figsize=(TWO_COLUMNS, 8.1))
     figure.suptitle(f"Figure 3 · Good and bad minima of one network ({found.config.data})", y=0.995)
-    columns = (
-        ("good", found.good, GOOD, "natural training"),
-        ("bad", found.bad, BAD, f"poison factor β = {found.config.poisons[-1]:g}"),
-    )
-    for (role, net, colour, how), left in zip(columns, (0.0, 0.5), strict=True):
+    for (role, net, colour, how), left in zip(found.pair, (0.0, 0.5), strict=True):
         axes = figure.add_axes((left + 0.06, 0.603, 0.38, 0.3237))
         plot_boundary(axes, found.boundary.sel(net=net), found.train)
         axes.set_title(f"{role} minimum ({how})\n{_scores(found, net)}", color=colour)
@@ -95,7 +86,7 @@ def _moving(found: Measurements, out: Path) -> list[Path]:
             frames=found.frames.sel(net=net),
             line=found.line.sel(net=net).isel(ray=0),
         )
-        for role, net, colour in (("good", found.good, GOOD), ("bad", found.bad, BAD))
+        for role, net, colour, _ in found.pair
     ]
     heading = f"Figure 3 · Weights pushed along a filter-normalised direction ({found.config.data})"
     pictures = draw_frames(columns, found.train, heading=heading, cutoff=found.config.cutoff)

@@ -13,8 +13,9 @@ from torch import Tensor
 from basinscope.data import swissroll
 from basinscope.data.samples import Samples
 from basinscope.errors import TrainingDivergedError
+from basinscope.experiments.minima import net_name
 from basinscope.experiments.probing import Probing, open_landscape, probe
-from basinscope.experiments.swissroll.config import Config, net_name
+from basinscope.experiments.swissroll.config import Config
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.stacked import CleanLoss
 from basinscope.models.mlp import MLP
@@ -203,14 +204,9 @@ def _measure(context: Context, config: Config, poison: float, scaled: bool) -> M
     return {f"{part[0].attrs['kind']}-{key}": stack_nets(names, part) for part in zip(*parts, strict=True)}
 
 
-def compared_nets(config: Config) -> tuple[str, str]:
-    """Name the good net and the bad net: run 0 of natural training and of the largest poison factor."""
-    return net_name(config.poisons[0], 0), net_name(config.poisons[-1], 0)
-
-
 def _slices(context: Context, config: Config) -> Mapping[str, Artifact]:
     """Slices around the good and the bad net, in the same two members of the family of directions."""
-    nets = list(compared_nets(config))
+    nets = list(config.compared)
     points = points_of(context.folder, config, nets, context.device)
     landscape = _landscape(context, config, points[0])
     seed = child_seed(config.seed, "swissroll", "slice")
@@ -227,7 +223,7 @@ def _slices(context: Context, config: Config) -> Mapping[str, Artifact]:
 
 def _frames(context: Context, config: Config) -> Mapping[str, Artifact]:
     """Let the weights of the good and the bad net go out along one direction, and watch boundary and loss."""
-    nets = list(compared_nets(config))
+    nets = list(config.compared)
     points = points_of(context.folder, config, nets, context.device)
     landscape = _landscape(context, config, points[0])
     family = {"seed": child_seed(config.seed, "swissroll", "slice"), "indices": (0,)}
@@ -267,7 +263,7 @@ def _lines(context: Context, config: Config) -> Mapping[str, Artifact]:
 
 def _sharpest(context: Context, config: Config) -> Mapping[str, Artifact]:
     """The direction in which the loss around the good and the bad net bends most."""
-    nets = list(compared_nets(config))
+    nets = list(config.compared)
     points = points_of(context.folder, config, nets, context.device)
     landscape = _landscape(context, config, points[0])
     parts = [sharpest_direction(landscape.around(point, NORMALIZATION)) for point in points]
@@ -288,7 +284,7 @@ def _boundaries(context: Context, config: Config) -> Mapping[str, Artifact]:
     """Decision boundaries of the good net, the bad net and the panels of figure 6."""
 
     def wanted() -> Iterator[str]:
-        yield from compared_nets(config)
+        yield from config.compared
         yield from panel_nets(all_nets(context.folder, config))
 
     names = list(dict.fromkeys(wanted()))

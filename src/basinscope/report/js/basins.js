@@ -48,7 +48,7 @@ function basinAt(lines, net, cutoff, numMoved) {
  * @param {Record<string, Exhibit>} exhibits
  */
 function basins(root, exhibits) {
-  const titles = /** @type {Record<string, string>} */ ({ swissroll: "swiss roll", svhn: "images" });
+  const titles = /** @type {Record<string, string>} */ ({ swissroll: "swiss roll", image_minima: "images" });
   const keys = Object.keys(titles).filter((key) => exhibits[key]);
   let key = keys[0];
   /** @type {"" | "_scaled"} */

@@ -4,7 +4,7 @@
  * @param {HTMLElement} root
  * @param {Record<string, Exhibit>} exhibits
  */
-function images(root, { svhn: { facts, results } }) {
+function images(root, { image_minima: { facts, results } }) {
   const { slices, examples } = results;
   const distances = numbers(slices, "distance");
   const middle = distances.length >> 1;

@@ -4,7 +4,7 @@
  * @param {HTMLElement} root
  * @param {Record<string, Exhibit>} exhibits
  */
-function optimizers(root, { cifar10: { facts, results } }) {
+function optimizers(root, { architectures: { facts, results } }) {
   const table = results.optimizers;
   const order = [...numbers(table, "test_accuracy").keys()].sort(
     (a, b) => numbers(table, "test_accuracy")[a] - numbers(table, "test_accuracy")[b],

@@ -13,7 +13,7 @@ function surfaces(root, exhibits) {
       ["swissroll", "middle", "close", "swiss roll, the middle"],
     );
   }
-  if (exhibits.svhn) known.push(["svhn", "slice", "images", "images"]);
+  if (exhibits.image_minima) known.push(["image_minima", "slice", "images", "images"]);
   let which = known[0];
   /** @type {"log" | "linear"} */
   let scale = "log";

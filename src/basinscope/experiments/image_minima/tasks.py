@@ -1,4 +1,4 @@
-"""The work of the experiment on house numbers: train good and bad nets, measure around each, slice, follow lines."""
+"""The work on minima of image networks: train good and bad nets, measure around each, slice, follow lines."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import xarray as xr
 from torch import Tensor
 
 from basinscope.errors import InputError
+from basinscope.experiments.image_minima.config import Config
 from basinscope.experiments.imaging import build_net, describe_net, label_history, load_net, open_task
-from basinscope.experiments.svhn.config import Config, net_name
+from basinscope.experiments.minima import net_name
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.precision import precision_for
 from basinscope.landscape.rescale import scale_of_logits, with_last_layer_scaled
@@ -34,6 +35,7 @@ from basinscope.training.schedules import Schedule
 from basinscope.training.single import Recipe, SingleTrainer
 
 KIND = "svhn"
+"""Which image files it reads; also the first word of its random streams, so that stored arrays keep their digits."""
 NUM_SLICES = 3
 """1-D slices around each of the two compared nets."""
 EVALUATIONS_PER_RAY = 3.0
@@ -85,7 +87,7 @@ def _within_memory(
     context: Context, work: Callable[[Context], Mapping[str, Artifact]], net: str
 ) -> Mapping[str, Artifact]:
     """Measure, and say what to lower where memory does not suffice."""
-    with told_of_memory(f"measuring {net}", "svhn.evaluated_together"):
+    with told_of_memory(f"measuring {net}", "image_minima.evaluated_together"):
         return work(context)
 
 

@@ -1,4 +1,4 @@
-"""What the run on objects measured, read back from its folder: all that figures and claims see."""
+"""What the run of all models and optimizers measured, read back from its folder: all that figures and claims see."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import xarray as xr
 
-from basinscope.experiments.cifar10.config import Config
+from basinscope.experiments.architectures.config import Config
 from basinscope.runs.store import RunFolder
 
 

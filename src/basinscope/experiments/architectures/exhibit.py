@@ -1,10 +1,10 @@
-"""What the page holds of the experiment on objects: the models' courses, and every optimizer's end."""
+"""What the page holds of the comparison of models and optimizers: the models' courses, and every optimizer's end."""
 
 from __future__ import annotations
 
-from basinscope.experiments.cifar10.collect import collect
-from basinscope.experiments.cifar10.config import Config
-from basinscope.experiments.cifar10.figures import FIT, OPTIMIZERS
+from basinscope.experiments.architectures.collect import collect
+from basinscope.experiments.architectures.config import Config
+from basinscope.experiments.architectures.figures import FIT, OPTIMIZERS
 from basinscope.experiments.exhibit import Exhibit
 from basinscope.runs.store import RunFolder
 

@@ -16,10 +16,10 @@ from basinscope.cli import main
 from basinscope.data.images import ImageTask
 from basinscope.errors import InputError
 from basinscope.experiments import imaging, registry
-from basinscope.experiments.svhn import claims, figures
-from basinscope.experiments.svhn.collect import Measurements, collect
-from basinscope.experiments.svhn.config import PRESETS, Config
-from basinscope.experiments.svhn.tasks import _directions
+from basinscope.experiments.image_minima import claims, figures
+from basinscope.experiments.image_minima.collect import Measurements, collect
+from basinscope.experiments.image_minima.config import PRESETS, Config
+from basinscope.experiments.image_minima.tasks import _directions
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.seeded_ray import Ray
 from basinscope.landscape.streamed import StreamedLoss
@@ -29,21 +29,21 @@ from basinscope.training import single
 from tests.images import flat_loss, flat_parameters, layout_of
 from tests.stored import assert_same_arrays, the_run
 
-RUN = ["run", "svhn", "--preset", "smoke", "--out"]
+RUN = ["run", "image_minima", "--preset", "smoke", "--out"]
 NETS = ["beta0-run0", "beta1-run0"]
 
 
 @pytest.fixture(scope="module")
 def config(smoke: Path) -> Config:
     """Of the stored run, with name and checksum of its images."""
-    record = the_run(smoke, "svhn").read_json("config.json")
+    record = the_run(smoke, "image_minima").read_json("config.json")
     assert record is not None
-    return registry.restore(registry.load("svhn"), record["config"])
+    return registry.restore(registry.load("image_minima"), record["config"])
 
 
 @pytest.fixture(scope="module")
 def found(smoke: Path, config: Config) -> Measurements:
-    return collect(the_run(smoke, "svhn"), config)
+    return collect(the_run(smoke, "image_minima"), config)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def task(config: Config) -> ImageTask:
 
 def _net(smoke: Path, config: Config, task: ImageTask, name: str) -> nn.Module:
     net = imaging.build_net(config.net, config.width, task)
-    net.load_state_dict(the_run(smoke, "svhn").weights(f"weights-{name}"))
+    net.load_state_dict(the_run(smoke, "image_minima").weights(f"weights-{name}"))
     return net.eval()
 
 
@@ -95,7 +95,7 @@ def test_scaled_networks_share_one_clean_loss(found: Measurements) -> None:
 
 
 def test_both_nets_are_measured_along_the_same_directions(smoke: Path, config: Config, found: Measurements) -> None:
-    run = the_run(smoke, "svhn")
+    run = the_run(smoke, "image_minima")
     seeds = {run.dataset(f"radius-{net}-{share}").attrs["seed"] for net in NETS for share in (0, 1)}
     assert seeds == {str(_directions(config))} == {run.dataset(f"lines-{net}").attrs["seed"] for net in NETS}
     assert found.relations.natural.radius["ray"].values.tolist() == list(range(config.num_directions))
@@ -150,16 +150,16 @@ def test_shares_cover_every_direction_once() -> None:
 
 def test_networks_that_did_not_fit_are_marked_and_the_run_goes_on(tmp_path: Path) -> None:
     few = ["epochs=0.3", "poisoned_epochs=0.3", "settle_loss=99", "slice_resolution=3", "line_resolution=3"]
-    settings = [word for setting in few for word in ("--set", f"svhn.{setting}")]
+    settings = [word for setting in few for word in ("--set", f"image_minima.{setting}")]
     assert main([*RUN, str(tmp_path), *settings]) == 0
-    run = the_run(tmp_path, "svhn")
+    run = the_run(tmp_path, "image_minima")
     for name in ("radius-beta0-run0-0", "radius-beta1-run0-scaled-1"):
         radius = run.dataset(name)
         assert (radius["status"] == -1).all()
         assert np.isnan(radius["radius"]).all()
         assert radius["ray"].values.tolist() == ([0, 1] if name.endswith("0") else [2, 3])
     assert np.isnan(run.dataset("sharpness-beta1-run0")["sharpness"])
-    rows = json.loads((tmp_path / "svhn" / "claims.json").read_text(encoding="utf-8"))
+    rows = json.loads((tmp_path / "image_minima" / "claims.json").read_text(encoding="utf-8"))
     (share,) = (row for row in rows if "could be measured" in row["claim"])
     assert (share["measured"], share["holds"]) == (0, False)
     assert all(row["holds"] is False for row in rows if row["measured"] is None and row["target"])
@@ -168,7 +168,8 @@ def test_networks_that_did_not_fit_are_marked_and_the_run_goes_on(tmp_path: Path
 def test_divergence_names_network_and_update_and_exits_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*RUN, str(tmp_path), "--set", "svhn.learning_rate=1e30", "--set", "svhn.warmup=0"]) == 1
+    settings = ["--set", "image_minima.learning_rate=1e30", "--set", "image_minima.warmup=0"]
+    assert main([*RUN, str(tmp_path), *settings]) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("basinscope: beta0-run0: the loss is not finite at update ")
     assert error.endswith("lower the learning rate and run again")
@@ -195,43 +196,43 @@ def test_interrupted_within_training_and_run_again_gives_the_same_arrays(
     monkeypatch.setattr(single, "CHECKPOINT_SECONDS", -1.0)
     assert main([*RUN, str(tmp_path)]) == 130
     assert capsys.readouterr().err.splitlines()[-1].startswith("basinscope: stopped; finished work is kept")
-    assert [marker["task"] for marker in the_run(tmp_path, "svhn").markers()] == ["train-beta0-run0"]
+    assert [marker["task"] for marker in the_run(tmp_path, "image_minima").markers()] == ["train-beta0-run0"]
     monkeypatch.setattr(single, "CHECKPOINT_SECONDS", 20.0)
     assert main([*RUN, str(tmp_path)]) == 0
     # The update that was broken off before it was kept is made again, no other.
     assert updates[:natural] == list(range(1, natural + 1))
     assert updates[natural : natural + 22] == [*range(1, 21), 20, 21]
-    assert_same_arrays(smoke, tmp_path, "svhn")
+    assert_same_arrays(smoke, tmp_path, "image_minima")
 
 
 @pytest.mark.parametrize(
     ("field", "text", "says"),
     [
-        ("net", "resnet9", "svhn.net = 'resnet9': choose from resnet8"),
-        ("width", "0", "svhn.width = 0.0: must be above 0"),
-        ("poisons", "0,1,0.5", "svhn.poisons = (0.0, 1.0, 0.5): must rise from 0"),
+        ("net", "resnet9", "image_minima.net = 'resnet9': choose from resnet8"),
+        ("width", "0", "image_minima.width = 0.0: must be above 0"),
+        ("poisons", "0,1,0.5", "image_minima.poisons = (0.0, 1.0, 0.5): must rise from 0"),
         ("poisons", "0.1,1", "must rise from 0"),
         ("poisons", "0", "with at least two factors"),
-        ("num_curvature", "5", "svhn.num_curvature = 5: must be at most 4"),
-        ("num_trace", "3", "svhn.num_trace = 3: must be at most 2"),
-        ("scaled_loss", "0.1", "svhn.scaled_loss = 0.1: must be below the cutoff 0.1"),
-        ("settle_ratio", "0", "svhn.settle_ratio = 0.0: must lie above 0"),
-        ("warmup", "1", "svhn.warmup = 1.0: must lie at 0 or above, and below 1"),
-        ("decay", "slow", "svhn.decay = 'slow': choose from cosine"),
-        ("source", "moon", "svhn.source = 'moon': choose from scattered-digits, files"),
+        ("num_curvature", "5", "image_minima.num_curvature = 5: must be at most 4"),
+        ("num_trace", "3", "image_minima.num_trace = 3: must be at most 2"),
+        ("scaled_loss", "0.1", "image_minima.scaled_loss = 0.1: must be below the cutoff 0.1"),
+        ("settle_ratio", "0", "image_minima.settle_ratio = 0.0: must lie above 0"),
+        ("warmup", "1", "image_minima.warmup = 1.0: must lie at 0 or above, and below 1"),
+        ("decay", "slow", "image_minima.decay = 'slow': choose from cosine"),
+        ("source", "moon", "image_minima.source = 'moon': choose from scattered-digits, files"),
         ("canvas", "5", "canvas = 5"),
-        ("runs", "0", "svhn.runs = 0: must be at least 1"),
+        ("runs", "0", "image_minima.runs = 0: must be at least 1"),
     ],
 )
 def test_a_wrong_field_gets_one_line(field: str, text: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "svhn", "--preset", "smoke", "--set", f"svhn.{field}={text}"]) == 2
+    assert main(["run", "image_minima", "--preset", "smoke", "--set", f"image_minima.{field}={text}"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert says in error
 
 
 def test_an_infinite_cutoff_is_refused() -> None:
-    with pytest.raises(InputError, match=r"svhn\.cutoff = inf: must be finite"):
+    with pytest.raises(InputError, match=r"image_minima\.cutoff = inf: must be finite"):
         replace(Config(), cutoff=math.inf)
 
 

@@ -1,13 +1,13 @@
-"""What the experiment on objects can be asked."""
+"""What the experiment `architectures` can be asked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from basinscope.errors import InputError, choose
 from basinscope.experiments.imaging import ImageConfig
-from basinscope.experiments.ranges import check_data_seed, check_ranges
+from basinscope.experiments.ranges import check_data_seed, check_ranges, check_warmup
 from basinscope.models.catalog import NETS
 from basinscope.training.torch_optimizers import TORCH_OPTIMIZERS
 
@@ -16,7 +16,9 @@ ALL_OPTIMIZERS = tuple(TORCH_OPTIMIZERS)
 
 @dataclass(frozen=True, kw_only=True)
 class Config(ImageConfig):
-    """Settings of the experiment on objects; the defaults are the preset `quick`."""
+    """Settings of the comparison of models and optimizers; the defaults are the preset `quick`."""
+
+    NAME: ClassVar[str] = "architectures"
 
     num_unseen: int = 100
     """Images that are held out; this experiment does not poison."""
@@ -67,15 +69,17 @@ class Config(ImageConfig):
 
     def __post_init__(self) -> None:
         for field in ("net", "table_net"):
-            choose(f"cifar10.{field}", getattr(self, field), tuple(NETS))
+            choose(f"{self.NAME}.{field}", getattr(self, field), tuple(NETS))
         for name in self.optimizers:
-            choose("cifar10.optimizers", name, ALL_OPTIMIZERS)
+            choose(f"{self.NAME}.optimizers", name, ALL_OPTIMIZERS)
         if len(set(self.optimizers)) < len(self.optimizers) or not self.optimizers:
-            raise InputError(f"cifar10.optimizers = {self.optimizers}: name at least one, each once")
+            raise InputError(f"{self.NAME}.optimizers = {self.optimizers}: name at least one, each once")
         if self.larger_width is not None and self.larger_width <= self.width:
-            raise InputError(f"cifar10.larger_width = {self.larger_width}: must be above width = {self.width}, or none")
+            raise InputError(
+                f"{self.NAME}.larger_width = {self.larger_width}: must be above width = {self.width}, or none"
+            )
         check_ranges(
-            "cifar10",
+            self.NAME,
             self,
             at_least={
                 "seed": 0,
@@ -98,9 +102,8 @@ class Config(ImageConfig):
                 "within_target",
             ),
         )
-        check_data_seed("cifar10", self.data_seed)
-        if not 0 <= self.warmup < 1:
-            raise InputError(f"cifar10.warmup = {self.warmup}: must lie at 0 or above, and below 1")
+        check_data_seed(self.NAME, self.data_seed)
+        check_warmup(self.NAME, self.warmup)
 
     def nets(self) -> tuple[tuple[str, float], ...]:
         """See `ImageConfig.nets`."""

@@ -1,12 +1,12 @@
-"""The paper's claims about objects, each beside the number that a run measured."""
+"""The paper's claims about models and optimizers, each beside the number that a run measured."""
 
 from __future__ import annotations
 
 import math
 from functools import partial
 
-from basinscope.experiments.cifar10.collect import Measurements
-from basinscope.experiments.cifar10.figures import FIT, OPTIMIZERS
+from basinscope.experiments.architectures.collect import Measurements
+from basinscope.experiments.architectures.figures import FIT, OPTIMIZERS
 from basinscope.experiments.claims import Claim, span
 
 COMPARABLE = 2.0

@@ -1,4 +1,4 @@
-"""What the run on house numbers measured, read back from its folder: all that figures and claims see."""
+"""What a run on minima of image networks measured, read back from its folder: all that figures and claims see."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import xarray as xr
 
-from basinscope.experiments.relations import Probed, Relations
-from basinscope.experiments.svhn.config import Config
-from basinscope.experiments.svhn.tasks import share_name
+from basinscope.experiments.compared import MinimaMeasurements, relations_of
+from basinscope.experiments.image_minima.config import Config
+from basinscope.experiments.image_minima.tasks import share_name
+from basinscope.experiments.relations import Probed
 from basinscope.probes.volume import log_volume
 from basinscope.results.convert import stack_nets, unmeasured
 from basinscope.runs.store import RunFolder
@@ -19,25 +20,15 @@ _COUNTED = ("num_scanned", "num_earlier")
 
 
 @dataclass(frozen=True)
-class Measurements:
+class Measurements(MinimaMeasurements[Config]):
     """Everything a finished run holds."""
 
-    config: Config
-    nets: xr.Dataset
-    relations: Relations
-    """Radius, volume and sharpness of every network."""
     lines: xr.Dataset
     """Losses along random lines from the good and the bad net outwards."""
     slices: xr.Dataset
     """1-D slices through both."""
     surfaces: xr.Dataset
     """2-D slices through both."""
-    good: str
-    bad: str
-
-    def of(self, name: str, net: str) -> float:
-        """One number of one network."""
-        return float(self.nets[name].sel(net=net))
 
 
 def _joined(parts: list[xr.Dataset]) -> xr.Dataset:
@@ -77,17 +68,8 @@ def collect(folder: RunFolder, config: Config) -> Measurements:
     return Measurements(
         config=config,
         nets=nets,
-        relations=Relations(
-            nets=nets,
-            natural=probed(False),
-            scaled=probed(True),
-            scaled_loss=config.scaled_loss,
-            num_directions=config.num_directions,
-            enough_nets=ENOUGH_NETS,
-        ),
+        relations=relations_of(config, nets, probed, enough_nets=ENOUGH_NETS),
         lines=both("lines"),
         slices=both("slice1d"),
         surfaces=both("slice2d"),
-        good=compared[0],
-        bad=compared[1],
     )

@@ -14,10 +14,10 @@ from basinscope.cli import main
 from basinscope.data.images import ImageTask
 from basinscope.errors import InputError
 from basinscope.experiments import imaging, registry
-from basinscope.experiments.cifar10 import claims, figures
-from basinscope.experiments.cifar10 import tasks as work
-from basinscope.experiments.cifar10.collect import Measurements, collect
-from basinscope.experiments.cifar10.config import ALL_OPTIMIZERS, PRESETS, Config
+from basinscope.experiments.architectures import claims, figures
+from basinscope.experiments.architectures import tasks as work
+from basinscope.experiments.architectures.collect import Measurements, collect
+from basinscope.experiments.architectures.config import ALL_OPTIMIZERS, PRESETS, Config
 from basinscope.experiments.claims import Claim
 from basinscope.plots.style import styled
 from basinscope.training.single import SingleResult, SingleTrainer
@@ -25,25 +25,25 @@ from basinscope.training.torch_optimizers import TORCH_OPTIMIZERS
 from tests.images import flat_parameters
 from tests.stored import the_run
 
-RUN = ["run", "cifar10", "--preset", "smoke", "--out"]
+RUN = ["run", "architectures", "--preset", "smoke", "--out"]
 SHORT = {"epochs": "1", "linear_epochs": "1", "table_epochs": "1", "width": "0.25", "optimizers": "momentum,adam"}
 
 
 def _settings(**more: str) -> list[str]:
-    return [word for field, text in (SHORT | more).items() for word in ("--set", f"cifar10.{field}={text}")]
+    return [word for field, text in (SHORT | more).items() for word in ("--set", f"architectures.{field}={text}")]
 
 
 @pytest.fixture(scope="module")
 def config(smoke: Path) -> Config:
     """Of the stored run, with name and checksum of its images."""
-    record = the_run(smoke, "cifar10").read_json("config.json")
+    record = the_run(smoke, "architectures").read_json("config.json")
     assert record is not None
-    return registry.restore(registry.load("cifar10"), record["config"])
+    return registry.restore(registry.load("architectures"), record["config"])
 
 
 @pytest.fixture(scope="module")
 def found(smoke: Path, config: Config) -> Measurements:
-    return collect(the_run(smoke, "cifar10"), config)
+    return collect(the_run(smoke, "architectures"), config)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_claimed_accuracy_is_that_of_the_stored_weights(
 ) -> None:
     width = config.width if name == "net" else 1.0
     net = imaging.build_net(kind, width, task, shrunk=config.shrunk)
-    net.load_state_dict(the_run(smoke, "cifar10").weights(f"weights-{name}"))
+    net.load_state_dict(the_run(smoke, "architectures").weights(f"weights-{name}"))
     net.eval()
     for images, what in ((task.train, "train_accuracy"), (task.test, "test_accuracy")):
         right = net(images.inputs()).argmax(1) == images.labels
@@ -82,11 +82,11 @@ def test_each_optimizer_makes_its_updates(config: Config, found: Measurements) -
 def test_published_rates_and_a_larger_network_are_for_the_asking(tmp_path: Path) -> None:
     more = {"table_rates": "published", "larger_width": "0.5", "optimizers": "adamax"}
     assert main([*RUN, str(tmp_path), *_settings(**more)]) == 0
-    run = the_run(tmp_path, "cifar10")
+    run = the_run(tmp_path, "architectures")
     assert run.dataset("optimizer-adamax")["learning_rate"].item() == TORCH_OPTIMIZERS["adamax"].learning_rate
     small, large = (run.dataset(f"nets-{name}")["num_parameters"].item() for name in ("net", "larger"))
     assert 3 < large / small < 4.5, "twice as wide"
-    rows = json.loads((tmp_path / "cifar10" / "claims.json").read_text(encoding="utf-8"))
+    rows = json.loads((tmp_path / "architectures" / "claims.json").read_text(encoding="utf-8"))
     assert sum(row["claim"].startswith("larger network: ") for row in rows) == 2
 
 
@@ -106,13 +106,13 @@ def test_a_diverged_optimizer_is_a_marked_row_and_all_begin_alike(
     monkeypatch.setattr(work, "TORCH_OPTIMIZERS", rows)
     assert main([*RUN, str(tmp_path), *_settings()]) == 0
     assert torch.equal(*starts)
-    run = the_run(tmp_path, "cifar10")
+    run = the_run(tmp_path, "architectures")
     lost, kept = (run.dataset(f"optimizer-{name}").squeeze("net") for name in ("momentum", "adam"))
     assert (int(lost["diverged"]), int(kept["diverged"])) == (1, 0)
     for name in ("clean_loss", "train_accuracy", "test_accuracy"):
         assert np.isnan(lost[name])
         assert np.isfinite(kept[name])
-    told = json.loads((tmp_path / "cifar10" / "claims.json").read_text(encoding="utf-8"))
+    told = json.loads((tmp_path / "architectures" / "claims.json").read_text(encoding="utf-8"))
     (row,) = (row for row in told if row["claim"].startswith("SGD, momentum: "))
     assert row["claim"].endswith("(diverged)")
     assert row["measured"] is None
@@ -161,31 +161,31 @@ def test_the_lead_and_the_sizes_are_those_of_network_and_linear_model(found: Mea
 @pytest.mark.parametrize(
     ("field", "text", "says"),
     [
-        ("net", "resnet9", "cifar10.net = 'resnet9': choose from resnet8"),
-        ("table_net", "vgg", "cifar10.table_net = 'vgg': choose from"),
-        ("width", "0", "cifar10.width = 0.0: must be above 0"),
-        ("table_width", "17", "cifar10.table_width = 17.0: must be at most 16"),
-        ("optimizers", "adam,adam", "cifar10.optimizers = ('adam', 'adam'): name at least one, each once"),
+        ("net", "resnet9", "architectures.net = 'resnet9': choose from resnet8"),
+        ("table_net", "vgg", "architectures.table_net = 'vgg': choose from"),
+        ("width", "0", "architectures.width = 0.0: must be above 0"),
+        ("table_width", "17", "architectures.table_width = 17.0: must be at most 16"),
+        ("optimizers", "adam,adam", "architectures.optimizers = ('adam', 'adam'): name at least one, each once"),
         ("optimizers", "", "name at least one, each once"),
-        ("optimizers", "adamant", "cifar10.optimizers = 'adamant': choose from sgd"),
-        ("larger_width", "0.5", "cifar10.larger_width = 0.5: must be above width = 0.5, or none"),
+        ("optimizers", "adamant", "architectures.optimizers = 'adamant': choose from sgd"),
+        ("larger_width", "0.5", "architectures.larger_width = 0.5: must be above width = 0.5, or none"),
         ("larger_width", "0.25", "must be above width"),
-        ("warmup", "1", "cifar10.warmup = 1.0: must lie at 0 or above, and below 1"),
-        ("table_rates", "mine", "cifar10.table_rates = 'mine': choose from published, short"),
-        ("lbfgs_steps", "0", "cifar10.lbfgs_steps = 0: must be at least 1"),
-        ("fit_target", "1.5", "cifar10.fit_target = 1.5: must be at most 1"),
+        ("warmup", "1", "architectures.warmup = 1.0: must lie at 0 or above, and below 1"),
+        ("table_rates", "mine", "architectures.table_rates = 'mine': choose from published, short"),
+        ("lbfgs_steps", "0", "architectures.lbfgs_steps = 0: must be at least 1"),
+        ("fit_target", "1.5", "architectures.fit_target = 1.5: must be at most 1"),
         ("num_train", "5", "5 training images of scattered digits: ask for at least 10"),
     ],
 )
 def test_a_wrong_field_gets_one_line(field: str, text: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "cifar10", "--preset", "smoke", "--set", f"cifar10.{field}={text}"]) == 2
+    assert main(["run", "architectures", "--preset", "smoke", "--set", f"architectures.{field}={text}"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert says in error
 
 
 def test_a_rate_that_is_not_finite_is_refused() -> None:
-    with pytest.raises(InputError, match=r"cifar10\.learning_rate = nan: must be finite"):
+    with pytest.raises(InputError, match=r"architectures\.learning_rate = nan: must be finite"):
         replace(Config(), learning_rate=math.nan)
 
 

@@ -1,4 +1,4 @@
-"""The work of the experiment on objects: a convolutional net beside a linear model, and one net by many optimizers."""
+"""The work of comparing models: a convolutional net beside a linear model, and one net by many optimizers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from basinscope.errors import TrainingDivergedError
-from basinscope.experiments.cifar10.config import Config
+from basinscope.experiments.architectures.config import Config
 from basinscope.experiments.imaging import build_net, describe_net, label_history, open_task
 from basinscope.results.convert import dataset
 from basinscope.runs.engine import Context, Task
@@ -20,6 +20,7 @@ from basinscope.training.single import Recipe, SingleTrainer
 from basinscope.training.torch_optimizers import TORCH_OPTIMIZERS
 
 KIND = "cifar10"
+"""Which image files it reads; also the first word of its random streams, so that stored arrays keep their digits."""
 LOOKS = 20
 """Looks at training and test accuracy over a course."""
 

@@ -1,4 +1,4 @@
-"""The paper's claims about house numbers, each beside the number that a run measured."""
+"""The paper's claims about good and bad minima of image networks, each beside the number that a run measured."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from functools import partial
 import numpy as np
 
 from basinscope.experiments.claims import Claim, span
+from basinscope.experiments.compared import slice_claim
+from basinscope.experiments.image_minima.collect import Measurements
+from basinscope.experiments.image_minima.figures import LINES, RELATIONS, SLICES
 from basinscope.experiments.relations import COMPARED_LOSS, relation_claims
-from basinscope.experiments.svhn.collect import Measurements
-from basinscope.experiments.svhn.figures import LINES, RELATIONS, SLICES
 
-ABOVE_SHARE = 0.9
 ENOUGH_EVALUATIONS = 4.0
 """Passes over the training set that a radius should take at most."""
 
@@ -32,9 +32,6 @@ def _figure4(found: Measurements, claim: partial[Claim]) -> list[Claim]:
     fits = f">= {config.good_train:g}"
     lowest = float(found.nets["train_accuracy"].min())
     below = found.of("test_accuracy", found.good) - bad["test_accuracy"].values
-    inside = ~(found.surfaces["loss"].sel(net=found.good).values > config.cutoff)
-    above = found.surfaces["loss"].sel(net=found.bad).values[inside] > config.cutoff
-    share = float(above.mean()) if len(above) else float("nan")
     return [
         claim(
             claim="good net (run 0, natural): accuracy on the training images",
@@ -95,14 +92,7 @@ def _figure4(found: Measurements, claim: partial[Claim]) -> list[Claim]:
             num=found.nets.sizes["net"],
             spread=span(found.nets["train_accuracy"].values.tolist()),
         ),
-        claim(
-            claim="2-D slice: share of the points below the cutoff for the good net at which the bad net exceeds it",
-            target=f">= {ABOVE_SHARE:g}",
-            measured=share,
-            unit="1",
-            num=int(inside.sum()),
-            spread=(share, share),
-        ),
+        slice_claim(found, found.surfaces, claim),
     ]
 
 

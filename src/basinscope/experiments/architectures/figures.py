@@ -1,4 +1,4 @@
-"""The figures that the experiment on objects draws from stored results."""
+"""The figures that compare models and optimizers, drawn from stored results."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from basinscope.experiments.cifar10.collect import Measurements
+from basinscope.experiments.architectures.collect import Measurements
 from basinscope.plots.accuracies import plot_bars, plot_histories, plot_table
 from basinscope.plots.style import AS_TRAINED, FAINT, INK, SCALED, TWO_COLUMNS, save, styled
 from basinscope.runs import atomic
 
-FIT, OPTIMIZERS = "2-cifar10", "2-optimizers"
+FIT, OPTIMIZERS = "2-architectures", "2-optimizers"
 STEMS = (FIT, OPTIMIZERS)
 LINEAR = "#8C6D1F"
 TITLES = {

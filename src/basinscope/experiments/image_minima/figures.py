@@ -1,4 +1,4 @@
-"""The three figures that the experiment on house numbers draws from stored results."""
+"""The three figures of good and bad minima of image networks, drawn from stored results."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 
+from basinscope.experiments.image_minima.collect import Measurements
 from basinscope.experiments.relations import relations_figure
-from basinscope.experiments.svhn.collect import Measurements
 from basinscope.plots.lines import plot_rising_lines, plot_slices
-from basinscope.plots.style import BAD, GOOD, TWO_COLUMNS, save, styled
+from basinscope.plots.style import TWO_COLUMNS, save, styled
 from basinscope.plots.surface import heights, plot_surface
 from basinscope.runs import atomic
 
-SLICES, RELATIONS, LINES = "4-svhn", "5-svhn", "7-svhn"
+SLICES, RELATIONS, LINES = "4-image-minima", "5-image-minima", "7-image-minima"
 STEMS = (SLICES, RELATIONS, LINES)
 TOP = 5.0
 """Upper end of figure 7, in cutoffs; lines are followed beyond it."""
@@ -36,31 +36,23 @@ def draw(found: Measurements, out: Path) -> list[Path]:
     return files
 
 
-def _columns(found: Measurements) -> tuple[tuple[str, str, str, str], ...]:
-    """Role, network, colour and how it was trained, of the two compared nets."""
-    beta = f"poison factor β = {found.config.poisons[-1]:g}"
-    return ("good", found.good, GOOD, "natural training"), ("bad", found.bad, BAD, beta)
-
-
-def _scores(found: Measurements, net: str) -> str:
-    return f"train {100 * found.of('train_accuracy', net):.1f} %, test {100 * found.of('test_accuracy', net):.1f} %"
-
-
 def _figure4(found: Measurements) -> Figure:
     """1-D slices of both nets above, on one pair of axes' scales; 2-D slices below, on one height scale."""
     figure = plt.figure(figsize=(TWO_COLUMNS, 5.83))
     figure.suptitle(f"Figure 4 · The loss around a good and a bad minimum\n{found.config.data}", y=0.985)
-    surfaces = np.concatenate([heights(found.surfaces["loss"].sel(net=n), "log", FLOOR).ravel() for n in _nets(found)])
+    surfaces = np.concatenate(
+        [heights(found.surfaces["loss"].sel(net=n), "log", FLOOR).ravel() for n in (found.good, found.bad)]
+    )
     finite = surfaces[np.isfinite(surfaces)]
     limits = (math.log10(FLOOR), math.ceil(float(finite.max())) if len(finite) else 1.0)
     lowest = max(FLOOR, 0.5 * float(found.slices["loss"].min()))
     highest = 2 * float(found.slices["loss"].where(np.isfinite(found.slices["loss"])).max())
-    for (role, net, colour, how), left in zip(_columns(found), (0.0, 0.5), strict=True):
+    for (role, net, colour, how), left in zip(found.pair, (0.0, 0.5), strict=True):
         line = figure.add_axes((left + 0.075, 0.575, 0.39, 0.27))
         plot_slices(line, found.slices.sel(net=net), colour=colour, floor=FLOOR)
         line.axhline(found.config.cutoff, color="#555555", linewidth=0.8, linestyle=(0, (1, 2)))
         line.set_ylim(lowest, highest)
-        line.set_title(f"{role} minimum ({how})\n{_scores(found, net)}", color=colour)
+        line.set_title(f"{role} minimum ({how})\n{found.scores(net)}", color=colour)
         surface = figure.add_axes((left + 0.04, 0.03, 0.44, 0.47), projection="3d")
         assert isinstance(surface, Axes3D)
         plot_surface(surface, found.surfaces.sel(net=net), limits=limits, scale="log", floor=FLOOR)
@@ -72,10 +64,6 @@ def _figure4(found: Measurements) -> Figure:
     return figure
 
 
-def _nets(found: Measurements) -> tuple[str, str]:
-    return found.good, found.bad
-
-
 def _figure5(found: Measurements) -> Figure:
     return relations_figure(found.relations, found.config.data)
 
@@ -84,7 +72,7 @@ def _figure7(found: Measurements) -> Figure:
     config = found.config
     figure, panels = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 3.2), sharex=True, sharey=True, layout="constrained")
     figure.suptitle(f"Figure 7 · The loss along random directions, and the basin beneath the cutoff\n{config.data}")
-    for axes, (role, net, colour, how) in zip(panels, _columns(found), strict=True):
+    for axes, (role, net, colour, how) in zip(panels, found.pair, strict=True):
         radii = found.relations.natural.radius["radius"].sel(net=net)
         plot_rising_lines(
             axes,
@@ -97,7 +85,7 @@ def _figure7(found: Measurements) -> Figure:
         middle = f"median radius {float(radii.median()):.3g} of {config.num_directions} directions"
         if not np.isfinite(radii.values).any():
             middle = f"no basin: clean loss {found.of('clean_loss', net):.2g}, not below the cutoff"
-        axes.set_title(f"{role} minimum ({how})\n{_scores(found, net)}\n{middle}", color=colour, fontsize=7)
+        axes.set_title(f"{role} minimum ({how})\n{found.scores(net)}\n{middle}", color=colour, fontsize=7)
     seen = found.lines["loss"].values
     panels[0].set_ylim(bottom=0.7 * min(float(seen[seen > 0].min()), config.cutoff))
     panels[1].set_ylabel("")

@@ -1,11 +1,11 @@
-"""What the page holds of the experiment on house numbers: numbers, slices, lines, and pushed images."""
+"""What the page holds of good and bad minima of image networks: numbers, slices, lines, and pushed images."""
 
 from __future__ import annotations
 
 from basinscope.experiments.exhibit import Exhibit, numbers_of
-from basinscope.experiments.svhn.collect import collect
-from basinscope.experiments.svhn.config import Config
-from basinscope.experiments.svhn.figures import FLOOR, LINES, RELATIONS, SLICES
+from basinscope.experiments.image_minima.collect import collect
+from basinscope.experiments.image_minima.config import Config
+from basinscope.experiments.image_minima.figures import FLOOR, LINES, RELATIONS, SLICES
 from basinscope.landscape.normalize import Normalization
 from basinscope.parameters import ParameterLayout
 from basinscope.results.convert import stack_nets
@@ -26,13 +26,9 @@ def exhibit(folder: RunFolder, config: Config) -> Exhibit:
     )
     return Exhibit(
         facts={
+            **found.facts(),
             "floor": FLOOR,
-            "good": found.good,
-            "bad": found.bad,
-            "poisons": list(config.poisons),
-            "cutoff": config.cutoff,
             "ceiling": config.line_ceiling,
-            "num_directions": config.num_directions,
             "num_moved": _num_moved(folder, found.good),
         },
         results={

@@ -1,19 +1,21 @@
-"""What the experiment on house numbers can be asked."""
+"""What the experiment `image_minima` can be asked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
-from basinscope.errors import InputError, choose
+from basinscope.errors import choose
 from basinscope.experiments.imaging import ImageConfig
-from basinscope.experiments.ranges import check_data_seed, check_poisons, check_ranges
+from basinscope.experiments.minima import MinimaConfig
 from basinscope.models.catalog import NETS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(ImageConfig):
-    """Settings of the experiment on house numbers; the defaults are the preset `quick`."""
+class Config(ImageConfig, MinimaConfig):
+    """Settings of good and bad minima of image networks; the defaults are the preset `quick`."""
+
+    NAME: ClassVar[str] = "image_minima"
 
     num_unseen: int = 20_000
     """Images among which unseen samples are drawn; from few, a net learns their wrong answers by heart instead."""
@@ -22,9 +24,7 @@ class Config(ImageConfig):
     width: float = 0.5
     """Factor on the network's channel counts."""
     runs: int = 2
-    """Networks trained for each poison factor."""
     poisons: tuple[float, ...] = (0.0, 0.03, 1.0)
-    """Poison factors β in rising order, first 0 for natural training; the last makes the bad net."""
     epochs: float = 60.0
     """Passes over the training images of a natural run."""
     poisoned_epochs: float = 70.0
@@ -37,20 +37,15 @@ class Config(ImageConfig):
     """Highest learning rate of SGD with momentum 0.9; at low ones, so few images give minima that are all narrow."""
     decay: Literal["cosine", "tenfold", "steps", "constant"] = "cosine"
     """Course of the learning rate; `steps` divides by ten at 40, 60 and 80 % of the course."""
-    warmup: float = 0.04
-    """Fraction of the course over which the learning rate rises."""
     settle_ratio: float = 0.01
     """β at the end of the course as a fraction of β before settling, which begins at 60 % of the course."""
     settle_loss: float = 0.005
     """Clean loss in nats at which a poisoned network that has done its course stops."""
     patience: float = 0.5
     """How much longer than its course a poisoned network may settle, as a fraction."""
-    cutoff: float = 0.1
-    """Clean loss in nats that bounds a basin."""
     tolerance: float = 0.01
     """Relative width of the bracket around a radius."""
     num_directions: int = 30
-    """Random directions for the radius of each network."""
     directions_per_task: int = 10
     """Directions that are measured in one piece; an interruption loses at most one piece."""
     num_scanned: int = 1
@@ -59,8 +54,6 @@ class Config(ImageConfig):
     """Directions for the sharpness of each network, the first of those for the radius."""
     num_trace: int = 4
     """Directions for the trace by the number of entries."""
-    scaled_loss: float = 1e-3
-    """Clean loss in nats to which last layers are scaled for the second comparison."""
     evaluated_together: int = 125
     """Images in one forward pass of a measurement."""
     slice_extent: float = 0.3
@@ -85,88 +78,40 @@ class Config(ImageConfig):
     """How far below the good net's test accuracy the bad nets' should lie."""
 
     def __post_init__(self) -> None:
-        choose("svhn.net", self.net, tuple(NETS))
-        check_ranges(
-            "svhn",
-            self,
+        choose(f"{self.NAME}.net", self.net, tuple(NETS))
+        self.check(
             at_least={
-                "seed": 0,
-                "runs": 1,
                 "batch_size": 2,
                 "unseen_per_update": 1,
                 "num_unseen": 1,
                 "patience": 0,
-                "num_directions": 2,
                 "directions_per_task": 2,
-                "num_scanned": 0,
                 "num_curvature": 2,
                 "num_trace": 2,
                 "evaluated_together": 1,
-                "slice_resolution": 3,
                 "line_resolution": 3,
-                "num_lines": 1,
-                "line_points": 2,
                 "num_examples": 1,
             },
             at_most={
-                "runs": 1_000,
-                "num_directions": 100_000,
                 "num_curvature": self.num_directions,
                 "num_trace": self.num_curvature,
                 "num_scanned": self.directions_per_task,
-                "slice_resolution": 1_001,
                 "line_resolution": 10_001,
-                "num_lines": 10_000,
-                "line_points": 10_001,
                 "num_examples": 100,
                 "width": 16,
                 "tolerance": 0.5,
             },
-            positive=(
-                "width",
-                "epochs",
-                "poisoned_epochs",
-                "learning_rate",
-                "settle_loss",
-                "cutoff",
-                "tolerance",
-                "scaled_loss",
-                "slice_extent",
-                "line_extent",
-                "line_ceiling",
-            ),
+            positive=("width", "epochs", "poisoned_epochs", "tolerance", "line_ceiling"),
         )
-        check_data_seed("svhn", self.data_seed)
-        check_poisons("svhn", self.poisons)
-        if self.scaled_loss >= self.cutoff:
-            raise InputError(f"svhn.scaled_loss = {self.scaled_loss}: must be below the cutoff {self.cutoff}")
-        if not 0 < self.settle_ratio <= 1:
-            raise InputError(f"svhn.settle_ratio = {self.settle_ratio}: must lie above 0 and at most at 1")
-        if not 0 <= self.warmup < 1:
-            raise InputError(f"svhn.warmup = {self.warmup}: must lie at 0 or above, and below 1")
 
     def nets(self) -> tuple[tuple[str, float], ...]:
         """See `ImageConfig.nets`."""
         return ((self.net, self.width),)
 
-    def net_names(self) -> list[str]:
-        """Every network of the experiment, by poison factor and run."""
-        return [net_name(poison, run) for poison in self.poisons for run in range(self.runs)]
-
     def shares(self) -> list[range]:
         """The directions of each measuring task."""
         starts = range(0, self.num_directions, self.directions_per_task)
         return [range(start, min(start + self.directions_per_task, self.num_directions)) for start in starts]
-
-    @property
-    def compared(self) -> tuple[str, str]:
-        """The good net and the bad net: run 0 of natural training and of the largest poison factor."""
-        return net_name(self.poisons[0], 0), net_name(self.poisons[-1], 0)
-
-
-def net_name(poison: float, run: int) -> str:
-    """Name a network by its poison factor and run."""
-    return f"beta{poison:g}-run{run}"
 
 
 _QUICK = Config()

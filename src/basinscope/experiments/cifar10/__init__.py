@@ -1,1 +1,0 @@
-"""Objects: figure 2 and the table of optimizers."""
