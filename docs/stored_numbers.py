@@ -198,7 +198,7 @@ class Numbers:
     def _cell(quote: Quote, column: str) -> str:
         entry, style = quote.entries[0], quote.about.get("format", "g4")
         if column == "label":
-            return quote.about.get("label") or entry.get("claim") or quote.about.get("claim", quote.id)
+            return quote.about.get("label") or entry.get("claim") or quote.id
         if column == "published":
             published = quote.about.get("published", entry.get("published"))
             paper = quote.about.get("paper", style)

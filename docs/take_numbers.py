@@ -34,7 +34,7 @@ def take(source: Path, name: str, root: Path) -> Path:
     found = {}
     for key, about in numbers.sections[section].items():
         for words, row in rows.items():
-            if fnmatchcase(words, about.get("claim", "").replace("[", "[[]")):
+            if any(fnmatchcase(words, pattern.replace("[", "[[]")) for pattern in _patterns(about)):
                 kept = ("claim", "published", "target", "measured", "unit", "num", "spread", "holds")
                 found[key] = {field: row[field] for field in kept if row.get(field) is not None}
                 break
@@ -46,6 +46,12 @@ def take(source: Path, name: str, root: Path) -> Path:
     path = numbers.folder / f"{name}.json"
     path.write_text(json.dumps(taken | {"numbers": found}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
+
+
+def _patterns(about: dict[str, Any]) -> list[str]:
+    """How a quantity is called in claims or tables; nothing where it was only transcribed."""
+    claim = about.get("claim", [])
+    return [claim] if isinstance(claim, str) else claim
 
 
 def claims_facts(source: Path, rows: dict[str, Any]) -> dict[str, Any]:

@@ -12,5 +12,5 @@ def error(model, batch):
 sets = {"train": [(inputs[:300], labels[:300])], "test": [(inputs[300:], labels[300:])]}
 model = trained(batch=sets["train"][0])
 objective = bs.Objective(model, loss_fn, sets, metrics={"error": error}, unit="nat")
-line = bs.slice1d(objective, seed=0, num_lines=1)
+line = bs.slice1d(objective, seed=0, num_directions=1)
 bs.plot(line, title="Train and test").savefig("08_train_and_test.png")
