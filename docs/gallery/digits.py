@@ -14,7 +14,9 @@ def loss_fn(model, batch):
     return cross_entropy(model(batch[0]), batch[1], reduction="none")
 
 
-def trained(seed=0, steps=200, optimizer=torch.optim.Adam, rate=0.01, watch=lambda model: lambda: None, batch=batches[0]):
+def trained(
+    seed=0, steps=200, optimizer=torch.optim.Adam, rate=0.01, watch=lambda model: lambda: None, batch=batches[0]
+):
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     updates, seen = optimizer(model.parameters(), lr=rate), watch(model)
