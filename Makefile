@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TYPESCRIPT ?= 7.0.2
 TSC := build/typescript-$(TYPESCRIPT)/node_modules/typescript/bin/tsc
 
-.PHONY: figures test lint page-types wheel faults benchmarks rivals api clean
+.PHONY: figures test lint page-types wheel faults benchmarks rivals api numbers clean
 
 figures: $(VENV)/.paper
 	$(BIN)/basinscope run all --out "$(OUT)"
@@ -44,6 +44,10 @@ faults: $(VENV)/.dev
 # The API reference, from the docstrings.
 api: $(VENV)/.dev
 	$(BIN)/python docs/make_api.py
+
+# Numbers from runs, from docs/numbers/ into README and docs.
+numbers:
+	$(PYTHON) docs/write_numbers.py
 
 benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/swissroll_speed.py

@@ -23,3 +23,15 @@ def test_the_ten_lines_of_the_readme_run_as_they_stand(tmp_path: Path) -> None:
 def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8"))
     assert all((document.parent / link).exists() for link in links), links
+
+
+def anchors(document: Path) -> set[str]:
+    """Anchors that GitHub gives the headings of a document."""
+    heads = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("document", sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]), ids=lambda p: p.name)
+def test_every_anchor_is_a_heading(document: Path) -> None:
+    for link, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", document.read_text(encoding="utf-8")):
+        assert anchor in anchors(document.parent / link if link else document), f"{link}#{anchor}"
