@@ -24,8 +24,8 @@ from basinscope.landscape.seeded_ray import Ray
 from basinscope.landscape.streamed import Evaluation, StreamedLoss
 from basinscope.losses import cross_entropy
 from basinscope.models.catalog import build, initialize, num_parameters
-from basinscope.probes.search.sequential import search_one_by_one
 from basinscope.probes.radius import basin_radius
+from basinscope.probes.search.sequential import search_one_by_one
 from basinscope.runs.provenance import forget_peak_memory, peak_memory_mib
 from basinscope.seeds import generator
 from basinscope.training.schedules import Schedule

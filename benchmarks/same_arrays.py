@@ -23,11 +23,7 @@ import xarray as xr
 from safetensors.torch import load_file
 
 from basinscope.experiments import registry
-
-RENAMED: Mapping[tuple[str, str], str] = {}
-"""Variables that a newer schema renamed: kind of result and old name -> new name."""
-RENAMED_FILES: Mapping[str, str] = {}
-"""Results that a newer release writes under another name: old stem -> new stem."""
+from basinscope.results.upgrade import upgraded
 
 
 @dataclass
@@ -94,17 +90,24 @@ def runs(out: Path) -> dict[str, Path]:
 
 def _files(run: Path) -> dict[str, Path]:
     """Stored arrays of a run, by kind and stem."""
-    results = {f"results/{RENAMED_FILES.get(p.stem, p.stem)}": p for p in sorted((run / "results").glob("*.nc"))}
+    results = {f"results/{_stem(p)}": p for p in sorted((run / "results").glob("*.nc"))}
     return results | {f"weights/{p.stem}": p for p in sorted((run / "weights").glob("*.safetensors"))}
+
+
+def _stem(path: Path) -> str:
+    """Name of a result's file as this release writes it: files begin with their kind where it was renamed."""
+    with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as stored:
+        before, now = str(stored.attrs.get("kind")), str(upgraded(stored).attrs.get("kind"))
+    return now + path.stem.removeprefix(before) if path.stem.startswith(before) else path.stem
 
 
 def _variables(path: Path) -> dict[str, np.ndarray]:
     """Read one file: its variables and coordinates, or its tensors, under their newest names."""
     if path.suffix == ".safetensors":
         return {name: _plain(tensor) for name, tensor in load_file(path).items()}
-    with xr.open_dataset(path, engine="h5netcdf") as stored:
-        kind = str(stored.attrs.get("kind"))
-        return {RENAMED.get((kind, str(name)), str(name)): stored[name].values for name in stored.variables}
+    with xr.open_dataset(path, engine="h5netcdf", decode_times=False) as stored:
+        found = upgraded(stored)
+        return {str(name): found[name].values for name in found.variables}
 
 
 def _plain(tensor: torch.Tensor) -> np.ndarray:

@@ -86,9 +86,9 @@ VERBS = {
         "curvature",
         lambda o, s: bs.curvature(o, top=1, scale="filter", max_steps=6, trace_vectors=2),
     ),
-    "sharpness": ("ball", lambda o, s: bs.sharpness(o, num_restarts=2, num_steps=2, num_random=3)),
+    "sharpness": ("sharpness", lambda o, s: bs.sharpness(o, num_restarts=2, num_steps=2, num_random=3)),
     "adaptive sharpness": (
-        "ball",
+        "sharpness",
         lambda o, s: bs.sharpness(o, rho=0.5, adaptive=True, num_restarts=2, num_steps=2, num_random=3),
     ),
 }
