@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -50,7 +50,6 @@ class Line(Protocol):
         ...
 
 
-@runtime_checkable
 class Landscape(Protocol):
     """The loss around one center, along directions that move some of its tensors.
 
