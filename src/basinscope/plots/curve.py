@@ -55,7 +55,7 @@ def plot_curve(
             [1.0], [own], "o", color=colour, markeredgecolor=INK, markersize=4, label=before + words, clip_on=False
         )
     set_title(axes, model_facts(named) if title is None else title)
-    axes.set_xlabel("place on the way from the network (0) to the other minimum (1)")
+    axes.set_xlabel("place on the way (0: network, 1: other minimum)")
     axes.set_ylabel(with_unit("loss", common_unit(named, "loss")))
     faint_grid(axes)
     explain([axes])

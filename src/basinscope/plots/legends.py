@@ -45,7 +45,7 @@ def explain(panels: Sequence[Axes], *, below: bool = False) -> None:
     width = figure.get_figwidth()
     widest = max(SMALL / 72 * sum(map(letter_width, label)) for label in entries) + _HANDLE
     columns = max(1, min(len(entries), int((width - 0.2) / widest)))
-    labels = [wrap(label, width - 2 * _HANDLE, SMALL) for label in entries]
+    labels = [wrap(label, width - _HANDLE - 0.12, SMALL) for label in entries]
     lines = [1 + label.count("\n") for label in labels]
     # Entries fill one column after another.
     rows = -(-len(labels) // columns)

@@ -20,7 +20,7 @@ WITHOUT_RADIUS = {1: "unbounded", 2: "not a number", 3: "not closed"}
 def radius_panels(results: Results) -> Panels:
     """One panel for all networks."""
     by_name(results)
-    return Panels(("",))
+    return Panels(("",), row_height=2.9)
 
 
 def plot_radius(
