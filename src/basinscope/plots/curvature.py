@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from basinscope.plots.compared import Named, Results, by_name, common_unit, with_unit
 from basinscope.plots.legends import explain, faint_grid
@@ -68,7 +69,7 @@ def plot_curvature(
         artists[name] = [bars.lines[0], *bars.lines[1], *bars.lines[2]]
     contain(panels[0], np.concatenate([values - residuals, values + residuals]))
     panels[0].set_xlabel("rank")
-    panels[0].xaxis.get_major_locator().set_params(integer=True)
+    panels[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].set_ylabel(with_unit("eigenvalue ± residual", unit))
     example = next(iter(named.values()))
     model, scale = example.attrs.get("model", ""), str(example.attrs.get("scale"))

@@ -39,7 +39,7 @@ def explain(panels: Sequence[Axes], *, below: bool = False) -> None:
     small = len(entries) <= _FEW and longest <= _SHORT
     if not is_own(axes) or (small and len(panels) == 1 and not below):
         labels = [wrap(label, max(0.6, room(axes) - 2 * _HANDLE), SMALL) for label in entries]
-        axes.legend(list(entries.values()), labels, **({} if small else {"fontsize": SMALL}))
+        axes.legend(list(entries.values()), labels, fontsize=None if small else SMALL)
         return
     figure = whole_figure(axes)
     width = figure.get_figwidth()

@@ -82,9 +82,10 @@ def choose_axes(ax: AxesChoice, names: tuple[str, ...]) -> list[Axes]:
         InputError: The number or the names of the axes are not those of the panels, or these are no axes.
     """
     if isinstance(ax, Mapping):
-        if set(ax) != set(names) and not len(ax) == len(names) == 1:
-            raise InputError(f"plot: ax has the names {_listed(ax)}, but the panels are {_listed(names)}")
-        axes: list[Any] = [ax[name] for name in names] if len(names) > 1 else list(ax.values())
+        given: dict[str, Any] = {str(name): one for name, one in ax.items()}
+        if set(given) != set(names) and not len(given) == len(names) == 1:
+            raise InputError(f"plot: ax has the names {_listed(given)}, but the panels are {_listed(names)}")
+        axes: list[Any] = [given[name] for name in names] if len(names) > 1 else list(given.values())
     else:
         axes = [ax] if isinstance(ax, Axes) or not isinstance(ax, Iterable) else list(np.ravel(np.asarray(ax, object)))
     if not all(isinstance(one, Axes) for one in axes):
