@@ -27,9 +27,18 @@ Write = Callable[[Path, Callable[[Path], object]], None]
 """Writes a file whole or not at all: destination, then what produces it; see `runs.atomic.write`."""
 
 
+COLOURS = (GOOD, BAD, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Networks or data sets that are compared; after Okabe and Ito 2008."""
+
+
 def styled() -> AbstractContextManager[None]:
     """Draw within this context to get the project's look, whatever the user's own settings."""
     mpl.use("agg", force=False)
+    return look()
+
+
+def look() -> AbstractContextManager[None]:
+    """The project's look without a choice of backend, which in a notebook is the user's."""
     sheet = resources.files("basinscope.plots") / "basinscope.mplstyle"
     return matplotlib.style.context(["default", str(sheet)])
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from mpl_toolkits.mplot3d import Axes3D
 
 from basinscope.plots.style import INK, SURFACE
@@ -19,6 +19,47 @@ def heights(losses: xr.DataArray, scale: ZScale, floor: float) -> np.ndarray:
     """Turn losses into drawn heights: themselves, or log10 with everything below `floor` lifted to it."""
     values = losses.values
     return values if scale == "linear" else np.log10(np.maximum(values, floor))
+
+
+def draw_heights(
+    axes: Axes3D,
+    a: np.ndarray,
+    b: np.ndarray,
+    z: np.ndarray,
+    limits: tuple[float, float],
+    *,
+    cmap: str | Colormap = SURFACE,
+    zoom: float = 0.88,
+) -> Any:
+    """Draw heights over a grid, as all surfaces here are seen.
+
+    Args:
+        axes: Three-dimensional axes.
+        a: First coordinate of each point of the grid.
+        b: Second coordinate of each point.
+        z: Height of each point; NaN leaves a hole.
+        limits: Lowest and highest drawn height.
+        cmap: Colour map.
+        zoom: Size of the box in its axes.
+
+    Returns:
+        The surface.
+    """
+    norm = Normalize(*limits)
+    art = axes.plot_surface(
+        a, b, z, cmap=cmap, norm=norm, rcount=101, ccount=101, linewidth=0, antialiased=True, rasterized=True
+    )
+    axes.set_zlim(*limits)
+    axes.view_init(elev=28, azim=-58)
+    axes.set_box_aspect((1, 1, 0.8), zoom=zoom)  # pyright: ignore[reportArgumentType]
+    return art
+
+
+def power_ticks(axes: Axes3D, limits: tuple[float, float], *, step: int = 1) -> None:
+    """Label heights that are log10 of losses by powers of ten."""
+    panes: Any = axes.zaxis
+    powers = list(range(math.ceil(limits[0]), math.floor(limits[1]) + 1, step))
+    panes.set_ticks(powers, [f"$10^{{{power}}}$" for power in powers])
 
 
 def plot_surface(
@@ -45,22 +86,9 @@ def plot_surface(
     """
     a, b = np.meshgrid(surface["first"].values, surface["second"].values, indexing="ij")
     z = heights(surface["loss"].transpose("first", "second"), scale, floor)
-    art = axes.plot_surface(
-        a,
-        b,
-        z,
-        cmap=SURFACE,
-        norm=Normalize(*limits),
-        rcount=101,
-        ccount=101,
-        linewidth=0,
-        antialiased=True,
-        rasterized=True,
-    )
+    art = draw_heights(axes, a, b, z, limits)
     extent = float(a.max())
-    axes.set(xlim=(-extent, extent), ylim=(-extent, extent), zlim=limits)
-    axes.view_init(elev=28, azim=-58)
-    axes.set_box_aspect((1, 1, 0.8), zoom=0.88)  # pyright: ignore[reportArgumentType]
+    axes.set(xlim=(-extent, extent), ylim=(-extent, extent))
     # Labels reach beyond the axes: no background may hide a neighbour's.
     axes.patch.set_visible(False)
     panes: Any = (axes.xaxis, axes.yaxis, axes.zaxis)
@@ -72,8 +100,7 @@ def plot_surface(
     axes.set_yticks(ticks, [f"{tick:g}" for tick in np.round(ticks, 6)])
     axes.tick_params(labelsize=4.5 if small else 5.5, pad=-3 if small else -1, colors=INK)
     if scale == "log":
-        powers = range(math.ceil(limits[0]), math.floor(limits[1]) + 1, 1 if not small else 2)
-        axes.zaxis.set_ticks(list(powers), [f"$10^{{{p}}}$" for p in powers])
+        power_ticks(axes, limits, step=2 if small else 1)
     if small:
         axes.zaxis.set_ticks([])
     else:

@@ -1,0 +1,90 @@
+"""Results of several networks side by side: what they must have in common, and what a title says about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from basinscope.errors import InputError
+from basinscope.plots.style import COLOURS
+
+Results = xr.Dataset | Mapping[str, xr.Dataset]
+"""One result, or results of one kind by the name of their network."""
+Named = Mapping[str, xr.Dataset]
+
+_NORMALIZED = {"filter": "filter-normalised", "layer": "layer-normalised", "sphere": "of length 1"}
+_DIRECTIONS = {
+    "hessian": "eigenvectors of largest curvature",
+    "between": "to other minima",
+    "pca": "main axes of the marked points",
+}
+
+
+def by_name(results: Results) -> Named:
+    """Results by the name of their network; a single one has an empty name.
+
+    Raises:
+        InputError: These are no results, they are of several kinds, or more than there are colours.
+    """
+    named = {"": results} if isinstance(results, xr.Dataset) else results
+    if not (isinstance(named, Mapping) and all(isinstance(result, xr.Dataset) for result in named.values())):
+        raise InputError("plot: give a result, or several by name: plot({'good': one, 'bad': other})")
+    kinds = {str(result.attrs.get("kind")) for result in named.values()}
+    if len(kinds) != 1:
+        raise InputError(f"plot: give results of one kind, not {', '.join(sorted(kinds)) or 'none'}")
+    if len(named) > len(COLOURS):
+        raise InputError(f"plot: {len(named)} results in one figure are too many; at most {len(COLOURS)}")
+    return {str(name): result for name, result in named.items()}
+
+
+def with_unit(name: str, unit: str) -> str:
+    """The label of an axis."""
+    return f"{name} [{unit}]" if unit else name
+
+
+def common_unit(results: Named, variable: str) -> str:
+    """The unit that a variable has in all results.
+
+    Raises:
+        InputError: Units differ.
+    """
+    units = {str(result[variable].attrs.get("units", "")) for result in results.values()}
+    if len(units) != 1:
+        raise InputError(f"plot: {variable} is given in {' and in '.join(sorted(units))}; these do not compare")
+    return units.pop()
+
+
+def model_facts(results: Named) -> str:
+    """The class of each network and the number of moved entries, each once."""
+    facts = (
+        f"{r.attrs.get('model', '')}, {int(r.attrs.get('num_moved', 0)):,} moved entries" for r in results.values()
+    )
+    return "\n".join(dict.fromkeys(facts))
+
+
+def facts(result: xr.Dataset) -> str:
+    """What was moved, and along which directions."""
+    directions = _DIRECTIONS.get(str(result.attrs.get("directions")))
+    if directions is None:
+        scheme = result.attrs.get("scheme")
+        directions = f"random directions, {_NORMALIZED.get(str(scheme), scheme)}"
+    return f"{model_facts({'': result})}\n{directions}"
+
+
+def all_facts(results: Named) -> str:
+    """The facts of all results, each line once where all share it."""
+    whole = dict.fromkeys(facts(result) for result in results.values())
+    return "\n".join(dict.fromkeys("\n".join(whole).split("\n")))
+
+
+def basin_bound(results: Named) -> str:
+    """The cutoff or the rise that bounds all basins, or the range of the cutoffs."""
+    unit = common_unit(results, "cutoff")
+    cutoffs = np.array([float(result["cutoff"]) for result in results.values()])
+    rises = cutoffs - np.array([float(result["center_loss"]) for result in results.values()])
+    for word, heights in (("cutoff", cutoffs), ("rise", rises)):
+        if np.allclose(heights, heights[0], rtol=1e-6, atol=0):
+            return f"{word} {heights[0]:.3g} {unit}".strip()
+    return f"cutoffs {cutoffs.min():.3g} to {cutoffs.max():.3g} {unit}".strip()

@@ -1,0 +1,124 @@
+"""Eigenvalues of the Hessian with their residuals, and the density of all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from basinscope.plots.compared import Named, Results, by_name, common_unit, with_unit
+from basinscope.plots.legends import explain, faint_grid
+from basinscope.plots.panels import AxesChoice, Panels, choose_axes, set_title
+from basinscope.plots.scales import LOG_FROM, contain
+from basinscope.plots.style import COLOURS
+
+DECADES = 7
+"""Powers of ten below its largest value down to which a density is drawn."""
+_SCALED = {"plain": "Hessian", "filter": "Hessian scaled by filter norms"}
+
+
+def curvature_panels(results: Results) -> Panels:
+    """A panel for the eigenvalues, and one for the density where it was estimated."""
+    dense = any(result.sizes["value"] for result in by_name(results).values())
+    names = ("eigenvalues", "density") if dense else ("eigenvalues",)
+    return Panels(names, columns=len(names), row_height=2.4)
+
+
+def plot_curvature(
+    results: Results, ax: AxesChoice, *, title: str | None = None, log: bool | None = None
+) -> dict[str, list[Artist]]:
+    """Draw eigenvalues with their residuals as bars, and the density beside them.
+
+    Args:
+        results: A `curvature` dataset, or several by the name of their network.
+        ax: Where to draw: axes for the eigenvalues, and for the density where it was estimated.
+        title: Replaces the words above the first axes.
+        log: Whether eigenvalues are drawn on a log scale, linear around 0 where some are not above it; None takes it
+            where they span a factor of 30.
+
+    Returns:
+        Dots, bars, line and band of each network. Where the density is more than seven powers of ten below its largest
+        value there is a gap.
+
+    Raises:
+        InputError: Units differ, or the number of axes is not that of the panels.
+    """
+    named = by_name(results)
+    panels = choose_axes(ax, curvature_panels(named).names)
+    unit = common_unit(named, "eigenvalue")
+    values = np.concatenate([result["eigenvalue"].values for result in named.values()])
+    residuals = np.concatenate([result["residual"].values for result in named.values()])
+    _scale(panels[0], values, residuals, log)
+    artists: dict[str, list[Artist]] = {}
+    for place, (colour, (name, result)) in enumerate(zip(COLOURS, named.items(), strict=False)):
+        # Beside each other, so that networks of like eigenvalues do not hide each other.
+        aside = 0.12 * (place - (len(named) - 1) / 2)
+        bars = panels[0].errorbar(
+            result["rank"].values + aside,
+            result["eigenvalue"].values,
+            result["residual"].values,
+            fmt="o",
+            color=colour,
+            markersize=3,
+            elinewidth=1,
+            capsize=2,
+            label=_words(name, result),
+        )
+        artists[name] = [bars.lines[0], *bars.lines[1], *bars.lines[2]]
+    contain(panels[0], np.concatenate([values - residuals, values + residuals]))
+    panels[0].set_xlabel("rank")
+    panels[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[0].set_ylabel(with_unit("eigenvalue ± residual", unit))
+    example = next(iter(named.values()))
+    model, scale = example.attrs.get("model", ""), str(example.attrs.get("scale"))
+    set_title(panels[0], f"{model}: {_SCALED.get(scale, scale)}" if title is None else title)
+    faint_grid(panels[0])
+    if len(panels) > 1:
+        _density(panels[1], named, artists)
+    explain(panels)
+    return artists
+
+
+def _words(name: str, result: xr.Dataset) -> str:
+    trace, error = float(result["trace"]), float(result["trace_stderr"])
+    words = f"{name or 'eigenvalues'}" + (f"; trace {trace:.3g} ± {error:.2g}" if np.isfinite(trace) else "")
+    return words + (f"; {num} not converged" if (num := int((result["status"].values != 0).sum())) else "")
+
+
+def _scale(axes: Axes, values: np.ndarray, residuals: np.ndarray, log: bool | None) -> None:
+    """Choose a scale on which every eigenvalue can be read."""
+    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+    if log is False or not len(sizes) or (log is None and sizes.max() <= LOG_FROM * sizes.min()):
+        return
+    if (values - residuals > 0).all():
+        axes.set_yscale("log")
+        return
+    # Linear around 0, no finer than six powers of ten below the largest.
+    linear = max(float(sizes.min()), 1e-6 * float(sizes.max()))
+    axes.set_yscale("symlog", linthresh=10.0 ** np.floor(np.log10(linear)))
+    axes.axhline(0, color="0.7", linewidth=0.5, zorder=0)
+
+
+def _density(axes: Axes, named: Named, artists: dict[str, list[Artist]]) -> None:
+    """Draw densities on a log scale; their colours are explained with the eigenvalues."""
+    having = {name: result for name, result in named.items() if result.sizes["value"]}
+    foot = 10.0**-DECADES * max(float(result["density"].max()) for result in having.values())
+    top = foot
+    for colour, (name, result) in zip(COLOURS, named.items(), strict=False):
+        if name not in having:
+            continue
+        value, density, stderr = (result[v].values for v in ("value", "density", "density_stderr"))
+        shown = np.where(density >= foot, density, np.nan)
+        artists[name] += axes.plot(value, shown, color=colour)
+        low, high = np.maximum(density - stderr, foot), np.maximum(density + stderr, foot)
+        band = axes.fill_between(value, low, high, where=density >= foot, color=colour, alpha=0.2, linewidth=0)
+        artists[name].append(band)
+        top = max(top, float(np.nanmax(high)))
+    axes.set_yscale("log")
+    axes.set_ylim(foot, 3 * top)
+    axes.set_xlabel(with_unit("eigenvalue", common_unit(having, "value")))
+    axes.set_ylabel(with_unit("density ± standard error", common_unit(having, "density")))
+    set_title(axes, f"gaps: below {foot:.0e}")
+    faint_grid(axes)

@@ -1,0 +1,150 @@
+"""Figures and their panels: how many a result needs, a figure that shows itself, and axes of the user's own."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from basinscope.errors import InputError
+from basinscope.plots.style import ONE_COLUMN, TWO_COLUMNS
+from basinscope.plots.wrapping import wrap
+
+AxesChoice = Axes | Iterable[Axes] | Mapping[str, Axes]
+"""One axes, or several in the order of the panels or by their names."""
+TITLE_SIZE, SMALL = 6.5, 5.5
+"""Font sizes in points of titles and of notes."""
+_LINE = 0.105
+"""Height of a line of small type, in inches."""
+_BESIDE = 0.55
+"""Inches of a panel that labels beside its axes take."""
+
+
+@dataclass(frozen=True)
+class Panels:
+    """What a figure needs in order to show some results."""
+
+    names: tuple[str, ...]
+    """Of the panels, by which a mapping of axes gives theirs."""
+    rows: int = 1
+    columns: int = 1
+    row_height: float = 2.5
+    """In inches."""
+    projection: str | None = None
+    wide: bool = False
+    """Whether a single column of panels takes the width of two columns of print."""
+    title: str = field(default="", kw_only=True)
+    """What all panels have in common; above the figure where there are several."""
+
+
+class OwnFigure(Figure):
+    """A figure outside pyplot that a notebook shows where a cell ends with it, once."""
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        self.savefig(content, format="png", dpi=150)
+        return content.getvalue()
+
+
+def grid(num: int) -> tuple[int, int]:
+    """Rows and columns of a figure with a panel for each of some networks."""
+    columns = min(2, num) if num in (2, 4) else min(3, num)
+    return -(-num // columns), columns
+
+
+def figure_width(columns: int) -> float:
+    """Width in inches of a figure with so many panels beside each other."""
+    return ONE_COLUMN if columns == 1 else TWO_COLUMNS
+
+
+def new_figure(panels: Panels) -> tuple[OwnFigure, list[Axes]]:
+    """A figure of the width of one or two columns of print, and its axes in the order of the panels."""
+    width = figure_width(2 if panels.wide else panels.columns)
+    figure = OwnFigure(figsize=(width, panels.row_height * panels.rows), layout="compressed")
+    kind = {"projection": panels.projection} if panels.projection else {}
+    axes = [figure.add_subplot(panels.rows, panels.columns, place + 1, **kind) for place in range(len(panels.names))]
+    return figure, axes
+
+
+def choose_axes(ax: AxesChoice, names: tuple[str, ...]) -> list[Axes]:
+    """The axes of each panel.
+
+    Args:
+        ax: One axes, several, or several by name.
+        names: Names of the panels.
+
+    Raises:
+        InputError: The number or the names of the axes are not those of the panels, or these are no axes.
+    """
+    if isinstance(ax, Mapping):
+        given: dict[str, Any] = {str(name): one for name, one in ax.items()}
+        if set(given) != set(names) and not len(given) == len(names) == 1:
+            raise InputError(f"plot: ax has the names {_listed(given)}, but the panels are {_listed(names)}")
+        axes: list[Any] = [given[name] for name in names] if len(names) > 1 else list(given.values())
+    else:
+        axes = [ax] if isinstance(ax, Axes) or not isinstance(ax, Iterable) else list(np.ravel(np.asarray(ax, object)))
+    if not all(isinstance(one, Axes) for one in axes):
+        raise InputError("plot: ax must be an Axes of matplotlib, or a list or mapping of them")
+    if len(axes) != len(names):
+        needed = f" ({_listed(names)})" if len(names) > 1 else ""
+        raise InputError(f"plot: ax holds {len(axes)} axes, but {len(names)} are needed{needed}; pass one per panel")
+    return axes
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names)
+
+
+def whole_figure(axes: Axes) -> Figure:
+    """The figure that holds some axes, also through subfigures."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def room(axes: Axes) -> float:
+    """Width in inches that a text above or below some axes may take."""
+    width = whole_figure(axes).get_figwidth()
+    spec = axes.get_subplotspec()
+    if spec is None or axes.get_figure() is not whole_figure(axes):
+        return width * axes.get_window_extent().width / whole_figure(axes).bbox.width
+    return max(0.8, width * (spec.colspan.stop - spec.colspan.start) / spec.get_gridspec().ncols - _BESIDE)
+
+
+def set_title(axes: Axes, text: str, *, size: float = TITLE_SIZE) -> None:
+    """Set a title in lines that fit above the axes."""
+    axes.set_title(wrap(text, room(axes), size), fontsize=size)
+
+
+def is_own(axes: Axes) -> bool:
+    """Whether the figure was made here, so that its size may be changed."""
+    return isinstance(whole_figure(axes), OwnFigure)
+
+
+def make_room(figure: Figure, title: str) -> None:
+    """Set the title above all panels, and make the figure higher by what titles and names of ticks take."""
+    extra = 0.0
+    if title:
+        wrapped = wrap(title, figure.get_figwidth() - 0.2, TITLE_SIZE)
+        figure.suptitle(wrapped, fontsize=TITLE_SIZE)
+        extra += _LINE * (1 + wrapped.count("\n"))
+    rows: dict[int, float] = {}
+    for axes in figure.axes:
+        spec = axes.get_subplotspec()
+        if spec is not None:
+            ticks = [label.get_text().count("\n") for label in axes.get_xticklabels()]
+            lines = axes.get_title().count("\n") + max(ticks, default=0)
+            rows[spec.rowspan.start] = max(rows.get(spec.rowspan.start, 0.0), _LINE * max(0, lines - 1))
+    figure.set_figheight(figure.get_figheight() + extra + sum(rows.values()))
+
+
+def grow(axes: Axes, lines: int) -> None:
+    """Make a figure of our own higher by some lines of a legend."""
+    if is_own(axes):
+        figure = whole_figure(axes)
+        figure.set_figheight(figure.get_figheight() + 0.125 * lines + 0.08)

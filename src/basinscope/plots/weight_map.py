@@ -1,0 +1,58 @@
+"""Maps of networks' weights by t-SNE, with the paths of training."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.artist import Artist
+
+from basinscope.plots.compared import Results, by_name
+from basinscope.plots.legends import explain
+from basinscope.plots.marks import draw_points
+from basinscope.plots.panels import SMALL, AxesChoice, Panels, choose_axes, grid, set_title
+
+
+def weight_map_panels(results: Results) -> Panels:
+    """One panel a network."""
+    named = by_name(results)
+    return Panels(tuple(named), *grid(len(named)), row_height=3.0 if len(named) < 3 else 2.4)
+
+
+def plot_weight_map(results: Results, ax: AxesChoice, *, title: str | None = None) -> dict[str, list[Artist]]:
+    """Draw maps of points; places say which are neighbours, axes have no unit.
+
+    Args:
+        results: A `weight_map` dataset, or several by the name of their network.
+        ax: Where to draw: one axes a network, in their order or by name.
+        title: Above each axes; default the number of points and the variance that was kept.
+
+    Returns:
+        The marks on each map, the network's star last.
+
+    Raises:
+        InputError: The number of axes is not that of the networks.
+    """
+    named = by_name(results)
+    panels = choose_axes(ax, weight_map_panels(named).names)
+    artists: dict[str, list[Artist]] = {}
+    for axes, (name, result) in zip(panels, named.items(), strict=True):
+        x, y = result["x"].values, result["y"].values
+        axes.set_xlim(*_limits(x))
+        axes.set_ylim(*_limits(y))
+        names = [str(marker) for marker in result["marker"].values]
+        artists[name] = draw_points(axes, names, x, y, on_colours=False, notes={})
+        kept = float(result["explained_variance"])
+        words = f"t-SNE of {len(x)} points; components before it keep {kept:.0%} of the variance"
+        set_title(axes, "\n".join(filter(None, (words if title is None else title, name))))
+        axes.set_xlabel("t-SNE 1 (no unit: neighbourhoods count, distances do not)", fontsize=SMALL)
+        axes.set_ylabel("t-SNE 2", fontsize=SMALL)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    explain(panels, below=True)
+    return artists
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    """Ends of an axis with room around the points."""
+    low, high = float(values.min()), float(values.max())
+    room = 0.12 * (high - low) or 1.0
+    return low - room, high + room
