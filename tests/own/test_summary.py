@@ -6,8 +6,8 @@ import pytest
 from basinscope.measure.curvature import curvature
 from basinscope.measure.radius import basin_radius
 from basinscope.measure.sharpness import sharpness
+from basinscope.own.summary import rows, table
 from basinscope.probes.volume import log_volume
-from basinscope.survey.summary import rows, table
 from tests.measure.problems import around, bowl, small_net
 
 
