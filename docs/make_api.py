@@ -12,11 +12,11 @@ import basinscope as bs
 from basinscope.results.schema import KINDS
 
 GROUPS = {
-    "Your own network": "Objective slice1d slice2d linear_path connect basin_radius log_volume curvature sharpness "
-    "Recorder tsne plot save load",
+    "Your own network": "survey Survey Objective slice1d slice2d linear_path connect basin_radius log_volume curvature "
+    "sharpness Recorder tsne plot save load",
     "Landscapes of small networks and of streamed images": "CleanLoss StreamedLoss PointObjective Normalization "
     "gaussian scale_last_layer top_eigenvalue rising_lines tsne_map decision_boundary moving_boundary input_margin",
-    "Training good and bad minima": "MLP StackTrainer SingleTrainer Member StopRule Schedule Recipe",
+    "Training good and bad minima": "run Run MLP StackTrainer SingleTrainer Member StopRule Schedule Recipe",
     "Data": "Samples Images ImageTask scattered_digits",
     "Parameters": "ParameterLayout flatten unflatten",
 }

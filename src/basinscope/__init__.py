@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from basinscope.training.members import Member, StopRule
     from basinscope.training.schedules import Schedule
     from basinscope.training.single import Recipe, SingleTrainer
+    from basinscope.workflows.run import Run, run
+    from basinscope.workflows.survey import Survey, survey
 
 _HOMES = {
     "CleanLoss": "landscape.stacked",
@@ -55,6 +57,7 @@ _HOMES = {
     "PointObjective": "landscape.stacked",
     "Recipe": "training.single",
     "Recorder": "checkpoints.recorder",
+    "Run": "workflows.run",
     "Samples": "data.samples",
     "Schedule": "training.schedules",
     "SingleTrainer": "training.single",
@@ -64,6 +67,7 @@ _HOMES = {
     "basin_radius": "probes.radius",
     "connect": "probes.connect",
     "curvature": "probes.curvature",
+    "Survey": "workflows.survey",
     "decision_boundary": "probes.boundary",
     "flatten": "parameters",
     "gaussian": "landscape.gaussian",
@@ -83,6 +87,8 @@ _HOMES = {
     "slice2d": "probes.slices",
     "top_eigenvalue": "probes.top_eigenvalue",
     "tsne": "probes.tsne",
+    "run": "workflows.run",
+    "survey": "workflows.survey",
     "tsne_map": "probes.embedding",
     "unflatten": "parameters",
 }
@@ -99,12 +105,14 @@ __all__ = [
     "PointObjective",
     "Recipe",
     "Recorder",
+    "Run",
     "Samples",
     "Schedule",
     "SingleTrainer",
     "StackTrainer",
     "StopRule",
     "StreamedLoss",
+    "Survey",
     "__version__",
     "basin_radius",
     "connect",
@@ -120,12 +128,14 @@ __all__ = [
     "moving_boundary",
     "plot",
     "rising_lines",
+    "run",
     "save",
     "scale_last_layer",
     "scattered_digits",
     "sharpness",
     "slice1d",
     "slice2d",
+    "survey",
     "top_eigenvalue",
     "tsne",
     "tsne_map",

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from basinscope.cli import main, verbs
+from basinscope.cli import main
 from basinscope.cli.arguments import parse
 from basinscope.cli.progress import TimeLeft, shown, spoken
 from basinscope.experiments.registry import NAMES, load, reading_files
 from basinscope.experiments.swissroll.config import PRESETS
 from basinscope.runs.engine import Task
+from basinscope.workflows.run import jobs_and_threads
 from tests.stored import assert_same_arrays, the_run
 
 
@@ -179,12 +180,12 @@ def test_without_a_terminal_a_line_comes_every_ten_seconds(
 
 
 def test_a_run_taken_up_elsewhere_notes_where(tmp_path: Path) -> None:
-    from basinscope.cli.verbs import _note_start
+    from basinscope.runs.life import note_start
     from basinscope.runs.store import RunFolder
 
     folder = RunFolder(tmp_path)
     for device in ("cpu", "cpu", "H200", "cpu"):
-        _note_start(folder, {"seeds": {"seed": 0}}, {"device": device})
+        note_start(folder, {"seeds": {"seed": 0}}, {"device": device})
     record = folder.read_json("provenance.json")
     assert record is not None
     assert record["environment"] == {"device": "cpu"}
@@ -232,4 +233,5 @@ def test_cores_are_divided_among_tasks(
     monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
     tasks = [Task(name, cost / 2, lambda context: {}) for name in "ab"]
     options = parse(["run", "swissroll", *words])
-    assert verbs._jobs_and_threads(tasks, torch.device(device), options) == found
+    given = {"engine": options.engine, "jobs": options.jobs}
+    assert jobs_and_threads(tasks, torch.device(device), **given) == found

@@ -1,3 +1,4 @@
+import functools
 import json
 import re
 import shutil
@@ -73,11 +74,12 @@ def test_running_again_does_nothing_and_status_and_verify_know_it(folder: Path, 
 def test_an_interrupted_survey_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["measure", str(folder / "problem.py"), *QUICK, "--out", str(tmp_path)]
 
+    @functools.wraps(bs.curvature)
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("basinscope.survey.tasks.curvature", stop)
+        patch.setattr("basinscope.probes.curvature.curvature", stop)
         assert main(words) == 130
     (run,) = (tmp_path / "runs").iterdir()
     kept = {path: path.stat().st_mtime_ns for path in (run / "results").iterdir()}

@@ -3,11 +3,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from basinscope.errors import InputError
-from basinscope.measure.slices import slice1d, slice2d
+from basinscope.probes.slices import slice1d, slice2d
 from basinscope.plots.measured import plot
 from basinscope.plots.slice2d import plot_slice2d
 from basinscope.plots.wrapping import wrap
-from tests.measure.problems import around, small_net
+from tests.problems import around, small_net
 
 PLANE = slice2d(around(small_net()), resolution=4, progress=False)
 LINES = slice1d(around(small_net()), resolution=3, progress=False)

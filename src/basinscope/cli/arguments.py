@@ -86,9 +86,24 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+class _MeasureParser(_Parser):
+    """Adds the options of the probes when it is used: reading them from the verbs imports these."""
+
+    _filled = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """See `argparse.ArgumentParser`."""
+        if not self._filled:
+            self._filled = True
+            _add_probe_options(self)
+        return super().parse_known_args(args, namespace)
+
+
 def _add_survey(verbs: Any) -> None:
     """Add the verbs for one's own network."""
+    verbs._parser_class = _MeasureParser
     measure = verbs.add_parser("measure", help="measure your own network: slices, radii, curvature, sharpness")
+    verbs._parser_class = _Parser
     measure.add_argument(
         "problem", metavar="PROBLEM.py[:NAME]", help="a Python file that defines model, loss_fn and batches"
     )
@@ -98,34 +113,80 @@ def _add_survey(verbs: Any) -> None:
         type=Path,
         default=[],
         metavar="FILE",
-        help="weights to measure, .safetensors or .pt; may be given several times",
+        help="weights to measure, .safetensors or .pt, or the folder of a Recorder; may be given several times",
     )
     measure.add_argument("--name", help="what to call the network (default: its checkpoint's name)")
+    measure.add_argument("--device", default="auto", help="auto: where the file puts the model; or cpu, cuda, …")
+
+    comparing = verbs.add_parser("compare", help="put several measured networks side by side")
+    comparing.add_argument("runs", nargs="+", metavar="RUN", help="names or folders of runs of basinscope measure")
+
+
+_PREFIX = "probe:"
+"""Begins the names under which the options of probes are kept."""
+
+
+def _by_flag() -> dict[str, list[tuple[Any, Any]]]:
+    """Every flag with the probes and options that it sets."""
+    from basinscope.probes.table import PROBES
+
+    found: dict[str, list[tuple[Any, Any]]] = {}
+    for probe in PROBES.values():
+        for option in probe.options:
+            found.setdefault(option.flag, []).append((probe, option))
+    return found
+
+
+def _add_probe_options(measure: argparse.ArgumentParser) -> None:
+    """Add what the table of probes offers; types, defaults and help come from the verbs."""
+    from basinscope.probes.options import explanations, parameters, type_of
+    from basinscope.probes.table import PROBES
+
+    standard = ", ".join(probe.name for probe in PROBES.values() if probe.standard)
     measure.add_argument(
         "--probe",
         action="append",
         default=[],
         metavar="PROBE",
-        help="slice1d, slice2d, radius, curvature or sharpness; may be given several times (default: all)",
+        help=f"{', '.join(PROBES)}; may be given several times (default: {standard}). linear_path and connect go from "
+        "each checkpoint to the next; tsne and --plane pca or between take all checkpoints, around the last",
     )
-    bound = measure.add_mutually_exclusive_group()
-    bound.add_argument("--rise", type=float, default=0.1, help="rise of the loss that bounds the basin (default: 0.1)")
-    bound.add_argument("--cutoff", type=float, default=None, help="absolute loss that bounds it instead")
-    for option, name, kind, default, told in (
-        ("--directions", "num_directions", int, 100, "random directions for radii"),
-        ("--lines", "num_lines", int, 3, "lines of the 1-D slice"),
-        ("--extent", "extent", float, 1.0, "how far slices go to either side, in filter norms"),
-        ("--line-resolution", "line_resolution", int, 41, "points on each line of the 1-D slice"),
-        ("--resolution", "resolution", int, 21, "grid lines of the 2-D slice"),
-        ("--tolerance", "tolerance", float, 0.01, "relative width of the bracket around a radius"),
-        ("--top", "top", int, 5, "largest eigenvalues of the Hessian"),
-        ("--rho", "rho", float, 0.05, "radius of the ball for sharpness"),
-        ("--seed", "seed", int, 0, "moves all directions and random vectors"),
-    ):
-        measure.add_argument(option, dest=name, type=kind, default=default, help=f"{told} (default: {default})")
-    measure.add_argument("--density", action="store_true", help="estimate the density of all eigenvalues, too")
-    measure.add_argument("--adaptive", action="store_true", help="let the ball of sharpness follow the weights' sizes")
-    measure.add_argument("--device", default="auto", help="auto: where the file puts the model; or cpu, cuda, …")
+    flags = _by_flag()
+    either = dict.fromkeys(flags, measure)
+    for uses in flags.values():
+        for probe, option in uses:
+            if option.instead:
+                group: Any = measure.add_mutually_exclusive_group()
+                replaced = next(one.flag for one in probe.options if one.name == option.instead)
+                either[option.flag] = either[replaced] = group
+    for flag, uses in flags.items():
+        probe, option = uses[0]
+        parameter = parameters(probe.verb)[option.name]
+        told = explanations(probe.verb).get(option.name, "").replace("%", "%%").rstrip(".")
+        default = probe.defaults()[option.name]
+        shown = "" if default is None or default is False else f" (default: {default})"
+        words = f"{', '.join(one.name for one, _ in uses)}: {told}{shown}"
+        kind = type_of(parameter)
+        if kind is bool:
+            either[flag].add_argument(flag, dest=_PREFIX + flag, action="store_true", default=None, help=words)
+        else:
+            metavar = option.name.upper()
+            either[flag].add_argument(flag, dest=_PREFIX + flag, type=kind, default=None, metavar=metavar, help=words)
 
-    comparing = verbs.add_parser("compare", help="put several measured networks side by side")
-    comparing.add_argument("runs", nargs="+", metavar="RUN", help="names or folders of runs of basinscope measure")
+
+def probes_of(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The probes that were asked for, each with the options that were given.
+
+    Args:
+        options: Of the verb `measure`.
+    """
+    from basinscope.probes.table import PROBES, find
+
+    names = options.probe or [probe.name for probe in PROBES.values() if probe.standard]
+    given = vars(options)
+    found: dict[str, dict[str, Any]] = {}
+    for name in names:
+        probe = find(name)
+        chosen = {} if probe is None else {o.name: given[_PREFIX + o.flag] for o in probe.options}
+        found[name] = {option: value for option, value in chosen.items() if value is not None}
+    return found

@@ -18,13 +18,13 @@ import xarray as xr
 from basinscope.errors import DamagedResultError
 from basinscope.experiments import registry
 from basinscope.experiments.exhibit import Exhibit
+from basinscope.own.request import Request
+from basinscope.own.tasks import collect
 from basinscope.plots.measured import COLOURS
 from basinscope.report.payload import pack
 from basinscope.runs import records
 from basinscope.runs.engine import Progress
 from basinscope.runs.store import RunFolder
-from basinscope.survey.request import Request
-from basinscope.survey.tasks import collect
 
 _log = logging.getLogger(__name__)
 _SPOKEN = {

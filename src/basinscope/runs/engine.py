@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
+from basinscope.errors import InputError
 from basinscope.runs.provenance import forget_peak_memory, peak_memory_mib
 from basinscope.runs.store import Artifact, RunFolder
 
@@ -98,6 +99,7 @@ def run_tasks(
     device: torch.device,
     reproducible: bool = False,
     data_dir: Path | None = None,
+    refused: Callable[[Task, InputError], object] | None = None,
 ) -> int:
     """Do the tasks that are not done yet, in order.
 
@@ -108,6 +110,7 @@ def run_tasks(
         device: Where to compute.
         reproducible: See `Context`.
         data_dir: See `Context`.
+        refused: Told of each task that raises `InputError`, after which the next one begins; None lets the error pass.
 
     Returns:
         How many tasks were done now.
@@ -115,13 +118,19 @@ def run_tasks(
     needs(tasks)
     left = [task for task in tasks if not folder.repair(task.name)]
     total = sum(task.cost for task in tasks)
-    done = total - sum(task.cost for task in left)
+    done, num_done = total - sum(task.cost for task in left), 0
     for task in left:
 
         def share(part: float, task: Task = task, done: float = done) -> None:
             progress.update(task.name, done + part * task.cost, total)
 
-        do_task(task, Context(folder, task.name, device, reproducible, share, data_dir))
+        try:
+            do_task(task, Context(folder, task.name, device, reproducible, share, data_dir))
+            num_done += 1
+        except InputError as error:
+            if refused is None:
+                raise
+            refused(task, error)
         done += task.cost
     progress.update("done", total, total)
-    return len(left)
+    return num_done

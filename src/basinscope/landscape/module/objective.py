@@ -185,6 +185,20 @@ class Objective(ManyPoints):
         return self._count
 
     @property
+    def asked_points_at_once(self) -> int | None:
+        """How many points were asked to be evaluated together; None leaves it to the trial."""
+        return self._many.asked
+
+    @property
+    def functions(self) -> dict[str, Loss]:
+        """The loss function and the metrics, by name."""
+        return dict(self._functions)
+
+    def batches(self, name: str | None = None) -> Iterator[Any]:
+        """Begin a pass over a data set, by default the one that is probed."""
+        return self._begin() if name is None else self._sets[name]()
+
+    @property
     def score_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Names of the data sets and of the scores; a single data set without metrics is not scored beside its loss."""
         return tuple(self._sets), tuple(self._functions)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from basinscope.errors import InputError
-from basinscope.survey.problem import load_problem
+from basinscope.own.problem import load_problem
 
 PARTS = "from torch import nn\nmodel = nn.Linear(2, 2)\nbatches = [1]\ndef loss_fn(model, batch): return model\n"
 

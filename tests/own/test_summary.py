@@ -6,8 +6,8 @@ import pytest
 from basinscope.probes.curvature import curvature
 from basinscope.probes.radius import basin_radius
 from basinscope.probes.sharpness import sharpness
+from basinscope.own.summary import rows, table
 from basinscope.probes.volume import log_volume
-from basinscope.survey.summary import rows, table
 from tests.problems import around, bowl, small_net
 
 

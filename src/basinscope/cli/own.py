@@ -1,0 +1,62 @@
+"""The verbs for one's own network: measure it, and compare several."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from basinscope.cli.arguments import probes_of
+from basinscope.cli.watch import WATCH, make_page, tell_measured, telling
+from basinscope.own.measure import measure as measured
+from basinscope.own.networks import of_problem
+from basinscope.own.problem import load_problem
+from basinscope.own.request import asked
+from basinscope.own.stored import compare as compared
+from basinscope.own.summary import table
+from basinscope.runs import provenance
+from basinscope.runs.life import writable
+from basinscope.runs.spelling import AS_FLAGS
+from basinscope.workflows.page import need_page
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Measure a network of the user's, at each checkpoint; draw, and sum up.
+
+    Raises:
+        InputError: The problem file, a checkpoint or a setting cannot be used.
+    """
+    need_page()
+    writable(options.out, AS_FLAGS)
+    probes = asked(probes_of(options), AS_FLAGS)
+    device = None if options.device == "auto" else provenance.pick_device(options.device)
+    networks = of_problem(load_problem(options.problem), options.checkpoint, name=options.name, device=device)
+    found = measured(
+        networks,
+        probes,
+        out=options.out,
+        watch=telling(tell_measured),
+        spell=AS_FLAGS,
+        device="as it is" if device is None else str(device),
+    )
+    numbers: dict[str, Any] = {}
+    for one in found:
+        numbers |= one.published.numbers if one.published else {}
+    print(table(numbers))
+    make_page(options.out)
+    return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Put runs of `measure` side by side: one table, and figures with common scales.
+
+    Raises:
+        InputError: There are too few runs, or one is not there.
+    """
+    found = compared(options.out, options.runs, WATCH.waiting)
+    for line in found.notes:
+        print(f"  note: {line}")
+    print(table(found.numbers))
+    print(f"figures: {found.place}")
+    make_page(Path(options.out))
+    return 0

@@ -1,0 +1,68 @@
+"""What the command line prints while runs are at work."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from basinscope.cli.progress import shown, spoken
+from basinscope.experiments.claims import Claim
+from basinscope.own.measure import Measured, words
+from basinscope.runs.life import Watch
+from basinscope.workflows.page import write_page
+from basinscope.workflows.run import Run
+
+
+def _waiting(what: str) -> None:
+    print(f"basinscope: another process works on {what}; waiting for it", file=sys.stderr, flush=True)
+
+
+WATCH = Watch(progress=lambda name, in_seconds: shown(name, in_seconds=in_seconds), waiting=_waiting)
+"""Shows a bar on a terminal, lines elsewhere."""
+
+
+def telling(done: Callable[[Any], object]) -> Watch:
+    """The same, with what is printed of each run that is complete."""
+    return dataclasses.replace(WATCH, done=done)
+
+
+def make_page(out: Path) -> None:
+    """Write the page of an output folder and say where it lies.
+
+    Raises:
+        InputError: There is nothing to show yet.
+    """
+    print(f"page: {write_page(out, WATCH)}")
+
+
+def tell_run(found: Run) -> None:
+    """Say what was done of an experiment, and which of its claims hold."""
+    done = f"{found.num_done} of {found.num_tasks} tasks done now, in {spoken(found.seconds)}"
+    print(f"{found.name}: {done}; run {found.folder.name}")
+    if found.preset.startswith("smoke"):
+        print("  smoke shows that everything works; it is too small for the claims, which need not hold")
+    _tell_claims(found.claims)
+
+
+def _tell_claims(claims: Sequence[Claim]) -> None:
+    verdict = {True: "holds", False: "DOES NOT HOLD"}
+    for claim in claims:
+        if claim.holds is not None:
+            number = f"{claim.measured:.4g}" if math.isfinite(claim.measured) else "could not be measured"
+            print(f"  {verdict[claim.holds]}: {claim.claim}: {number} ({claim.target})")
+
+
+def tell_measured(found: Measured) -> None:
+    """Say what was done around a network, and what could not be measured."""
+    done = f"{found.num_done} of {found.num_tasks} tasks done now, in {spoken(found.seconds)}"
+    drawn = found.published
+    place = f"figures in {drawn.place}, " if drawn else ""
+    print(f"{found.label}: {done}; {place}run {found.folder.name}")
+    for note in drawn.notes if drawn else words(found.failures):
+        print(f"  note: {note}")
+    if drawn and drawn.replaced:
+        print(f"  note: these took the place of the figures of run {drawn.replaced}; give --name to keep both")

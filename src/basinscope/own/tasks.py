@@ -1,0 +1,91 @@
+"""The work of a survey, in pieces that can be taken up again; made from the table of probes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import xarray as xr
+
+from basinscope.errors import DamagedResultError, InputError
+from basinscope.landscape.module.objective import Objective
+from basinscope.own.request import Request
+from basinscope.probes.table import PROBES, Options, Probe
+from basinscope.runs.engine import Context, Task
+from basinscope.runs.store import Artifact, RunFolder
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+def tasks(
+    request: Request,
+    opened: Callable[[], Objective],
+    points: Mapping[str, Mapping[str, Any]] = _NOTHING,
+    failures: dict[str, str] | None = None,
+) -> Sequence[Task]:
+    """List the tasks of a survey of one network.
+
+    Args:
+        request: What was asked for.
+        opened: Gives the objective; called when there is work to do.
+        points: By probe, the arguments that hold other checkpoints.
+        failures: Filled with the probes that could not be measured, and why.
+    """
+    failed = {} if failures is None else failures
+    return [
+        Task(
+            name, probe.cost(options), _bind(probe, name, {**options, **points.get(probe.name, {})}, opened, failed), ()
+        )
+        for probe in map(PROBES.__getitem__, request.probes)
+        for name, options in probe.tasks(dict(request.probes[probe.name])).items()
+    ]
+
+
+def _bind(
+    probe: Probe, name: str, options: Options, opened: Callable[[], Objective], failed: dict[str, str]
+) -> Callable[[Context], Mapping[str, Artifact]]:
+    def work(context: Context) -> Mapping[str, Artifact]:
+        # What one task of a probe could not do, the others need not try.
+        if probe.name in failed:
+            raise InputError(failed[probe.name])
+        try:
+            return {name: probe.verb(opened(), **options, progress=context.progress)}
+        except InputError as error:
+            failed[probe.name] = str(error)
+            raise
+
+    return work
+
+
+def collect(folder: RunFolder, request: Request) -> dict[str, xr.Dataset]:
+    """Read all results of a finished run, and derive what follows from them; probes that failed are left out.
+
+    Returns:
+        Results by stem, in the order of the request.
+
+    Raises:
+        DamagedResultError: A file is missing or damaged.
+    """
+    failed = (folder.read_json("finished.json") or {}).get("failures", {})
+    found: dict[str, xr.Dataset] = {}
+    for name, options in request.probes.items():
+        probe = PROBES[name]
+        if name in failed:
+            continue
+        whole = probe.join([folder.dataset(task) for task in probe.tasks(dict(options))])
+        found[probe.stem] = whole
+        found |= {one.stem: result for one in probe.derived if (result := one.run(whole)) is not None}
+    return found
+
+
+def whole(folder: RunFolder, request: Request) -> dict[str, xr.Dataset]:
+    """Read the results of a run after holding them to their checksums; see `collect`.
+
+    Raises:
+        DamagedResultError: A file is not as it was written.
+    """
+    try:
+        folder.refuse_damage()
+        return collect(folder, request)
+    except DamagedResultError as error:
+        raise DamagedResultError(f"{error}; basinscope measure makes it anew") from error

@@ -1,0 +1,167 @@
+"""The numbers that a summary takes from each kind of result: each with its uncertainty, its unit and its n."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of a summary."""
+
+    name: str
+    value: float
+    spread: str
+    """Its uncertainty, in words and numbers; empty for an exact number."""
+    unit: str
+    num: int
+    """Sample size: rays, vectors, ascents."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; a number that is not finite becomes null."""
+        return asdict(self) | {"value": self.value if math.isfinite(self.value) else None}
+
+
+def _unit(found: xr.Dataset) -> str:
+    return str(found.attrs.get("loss_unit", ""))
+
+
+def stated_loss(found: xr.Dataset) -> float | None:
+    """The network's own loss, where a result states it as a variable."""
+    return float(found["center_loss"]) if "center_loss" in found else None
+
+
+def loss_of_lines(found: xr.Dataset) -> float | None:
+    """The network's own loss, from lines that pass through it."""
+    if 0 not in found["distance"].values:
+        return None
+    return float(found["loss"].isel(ray=0).sel(distance=0))
+
+
+def loss_of_curve(found: xr.Dataset) -> float | None:
+    """The network's own loss, at the beginning of a curve."""
+    return float(found["loss"][0])
+
+
+def no_loss(_: xr.Dataset) -> None:
+    """Stands for results that do not state the network's own loss."""
+
+
+def no_rows(_: xr.Dataset) -> list[Row]:
+    """Stands for results that are only drawn."""
+    return []
+
+
+def plane_rows(found: xr.Dataset) -> list[Row]:
+    """Count the points of a plane where the loss is not finite."""
+    loss = found["loss"].values
+    missing = int((~np.isfinite(loss)).sum())
+    return [Row("2-D slice: points that are not finite", missing, "", "", loss.size)]
+
+
+def path_rows(found: xr.Dataset) -> list[Row]:
+    """The barrier on the straight line between two checkpoints, above the line between their own losses."""
+    share, loss = found["distance"].values, found["loss"].values[0]
+    inside = (share >= 0) & (share <= 1)
+    start, end = float(np.interp(0.0, share, loss)), float(found.attrs["other_loss"])
+    barrier = float((loss - (start + share * (end - start)))[inside].max())
+    return [Row("barrier of the straight line", barrier, "", _unit(found), int(inside.sum()))]
+
+
+def curve_rows(found: xr.Dataset) -> list[Row]:
+    """The barrier on the fitted curve between two checkpoints, and on the straight line beside it."""
+    num = found.sizes["place"]
+    return [
+        Row("barrier of the fitted curve", float(found["barrier"]), "", _unit(found), num),
+        Row("barrier beside it on the straight line", float(found["straight_barrier"]), "", _unit(found), num),
+        Row("distance to the other checkpoint", float(found["distance"]), "", "Euclidean length", 1),
+    ]
+
+
+def map_rows(found: xr.Dataset) -> list[Row]:
+    """How much of the variance is left before a map is embedded."""
+    kept = float(found["explained_variance"])
+    return [Row("t-SNE: variance that the principal components keep", kept, "", "1", found.sizes["point"])]
+
+
+def radius_rows(found: xr.Dataset) -> list[Row]:
+    """The cutoff, the median radius with its quantiles, rays without a radius, and what the search cost."""
+    radius, status = found["radius"].values, found["status"].values
+    known = radius[np.isfinite(radius)]
+    length = str(found["radius"].attrs["units"])
+    rows = [Row("cutoff", float(found["cutoff"]), "", _unit(found), 1)]
+    if len(known):
+        low, high = np.quantile(known, [0.05, 0.95])
+        spread = f"5 to 95 %: {low:.3g} to {high:.3g}"
+        rows.append(Row("basin radius, median", float(np.median(known)), spread, length, len(known)))
+    rows += [
+        Row(f"rays that are {name}", int((status == code).sum()), "", "", len(status))
+        for code, name in ((1, "unbounded"), (2, "not a number"), (3, "not closed"))
+        if (status == code).any()
+    ]
+    if scanned := int(found["num_scanned"]):
+        rows.append(Row("scanned rays with an earlier crossing", int(found["num_earlier"]), "", "", scanned))
+    passes = float(found["num_evaluations"].mean())
+    return [*rows, Row("passes over the batches for a radius, mean", passes, "", "", len(status))]
+
+
+def volume_rows(found: xr.Dataset) -> list[Row]:
+    """The mean of n·log r, the log-volume, and how many rays it rests on."""
+    num = int(found["num_rays"])
+    error = float(found["mean_n_log_r_stderr"])
+    bound = int(found["status"]) == 1
+    low, high = float(found["log_volume_low"]), float(found["log_volume_high"])
+    spread = "a lower bound: too few effective rays" if bound else f"95 %: {low:.6g} to {high:.6g}"
+    return [
+        Row("mean of n·log r", float(found["mean_n_log_r"]), f"± {error:.3g}", "nat", num),
+        Row("log-volume", float(found["log_volume"]), spread, "nat", num),
+        Row("effective rays", float(found["effective_rays"]), "", "", num),
+    ]
+
+
+def curvature_rows(found: xr.Dataset) -> list[Row]:
+    """The largest eigenvalues with their residuals, and the trace with its standard error."""
+    unit = str(found["eigenvalue"].attrs["units"])
+    rows = [
+        Row(
+            f"eigenvalue {int(rank)} of the Hessian",
+            float(value),
+            f"residual {float(residual):.2g}" + (", not converged" if int(status) else ""),
+            unit,
+            1,
+        )
+        for rank, value, residual, status in zip(
+            found["rank"], found["eigenvalue"], found["residual"], found["status"], strict=True
+        )
+    ]
+    if np.isfinite(found["trace"]):
+        error = float(found["trace_stderr"])
+        rows.append(Row("trace of the Hessian", float(found["trace"]), f"± {error:.2g}", unit, 1))
+    return rows
+
+
+def mean_curvature_rows(found: xr.Dataset) -> list[Row]:
+    """Mean curvature along random directions, and the largest eigenvalue in the same scaling."""
+    unit, num = str(found["mean_curvature"].attrs["units"]), found.sizes["ray"]
+    error = float(found["mean_curvature_stderr"])
+    return [
+        Row("mean curvature along random directions", float(found["mean_curvature"]), f"± {error:.2g}", unit, num),
+        Row("largest eigenvalue, filters scaled to norm 1", float(found["top_eigenvalue"]), "", unit, 1),
+    ]
+
+
+def sharpness_rows(found: xr.Dataset) -> list[Row]:
+    """The largest rise within the ball, a lower bound, and the mean rise on its surface."""
+    rho = f"{float(found['rho']):g} {found['rho'].attrs['units']}"
+    rises, average = found["rise"].values, float(found["average"])
+    worst = f"a lower bound; ascents {rises.min():.3g} to {rises.max():.3g}"
+    error = f"± {float(found['average_stderr']):.2g}"
+    return [
+        Row(f"sharpness, worst within {rho}", float(found["worst"]), worst, _unit(found), len(rises)),
+        Row(f"sharpness, mean at {rho}", average, error, _unit(found), int(found["num_random"])),
+    ]

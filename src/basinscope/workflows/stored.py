@@ -1,0 +1,68 @@
+"""Finished runs of experiments on disk: found by name, and drawn again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from basinscope.errors import DamagedResultError, InputError
+from basinscope.experiments import registry
+from basinscope.experiments.registry import Experiment
+from basinscope.runs.life import Watch
+from basinscope.runs.store import RunFolder, find_runs
+from basinscope.workflows.run import publish_run
+
+
+def stored(folder: RunFolder) -> tuple[Experiment, Any]:
+    """Experiment and configuration of a run on disk.
+
+    Raises:
+        InputError: Its record is damaged.
+    """
+    record = folder.read_json("config.json")
+    name = registry.resolve(str((record or {}).get("experiment")))
+    if not record or name not in registry.NAMES or not isinstance(record.get("config"), dict):
+        raise InputError(f"{folder.path / 'config.json'}: is damaged; run the experiment again")
+    experiment = registry.load(name)
+    return experiment, registry.restore(experiment, record["config"])
+
+
+def last_finished(out: Path, name: str) -> RunFolder | None:
+    """The run whose figures stand in OUT/NAME, or else the one that finished last."""
+    pointer = RunFolder(registry.published(out, name)).take_json("run.json")
+    if pointer:
+        folder = RunFolder(out / "runs" / str(pointer["run"]))
+        if folder.take_json("finished.json"):
+            return folder
+    finished = [(f.take_json("finished.json"), f) for f in find_runs(out, registry.spellings([name]))]
+    complete = [(record["finished"], folder.name, folder) for record, folder in finished if record]
+    return max(complete)[2] if complete else None
+
+
+def redraw_run(folder: RunFolder, out: Path, watch: Watch) -> None:
+    """Draw the figures and write the claims of an experiment's run again, from stored results alone.
+
+    Raises:
+        DamagedResultError: A result is not as it was written.
+    """
+    experiment, config = stored(folder)
+    folder.refuse_damage()
+    publish_run(experiment, folder, config, (folder.read_json("finished.json") or {})["preset"], out, watch)
+
+
+def progress_of(folder: RunFolder) -> str:
+    """How far a run has come, in words."""
+    experiment, config = stored(folder)
+    tasks = experiment.tasks(config)
+    done = sum(folder.is_done(task.name) for task in tasks)
+    return f"{done} of {len(tasks)} tasks, {_state(folder, complete=done == len(tasks))}"
+
+
+def _state(folder: RunFolder, *, complete: bool) -> str:
+    try:
+        finished = folder.read_json("finished.json")
+    except DamagedResultError:
+        finished = None
+    if finished and not complete:
+        return f"finished {finished['finished']}, but files are damaged since; run again, basinscope verify names them"
+    return f"finished {finished['finished']}, preset {finished['preset']}" if finished else "unfinished"
