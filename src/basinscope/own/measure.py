@@ -17,11 +17,11 @@ from basinscope.own.networks import Network
 from basinscope.own.publish import Published, publish
 from basinscope.own.request import Request
 from basinscope.own.tasks import tasks, whole
-from basinscope.probes.table import PROBES, Options, Others
+from basinscope.probes.table import PROBES, Options, Others, modules_of_probes
 from basinscope.runs import life, provenance
 from basinscope.runs.engine import Progress, Task, run_tasks
-from basinscope.runs.spelling import Spelling
 from basinscope.runs.source import source_digest
+from basinscope.runs.spelling import Spelling
 from basinscope.runs.store import RunFolder
 
 KIND = "measure"

@@ -22,8 +22,8 @@ from basinscope.runs import atomic, life, provenance
 from basinscope.runs.engine import Progress, Task, run_tasks
 from basinscope.runs.handing_out import Request
 from basinscope.runs.process_engine import run_tasks_in_processes
-from basinscope.runs.spelling import IN_PYTHON, Spelling
 from basinscope.runs.source import source_digest
+from basinscope.runs.spelling import IN_PYTHON, Spelling
 from basinscope.runs.store import RunFolder
 from basinscope.workflows.page import need_page, write_page
 
