@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from basinscope.errors import InputError
 from basinscope.checkpoints.files import fill, read_state
+from basinscope.errors import InputError
 
 
 def _net(seed: int = 0) -> nn.Sequential:

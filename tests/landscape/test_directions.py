@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from basinscope.landscape.filters import moved_filters
-from basinscope.landscape.module.objective import Objective
 from basinscope.landscape.directions import (
     UNITS,
     Center,
@@ -19,6 +17,8 @@ from basinscope.landscape.directions import (
     cosine,
     inner_product,
 )
+from basinscope.landscape.filters import moved_filters
+from basinscope.landscape.module.objective import Objective
 from tests.anyones import Recurrent, Vision, drawn, mean_loss, perceptron, vectors
 
 

@@ -5,8 +5,8 @@ import torch
 
 from basinscope.data.samples import Samples
 from basinscope.errors import InputError
-from basinscope.landscape.stacked import CleanLoss
 from basinscope.landscape.rescale import scale_last_layer, scale_of_logits, with_last_layer_scaled
+from basinscope.landscape.stacked import CleanLoss
 from basinscope.models.mlp import MLP
 from tests.images import CLASSES, flat_loss, flat_parameters, image_set, layout_of, random_net, trained_net
 

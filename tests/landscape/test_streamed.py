@@ -13,8 +13,8 @@ from basinscope.data.images import Images
 from basinscope.errors import InputError
 from basinscope.landscape import streamed as module
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.seeded_ray import Ray
 from basinscope.landscape.rescale import with_last_layer_scaled
+from basinscope.landscape.seeded_ray import Ray
 from basinscope.landscape.streamed import StreamedLoss
 from tests.images import (
     CLASSES,

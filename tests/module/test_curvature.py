@@ -9,8 +9,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy
 
 from basinscope.errors import InputError
-from basinscope.landscape.module.objective import Objective
 from basinscope.landscape.directions import inner_product
+from basinscope.landscape.module.objective import Objective
 from basinscope.probes.curvature import curvature, top_directions
 from basinscope.results.convert import check
 from tests.problems import around, at, bowl, rescaled, small_batches, small_net

@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
+from basinscope.own.summary import rows, table
 from basinscope.probes.curvature import curvature
 from basinscope.probes.radius import basin_radius
 from basinscope.probes.sharpness import sharpness
-from basinscope.own.summary import rows, table
 from basinscope.probes.volume import log_volume
 from tests.problems import around, bowl, small_net
 

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from basinscope.errors import InputError
+from basinscope.plots.measured import COLOURS, DRAWN, plot
 from basinscope.probes.connect import connect
 from basinscope.probes.curvature import curvature
-from basinscope.probes.tsne import tsne
 from basinscope.probes.radius import basin_radius
 from basinscope.probes.sharpness import sharpness
 from basinscope.probes.slices import linear_path, slice1d, slice2d
-from basinscope.plots.measured import COLOURS, DRAWN, plot
+from basinscope.probes.tsne import tsne
 from basinscope.probes.volume import log_volume
 from basinscope.results.convert import dataset
 from tests.problems import around, small_net

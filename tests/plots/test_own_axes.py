@@ -3,10 +3,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from basinscope.errors import InputError
-from basinscope.probes.slices import slice1d, slice2d
 from basinscope.plots.measured import plot
 from basinscope.plots.slice2d import plot_slice2d
 from basinscope.plots.wrapping import wrap
+from basinscope.probes.slices import slice1d, slice2d
 from tests.problems import around, small_net
 
 PLANE = slice2d(around(small_net()), resolution=4, progress=False)

@@ -6,8 +6,8 @@ import torch
 
 from basinscope.landscape.gaussian import gaussian
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.stacked import CleanLoss
 from basinscope.landscape.rescale import with_last_layer_scaled
+from basinscope.landscape.stacked import CleanLoss
 from basinscope.landscape.streamed import StreamedLoss
 from basinscope.probes import sharpness as module
 from basinscope.probes.sharpness import (

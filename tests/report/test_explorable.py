@@ -273,7 +273,7 @@ def test_every_number_can_stand_against_the_gap(window: Window, smoke: Path) -> 
     )
     np.testing.assert_allclose(shown["values"], stored, rtol=1e-6)
     section.get_by_role("radio", name="images", exact=True).check()
-    window.until_shown("basins", "it.data === 'image_minima'")
+    window.until_shown("basins", "it.data === 'images'")
 
 
 def test_images_are_called_as_the_stored_logits_say(window: Window, smoke: Path) -> None:

@@ -136,7 +136,7 @@ def test_keyboard_alone_moves_a_slider_and_a_choice(smoke: Path, chromium: Brows
         window.until_shown("basins", f"it.cutoff > {before['cutoff']}")
         window.page.locator("#basins").get_by_role("radio", name="swiss roll").focus()
         window.page.keyboard.press("ArrowRight")
-        window.until_shown("basins", "it.data === 'image_minima'")
+        window.until_shown("basins", "it.data === 'images'")
 
 
 def test_fingers_explore_the_map(smoke: Path, chromium: Browser) -> None:

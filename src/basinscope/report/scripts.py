@@ -10,29 +10,10 @@ from importlib import resources
 
 from basinscope.report.payload import deflate
 
-ENGINE = ("net.js", "engine.js")
+ENGINE = ("engine/network.js", "engine/directions.js", "engine/score.js", "engine/worker.js")
 """What runs in workers; the page has it, too."""
-PAGE = (
-    *ENGINE,
-    "payload.js",
-    "dom.js",
-    "look.js",
-    "chart.js",
-    "field.js",
-    "explorer.js",
-    "hero.js",
-    "minefield.js",
-    "push.js",
-    "poison.js",
-    "turning.js",
-    "surfaces.js",
-    "basins.js",
-    "rings.js",
-    "images.js",
-    "optimizers.js",
-    "survey.js",
-    "main.js",
-)
+SHARED = ("engine", "data", "page")
+"""Folders of what several parts use."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +33,7 @@ class Scripts:
 def scripts() -> Scripts:
     """Put the page's programs together."""
     folder = resources.files("basinscope.report") / "js"
-    files = {name: (folder / name).read_text(encoding="utf-8") for name in PAGE}
+    files = {name: (folder / name).read_text(encoding="utf-8") for name in programs()}
     # One scope of their own: the files share their names, the page's global scope stays clean.
     page = '(() => {\n"use strict";\n' + "\n".join(files.values()) + "})();\n"
     library = (resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
@@ -62,6 +43,28 @@ def scripts() -> Scripts:
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
     return Scripts(page, "\n".join(files[name] for name in ENGINE), deflate(library.encode()), policy)
+
+
+@cache
+def programs() -> tuple[str, ...]:
+    """Name every program under `js/` in the order in which the page has them.
+
+    What parts share comes first, then the parts, each a file or a folder of `js/parts/`, then what starts them.
+    """
+    shared = [name for folder in SHARED for name in _programs_in(folder)]
+    return (*shared, "parts.js", *_programs_in("parts"), "main.js")
+
+
+def _programs_in(place: str) -> list[str]:
+    folder = resources.files("basinscope.report").joinpath("js", *place.split("/"))
+    found = []
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        name = f"{place}/{entry.name}"
+        if entry.is_dir():
+            found += _programs_in(name)
+        elif name.endswith(".js"):
+            found.append(name)
+    return found
 
 
 def _digest(text: str) -> str:

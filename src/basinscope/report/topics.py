@@ -1,4 +1,8 @@
-"""The parts of the page, in their order: what each shows, and of which experiments."""
+"""The parts of the page, in their order: what each shows, and of which experiments.
+
+To add a part: write its words, `templates/KEY.html.j2`; write its program, `js/parts/KEY.js` or a folder of that name,
+which ends in `PARTS.KEY = (root, exhibits) => …`; and add one line to `TOPICS`. Nothing else names it.
+"""
 
 from __future__ import annotations
 
@@ -22,34 +26,26 @@ class Topic:
     """Stems of the printed figures that belong to it."""
 
 
+ROLL, IMAGES, ARCHITECTURES = "swissroll", "image_minima", "architectures"
+"""Names of experiments that several lines below share."""
+
 TOPICS = (
     Topic("minefield", "The minefield", "Minefield", ("minefield",), ("1-minefield",)),
-    Topic("push", "Push the weights", "Push", ("swissroll",), ()),
-    Topic(
-        "surfaces",
-        "The loss around a minimum",
-        "Surfaces",
-        ("swissroll", "image_minima"),
-        ("3-swissroll", "4-image-minima"),
-    ),
-    Topic("poison", "From good to bad", "Poison", ("swissroll",), ("6-swissroll",)),
-    Topic(
-        "basins",
-        "The size of a basin",
-        "Basins",
-        ("swissroll", "image_minima"),
-        ("5-swissroll", "5-image-minima", "7-image-minima"),
-    ),
-    Topic("images", "Push a network that reads images", "Images", ("image_minima",), ()),
+    Topic("push", "Push the weights", "Push", (ROLL,), ()),
+    Topic("surfaces", "The loss around a minimum", "Surfaces", (ROLL, IMAGES), (f"3-{ROLL}", "4-image-minima")),
+    Topic("poison", "From good to bad", "Poison", (ROLL,), (f"6-{ROLL}",)),
+    Topic("basins", "The size of a basin", "Basins", (ROLL, IMAGES), (f"5-{ROLL}", "5-image-minima", "7-image-minima")),
+    Topic("images", "Push a network that reads images", "Images", (IMAGES,), ()),
     Topic("rings", "A margin that is pinched", "Rings", ("rings",), ("8-rings", "8-rings-circle")),
     Topic(
         "optimizers",
         "Does the optimizer matter?",
         "Optimizers",
-        ("architectures",),
-        ("2-architectures", "2-optimizers"),
+        (ARCHITECTURES,),
+        (f"2-{ARCHITECTURES}", "2-optimizers"),
     ),
 )
+"""The line of each part; see above for what else a part has."""
 
 
 @dataclass(frozen=True)

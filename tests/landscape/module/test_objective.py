@@ -13,9 +13,8 @@ from torch.nn.functional import cross_entropy, dropout
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from basinscope.errors import InputError
-from basinscope.landscape.module import twin as module_twin
-from basinscope.landscape.module.objective import Objective
 from basinscope.landscape.directions import Combination, Orthogonal, Stored
+from basinscope.landscape.module.objective import Objective
 from tests.anyones import (
     Attentive,
     Recurrent,

@@ -9,11 +9,11 @@ from torch import nn
 import basinscope.probes.search.sequential as module
 from basinscope.errors import InputError
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.stacked import PointObjective
 from basinscope.landscape.seeded_ray import Ray
+from basinscope.landscape.stacked import PointObjective
 from basinscope.landscape.streamed import Evaluation, StreamedLoss
-from basinscope.probes.search.bracket import NONFINITE, OK, OUTERMOST, UNBOUNDED
 from basinscope.probes.radius import basin_radius
+from basinscope.probes.search.bracket import NONFINITE, OK, OUTERMOST, UNBOUNDED
 from basinscope.results.convert import check
 from tests.images import CLASSES, flat_loss, image_set, trained_net
 from tests.reference import scan_radius

@@ -1,25 +1,5 @@
 // Brings the page to life: each part when it comes near the window.
 
-/** What stands on the page, as data: for tests, and for anyone's console. */
-const shown = /** @type {Record<string, any>} */ ({});
-
-/** Milliseconds from a question to the drawing of its first answer, by part. */
-const waits = /** @type {Record<string, number[]>} */ ({});
-
-/**
- * Note what was drawn.
- * @param {string} part
- * @param {any} what
- * @param {number} [began]  When it was asked for.
- */
-function note(part, what, began) {
-  shown[part] = what;
-  if (began !== undefined) (waits[part] ??= []).push(performance.now() - began);
-}
-
-/** @type {Record<string, (root: HTMLElement, exhibits: Record<string, Exhibit>) => void>} */
-const PARTS = { hero, minefield, push, poison, surfaces, basins, rings, images, optimizers, survey };
-
 /** @type {Map<string, Promise<Exhibit>>} */
 const exhibits = new Map();
 

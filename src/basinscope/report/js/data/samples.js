@@ -1,0 +1,18 @@
+// Samples of the plane, and the square in which they are drawn.
+
+/**
+ * A square around the origin.
+ * @param {number} extent  Half its side.
+ * @returns {View}
+ */
+function squareView(extent) {
+  return { left: -extent, right: extent, bottom: -extent, top: extent };
+}
+
+/**
+ * @param {Result} result
+ * @returns {Samples}
+ */
+function samplesOf(result) {
+  return { inputs: /** @type {Floats} */ (numbers(result, "inputs")), labels: numbers(result, "labels") };
+}

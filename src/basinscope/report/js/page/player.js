@@ -1,0 +1,47 @@
+// A button that plays a slider.
+
+/** Whether the reader asked for less motion. */
+const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/**
+ * A button that moves a slider from where it is to its end, and again from the start.
+ * @param {Slider} target
+ * @param {{seconds: number}} how
+ */
+function player(target, { seconds }) {
+  let timer = 0;
+  const element = button("▶ Play", () => (timer ? stop() : start()));
+  const { input } = target;
+  const [first, last, step] = [Number(input.min), Number(input.max), Number(input.step)];
+
+  function stop() {
+    cancelAnimationFrame(timer);
+    timer = 0;
+    element.textContent = "▶ Play";
+  }
+  function start() {
+    element.textContent = "❚❚ Stop";
+    // Near the end, it begins again.
+    const near = Math.abs(target.value() - last) <= 0.03 * (last - first);
+    const from = near ? first : target.value();
+    const duration = (1000 * seconds * Math.abs(last - from)) / (last - first);
+    let began = NaN;
+    let shown = NaN;
+    const advance = (/** @type {number} */ now) => {
+      if (Number.isNaN(began)) began = now;
+      const share = duration ? Math.min(1, (now - began) / duration) : 1;
+      const place = first + Math.round((from + share * (last - from) - first) / step) * step;
+      if (place !== shown) target.set((shown = place));
+      if (share < 1) timer = requestAnimationFrame(advance);
+      else stop();
+    };
+    // Who asked for less motion sees the end at once.
+    if (calm()) {
+      target.set(last);
+      stop();
+    } else timer = requestAnimationFrame(advance);
+  }
+  input.addEventListener("pointerdown", stop);
+  input.addEventListener("keydown", stop);
+  return { element, stop };
+}

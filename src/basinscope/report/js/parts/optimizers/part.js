@@ -1,0 +1,17 @@
+// Optimizers: where each ends, on training images and on new ones.
+
+PARTS.optimizers = (root, exhibits) => {
+  const data = readOptimizers(needed(exhibits, "optimizers"));
+  const drawn = chart(
+    "Training and test accuracy of one network trained by each optimizer",
+    () => {
+      note("optimizers", { titles: data.titles, test: data.test });
+      return optimizersChart(data);
+    },
+    { height: 60 + 26 * data.titles.length },
+  );
+  root.append(
+    drawn.element,
+    make("p", { class: "note" }, "Open: training images; full: test images; dotted: what counts as fitted."),
+  );
+};
