@@ -30,7 +30,7 @@ class Body:
     """Lines between its braces, or those of an arrow's expression."""
 
 
-def bare(source: str) -> str:
+def bare(source: str) -> str:  # noqa: PLR0915
     """Blank out what is no code: comments, and the insides of strings, templates and regular expressions.
 
     Returns:
