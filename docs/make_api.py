@@ -13,7 +13,7 @@ from basinscope.results.schema import KINDS
 
 GROUPS = {
     "Your own network": "survey Survey Objective slice1d slice2d linear_path connect basin_radius log_volume curvature "
-    "sharpness Recorder tsne plot save load",
+    "mean_curvature sharpness Recorder tsne plot save load",
     "Landscapes of small networks and of streamed images": "CleanLoss StreamedLoss PointObjective Normalization "
     "gaussian scale_last_layer top_eigenvalue rising_lines tsne_map decision_boundary moving_boundary input_margin",
     "Training good and bad minima": "run Run MLP StackTrainer SingleTrainer Member StopRule Schedule Recipe",
@@ -63,7 +63,17 @@ def reference(file: str) -> str:
 def _kinds() -> list[str]:
     """What the datasets that verbs return hold."""
     lines = ["## What results hold\n"]
-    for kind in ("slice1d", "plane", "curve", "radius", "volume", "curvature", "ball", "weight_map"):
+    for kind in (
+        "slice1d",
+        "slice2d",
+        "curve",
+        "radius",
+        "volume",
+        "curvature",
+        "sharpness",
+        "mean_curvature",
+        "weight_map",
+    ):
         lines += [f"### `{kind}`\n", "| variable | along | what it is |", "|---|---|---|"]
         for name, variable in KINDS[kind].variables.items():
             codes = "; ".join(f"{code}: {word}" for code, word in (variable.flags or {}).items())
