@@ -36,8 +36,15 @@ Heights = Callable[[Sequence[Direction], Float[np.ndarray, " points"], Int[np.nd
 """Loss, or its rise, at distances along directions."""
 
 
-def search(heights: Heights, directions: Sequence[Direction], cutoff: float, start: Start, tolerance: float) -> Rays:
-    """Find the crossing of each direction."""
+def search(
+    heights: Heights,
+    directions: Sequence[Direction],
+    cutoff: float,
+    start: Start,
+    tolerance: float,
+    progress: Callable[[float], None] | None = None,
+) -> Rays:
+    """Find the crossing of each direction; `progress` is called with the share of the rays that are closed."""
     rays = Rays.start(len(directions))
     live = np.arange(len(directions))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -47,6 +54,8 @@ def search(heights: Heights, directions: Sequence[Direction], cutoff: float, sta
             record(rays, live, x, loss, cutoff)
             settle(rays, live, tolerance)
             live = live[rays.status[live] == RUNNING]
+            if progress:
+                progress(1 - len(live) / len(directions))
     return rays
 
 
@@ -113,7 +122,7 @@ def search_together(
         num_scanned: How many of the first rays are also scanned for an earlier crossing.
         walked_in: Whether a pilot first walks the family's first rays outwards from the innermost distance, which pays
             for thousands of rays; else a first block of the rays themselves does, from an ordinary distance.
-        progress: Called after each block with the finished share.
+        progress: Called now and then with the finished share.
 
     Returns:
         Blocks of closed rays, and the number of earlier crossings found.
@@ -127,14 +136,17 @@ def search_together(
     while first < len(indices):
         block = indices[first : first + (most if walked_in or first else min(most, FIRST_BLOCK))]
         directions = landscape.random_directions(seed, block)
-        rays = search(heights, directions, cutoff, start, tolerance)
+
+        def tell(share: float, begin: int = first, num: int = len(block)) -> None:
+            if progress:
+                progress((begin + share * num) / len(indices))
+
+        rays = search(heights, directions, cutoff, start, tolerance, tell)
         parts.append(rays)
         earlier += _count_earlier(heights, directions, rays, cutoff, max(0, min(len(block), num_scanned - first)))
         first += len(block)
         if not walked_in:
             start = _learned(seen, rays)
-        if progress:
-            progress(first / len(indices))
     return parts, earlier
 
 
