@@ -45,9 +45,21 @@ async function download(link) {
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
+/**
+ * What an address names; one that is no valid text names nothing.
+ * @param {string} hash
+ */
+function named(hash) {
+  try {
+    return decodeURIComponent(hash);
+  } catch {
+    return "";
+  }
+}
+
 /** Open what a jump leads to. */
 function unfold() {
-  const target = location.hash.length > 1 ? document.getElementById(decodeURIComponent(location.hash.slice(1))) : null;
+  const target = location.hash.length > 1 ? document.getElementById(named(location.hash.slice(1))) : null;
   if (!target) return;
   for (let at = /** @type {Element | null} */ (target); at; at = at.parentElement) {
     if (at instanceof HTMLDetailsElement) at.open = true;
