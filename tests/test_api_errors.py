@@ -32,7 +32,7 @@ MISTAKES = {
     "bs.StackTrainer(net, [member([0, 1], features=3)])": "the network takes (n, 2)",
     "bs.CleanLoss(net, bs.Samples(torch.zeros(4, 3), torch.zeros(4).long()))": "the network takes (n, 2)",
     "bs.decision_boundary(many, torch.zeros(many.layout.num_parameters), extent=1.0, resolution=3)": "3 outputs",
-    "bs.Normalization(net.layout, 'layer')": "scheme = 'layer': choose from filter",
+    "bs.Normalization(net.layout, 'row')": "scheme = 'row': choose from filter",
     "bs.PointObjective(len, net.layout, backend='fast')": "backend = 'fast': choose from eager",
     "bs.MLP((2, 1), glorot='he')": "glorot = 'he': choose from uniform",
     "bs.Schedule(steps=1, learning_rate=1.0, decay='line')": "decay = 'line': choose from cosine",

@@ -49,8 +49,9 @@ def test_paths_of_several_optimizers_lie_on_one_plane_each_drawn_as_a_path():
     places = np.stack([found["marker_first"].values, found["marker_second"].values], axis=1)
     np.testing.assert_allclose(places[1], places[6], atol=1e-9)  # both begin at the same weights
     np.testing.assert_allclose(places[-1], places[0], atol=1e-9)  # the fast one ends at the network
-    axes = plot(found).axes[0]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["slow", "fast"]
+    figure = plot(found)
+    axes, (legend,) = figure.axes[0], figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["slow", "start of a path", "fast"]
     lines = {line.get_label(): line.get_xydata() for line in axes.get_lines()}
     np.testing.assert_allclose(lines["slow"], places[1:6])
 

@@ -39,13 +39,13 @@ def test_each_filter_of_a_direction_is_as_long_as_its_weights():
         torch.testing.assert_close(moved.norm(dim=1), weights.norm(dim=1), rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("one_dim", ["fixed", "tensor"])
+@pytest.mark.parametrize("one_dim", ["fixed", "moved"])
 @given(widths=st.lists(st.integers(1, 5), min_size=2, max_size=4).map(tuple), index=st.integers(0, 99))
 def test_directions_are_those_of_loops_over_named_tensors(one_dim, widths, index):
     net, _, center = small_problem(widths)
     normalization = Normalization(net.layout, one_dim=one_dim)
     rows = gaussian(1, [index], normalization.num_moved).double()
-    wanted = filter_normalised(rows[0], center, net.layout, biases=one_dim == "tensor")
+    wanted = filter_normalised(rows[0], center, net.layout, biases=one_dim == "moved")
     torch.testing.assert_close(normalization.directions(rows, center)[0], wanted, rtol=1e-12, atol=1e-12)
 
 
@@ -59,7 +59,7 @@ def test_biases_stay_at_rest_unless_asked():
 
 def test_a_tensor_with_one_axis_moves_by_its_norm_when_asked():
     center = _center(CONVOLUTION)
-    (direction,) = _directions(Normalization(CONVOLUTION, one_dim="tensor"), center, [0])
+    (direction,) = _directions(Normalization(CONVOLUTION, one_dim="moved"), center, [0])
     for moved, weights in zip(CONVOLUTION.views(direction), CONVOLUTION.views(center), strict=True):
         torch.testing.assert_close(moved.norm(), weights.norm(), rtol=1e-12, atol=0)
 
@@ -67,8 +67,8 @@ def test_a_tensor_with_one_axis_moves_by_its_norm_when_asked():
 def test_what_moves_is_counted():
     assert Normalization(SWISSROLL.layout).num_moved == 3457
     assert Normalization(SWISSROLL.layout).num_filters == 23 + 16 + 26 + 32 + 28 + 31 + 1
-    assert Normalization(SWISSROLL.layout, one_dim="tensor").num_moved == 3614
-    assert Normalization(SWISSROLL.layout, one_dim="tensor").num_filters == 157 + 7
+    assert Normalization(SWISSROLL.layout, one_dim="moved").num_moved == 3614
+    assert Normalization(SWISSROLL.layout, one_dim="moved").num_filters == 157 + 7
     assert Normalization(CONVOLUTION).num_moved == 48 + 8
     assert Normalization(CONVOLUTION).num_filters == 4 + 2
 
@@ -103,7 +103,7 @@ def test_a_filter_without_weights_stays_at_rest_and_makes_no_nan():
     center = _center(CONVOLUTION)
     CONVOLUTION.views(center)[0][1] = 0
     CONVOLUTION.views(center)[1].zero_()
-    (direction,) = _directions(Normalization(CONVOLUTION, one_dim="tensor"), center, [0])
+    (direction,) = _directions(Normalization(CONVOLUTION, one_dim="moved"), center, [0])
     conv, scale, _, linear = CONVOLUTION.views(direction)
     assert direction.isfinite().all()
     assert not conv[1].any()
@@ -119,7 +119,7 @@ def test_a_sphere_direction_has_length_one_and_moves_weights_alone():
 
 
 @pytest.mark.parametrize("scheme", ["filter", "gaussian_filter", "sphere"])
-@pytest.mark.parametrize("one_dim", ["fixed", "tensor"])
+@pytest.mark.parametrize("one_dim", ["fixed", "moved"])
 def test_the_preconditioner_is_the_spread_of_the_directions(scheme, one_dim):
     layout = ParameterLayout(("w", "b"), (torch.Size([3, 4]), torch.Size([3])))
     normalization, center = Normalization(layout, scheme, one_dim), _center(layout)
@@ -150,7 +150,7 @@ def _layers_rescaled(net, center, layer, factors):
     return moved
 
 
-@pytest.mark.parametrize("one_dim", ["fixed", "tensor"])
+@pytest.mark.parametrize("one_dim", ["fixed", "moved"])
 @given(layer=st.integers(0, 1), log_factor=st.floats(-5, 5))
 def test_slices_do_not_change_under_rescaling_of_a_whole_layer(one_dim, layer, log_factor):
     net, train, center = small_problem((2, 6, 5, 1))
@@ -174,7 +174,7 @@ SHAPES = st.lists(st.sampled_from([(), (3,), (1,), (2, 3), (3, 1), (2, 2, 2), (1
 
 
 @pytest.mark.parametrize("scheme", ["filter", "gaussian_filter", "sphere"])
-@pytest.mark.parametrize("one_dim", ["fixed", "tensor"])
+@pytest.mark.parametrize("one_dim", ["fixed", "moved"])
 @given(shapes=SHAPES, index=st.integers(0, 99), distance=st.floats(-3, 3))
 def test_a_displaced_point_is_the_centre_and_a_multiple_of_the_direction(scheme, one_dim, shapes, index, distance):
     # One moved tensor at least, with fixed ones before, between and behind as they come.

@@ -13,6 +13,7 @@ from basinscope.data.images import Images
 from basinscope.errors import InputError
 from basinscope.landscape import streamed as module
 from basinscope.landscape.normalize import Normalization
+from basinscope.landscape.protocol import Evaluation
 from basinscope.landscape.rescale import with_last_layer_scaled
 from basinscope.landscape.seeded_ray import Ray
 from basinscope.landscape.streamed import StreamedLoss
@@ -259,7 +260,7 @@ def test_rounding_does_not_put_a_loss_beyond_itself_where_the_last_samples_lose_
     still = Ray(Normalization(landscape.layout), 0, 0)
     whole = landscape.look_along(landscape.minimum, still, 0.0).loss
     assert landscape.latest_losses[3:].max() == 0
-    assert landscape.look_along(landscape.minimum, still, 0.0, limit=whole) == module.Evaluation(whole, 1.0)
+    assert landscape.look_along(landscape.minimum, still, 0.0, limit=whole) == Evaluation(whole, 1.0)
 
 
 def test_an_early_end_costs_the_share_that_was_looked_at():
@@ -371,7 +372,7 @@ def test_an_infinite_loss_is_infinite(limit):
 
 
 @pytest.mark.parametrize("batch_size", [3, 40])
-@pytest.mark.parametrize("one_dim", ["fixed", "tensor"])
+@pytest.mark.parametrize("one_dim", ["fixed", "moved"])
 def test_second_derivatives_are_those_of_the_explicit_hessian(batch_size, one_dim):
     matrix = flat_hessian(NET, IMAGES, CENTER)
     normalization = Normalization(layout_of(NET), one_dim=one_dim)

@@ -66,13 +66,13 @@ VERBS = {
         "slice1d",
         lambda o, s: bs.slice1d(o, num_directions=1, directions="hessian", resolution=3),
     ),
-    "slice2d, random": ("plane", lambda o, s: bs.slice2d(o, resolution=3)),
-    "slice2d, hessian": ("plane", lambda o, s: bs.slice2d(o, directions="hessian", resolution=3)),
+    "slice2d, random": ("slice2d", lambda o, s: bs.slice2d(o, resolution=3)),
+    "slice2d, hessian": ("slice2d", lambda o, s: bs.slice2d(o, directions="hessian", resolution=3)),
     "slice2d, between": (
-        "plane",
+        "slice2d",
         lambda o, s: bs.slice2d(o, directions="between", points=(s[0], s[2]), resolution=3),
     ),
-    "slice2d, pca": ("plane", lambda o, s: bs.slice2d(o, directions="pca", points=s, resolution=3)),
+    "slice2d, pca": ("slice2d", lambda o, s: bs.slice2d(o, directions="pca", points=s, resolution=3)),
     "linear_path": ("slice1d", lambda o, s: bs.linear_path(o, s[-1], resolution=5)),
     "basin_radius": ("radius", _radius),
     "log_volume": ("volume", lambda o, s: bs.log_volume(_radius(o, s))),
@@ -126,7 +126,7 @@ def test_a_path_ends_at_the_loss_of_the_other_minimum(brought):
     moved = {f.name for f in objective.filters} | {"lm_head.weight"}
     end = copy.deepcopy(objective.model)
     end.load_state_dict({name: states[-1][name] if name in moved else own for name, own in end.state_dict().items()})
-    wanted = bs.Objective(end, objective._loss, objective._begin).center_loss
+    wanted = bs.Objective(end, objective._functions["loss"], objective._begin).center_loss
     assert float(path["loss"][0, 0]) == objective.center_loss
     assert float(path["loss"][0, -1]) == pytest.approx(wanted, rel=1e-5)
 

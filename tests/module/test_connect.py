@@ -56,7 +56,7 @@ def test_both_ends_are_the_minima_and_fitting_lowers_the_mean_loss():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "fitted curve",
         "straight line",
-        "the other's own loss",
+        "other minimum's own loss",
     ]
     assert axes.get_title().endswith("moved entries")
 

@@ -169,13 +169,13 @@ def test_the_first_of_two_crossings_is_found_where_the_hump_is_wider_than_a_stri
 
 def test_earlier_crossings_that_were_stepped_over_are_counted_on_the_scanned_rays():
     # Narrower than a stride, wider than the distance of two points of the scan.
-    found = _measure(radial(_hump(0.2, 0.24, 0.6)), rise=0.1, num_directions=6, num_scanned=4)
+    found = _measure(radial(_hump(0.2, 0.24, 0.6), points_at_once=1), rise=0.1, num_directions=6, num_scanned=4)
     missed = int((found["radius"].values > 0.5).sum())
     assert missed > 0
     assert int(found["num_scanned"]) == 4
     assert int(found["num_earlier"]) == int((found["radius"].values[:4] > 0.5).sum())
     # One that lies nearer than where rays begin is seen by the scan alone.
-    near = _measure(radial(_hump(0.010, 0.016, 0.06)), rise=0.1, num_directions=2, num_scanned=2)
+    near = _measure(radial(_hump(0.010, 0.016, 0.06), points_at_once=1), rise=0.1, num_directions=2, num_scanned=2)
     np.testing.assert_allclose(near["radius"], 0.06, rtol=TOLERANCE)
     assert int(near["num_earlier"]) == 2
     none = _measure(bowl(CURVATURES), num_directions=3, num_scanned=10)
@@ -213,7 +213,7 @@ def _smooth_minimum() -> nn.Sequential:
 
 
 def test_a_ray_of_a_smooth_net_takes_at_most_five_evaluations():
-    objective = around(_smooth_minimum())
+    objective = around(_smooth_minimum(), points_at_once=1)
     objective.check()
     before = objective.num_evaluations
     found = _measure(objective, num_directions=20)
@@ -237,7 +237,7 @@ def test_the_result_says_its_units_and_the_model_stays_as_found():
 
 def test_progress_tells_of_every_ray():
     shares: list[float] = []
-    _measure(bowl(CURVATURES), num_directions=4, progress=shares.append)
+    _measure(bowl(CURVATURES, points_at_once=1), num_directions=4, progress=shares.append)
     assert shares == [0.25, 0.5, 0.75, 1.0]
 
 

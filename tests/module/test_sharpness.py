@@ -96,7 +96,8 @@ def test_nan_within_the_ball_is_not_passed_over():
 def test_the_same_seed_gives_the_same_result_and_the_model_stays_as_found():
     net = small_net()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    one, again, other = (_measure(around(net), seed=seed) for seed in (1, 1, 2))
+    # Which way points are evaluated is tried anew by each objective.
+    one, again, other = (_measure(around(net, points_at_once=1), seed=seed) for seed in (1, 1, 2))
     assert one.identical(again)
     assert float(one["average"]) != float(other["average"])
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())

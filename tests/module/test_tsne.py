@@ -65,7 +65,8 @@ def test_it_saves_loads_and_draws(tmp_path):
     assert bs.load(bs.save(found, tmp_path / "map.nc")).identical(found)
     figure = bs.plot(found)
     (axes,) = figure.axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a"]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "start of a path"]
     assert {text.get_text() for text in axes.texts} == {"lone", "model"}
     (path,) = [line for line in axes.lines if len(line.get_xdata()) == 4]
     np.testing.assert_array_equal(path.get_xdata(), found["x"].values[1:5])

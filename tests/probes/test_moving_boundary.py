@@ -20,12 +20,14 @@ def _moving(**changes):
     normalization = Normalization(net.layout)
     settings = {"seed": 3, "indices": (2,), "distances": DISTANCES, "extent": 2.0, "resolution": 9} | changes
     landscape = CleanLoss(net, train)
-    return net, train, center, normalization, moving_boundary(net, landscape, center, normalization, train, **settings)
+    return net, train, center, normalization, moving_boundary(landscape.around(center, normalization), **settings)
 
 
 def test_frames_agree_with_the_slice_along_the_same_direction():
     net, train, center, normalization, found = _moving()
-    line = slice1d(CleanLoss(net, train), center, normalization, seed=3, indices=(2,), distances=DISTANCES)
+    line = slice1d(
+        CleanLoss(net, train).around(center, normalization), seed=3, indices=(2,), distances=DISTANCES, progress=False
+    )
     np.testing.assert_array_equal(found["loss"], line["loss"].isel(ray=0))
 
 

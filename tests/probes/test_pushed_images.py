@@ -20,7 +20,9 @@ def test_logits_are_those_of_the_network_at_each_place():
     normalization, center = Normalization(landscape.layout), landscape.minimum.clone()
     seen = TRAIN.subset(torch.arange(5))
     found = check(
-        pushed_images(landscape, center, normalization, seen, OTHERS, seed=4, indices=[2, 0], distances=DISTANCES)
+        pushed_images(
+            landscape.around(center, normalization), seen, OTHERS, seed=4, indices=[2, 0], distances=DISTANCES
+        )
     )
     assert found["seen"].values.tolist() == [1] * 5 + [0] * 7
     np.testing.assert_array_equal(found["labels"], torch.cat([seen.labels, OTHERS.labels]))
@@ -39,5 +41,7 @@ def test_the_network_stays_where_it_was():
     landscape = StreamedLoss(NET, TRAIN, batch_size=16)
     before = float(landscape.at(landscape.minimum[None])[0])
     normalization = Normalization(landscape.layout)
-    pushed_images(landscape, landscape.minimum, normalization, OTHERS, OTHERS, seed=4, indices=[0], distances=DISTANCES)
+    pushed_images(
+        landscape.around(landscape.minimum, normalization), OTHERS, OTHERS, seed=4, indices=[0], distances=DISTANCES
+    )
     assert float(landscape.at(landscape.minimum[None])[0]) == before

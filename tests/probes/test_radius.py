@@ -22,8 +22,13 @@ CURVATURES = torch.logspace(0, 3, 6, dtype=torch.float64)
 
 def _measure(loss, size, *, center=None, num=20, seed=0, cutoff=0.1, **settings):
     center = origin(size) if center is None else center
-    settings = {"indices": range(num)} | settings
-    return basin_radius(loss, center, sphere(size), seed=seed, cutoff=cutoff, **settings)
+    settings = {"indices": range(num), "tolerance": TOLERANCE, "progress": False} | settings
+    return basin_radius(loss.around(center, sphere(size)), seed=seed, cutoff=cutoff, **settings)
+
+
+def _measure_net(loss, center, normalization, **settings):
+    around = loss.around(center, normalization)
+    return basin_radius(around, tolerance=TOLERANCE, progress=False, **settings)
 
 
 def _small_net(seed=0):
@@ -58,7 +63,7 @@ def test_radii_of_a_box_are_those_of_the_closed_form():
 def test_every_bracket_is_closed_and_true_when_evaluated_again(seed):
     loss, center, normalization, directions = _small_net(seed)
     cutoff = float(loss.at(center[None])) + 0.3
-    found = basin_radius(loss, center, normalization, seed=seed, indices=range(60), cutoff=cutoff)
+    found = _measure_net(loss, center, normalization, seed=seed, indices=range(60), cutoff=cutoff)
     ok = found["status"].values == OK
     assert ok.sum() > 50
     lower, upper, radius = (torch.from_numpy(found[name].values[ok]) for name in ("lower", "upper", "radius"))
@@ -73,7 +78,7 @@ def test_every_bracket_is_closed_and_true_when_evaluated_again(seed):
 def test_radii_of_nets_are_first_crossings_by_a_fine_scan(seed):
     loss, center, normalization, directions = _small_net(seed)
     cutoff = float(loss.at(center[None])) + 0.3
-    found = basin_radius(loss, center, normalization, seed=seed, indices=range(60), cutoff=cutoff)
+    found = _measure_net(loss, center, normalization, seed=seed, indices=range(60), cutoff=cutoff)
     scanned = np.array([scan_radius(loss, center, direction, cutoff) for direction in directions])
     radius = np.where(found["status"] == UNBOUNDED, math.inf, found["radius"])
     same = np.isclose(radius, scanned, rtol=0.021)
@@ -178,7 +183,7 @@ def test_an_infinite_loss_lies_beyond_the_crossing():
 
 @pytest.mark.parametrize("center_loss", [0.2, math.nan, math.inf])
 def test_a_center_that_is_not_below_the_cutoff_is_refused(center_loss):
-    with pytest.raises(InputError, match="centre"):
+    with pytest.raises(InputError, match=f"network's loss is {center_loss:.4g}, not below cutoff = 0.1"):
         _measure(radial(lambda r: r + center_loss), 3)
 
 
@@ -265,7 +270,7 @@ def test_a_seed_names_a_family_of_directions():
 def test_filter_norms_are_those_of_the_minimum():
     loss, center, normalization, directions = _small_net()
     cutoff = float(loss.at(center[None])) + 0.3
-    found = basin_radius(loss, center, normalization, seed=0, indices=range(20), cutoff=cutoff)
+    found = _measure_net(loss, center, normalization, seed=0, indices=range(20), cutoff=cutoff)
     ray = int((found["status"].values == OK).argmax())
     assert scan_radius(loss, center, directions[ray], cutoff) == pytest.approx(float(found["radius"][ray]), rel=0.021)
 

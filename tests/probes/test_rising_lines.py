@@ -23,9 +23,7 @@ def _landscape(batch_size=5):
 def _lines(ceiling, *, batch_size=5, **settings):
     landscape, center, normalization = _landscape(batch_size)
     found = rising_lines(
-        landscape,
-        center,
-        normalization,
+        landscape.around(center, normalization),
         seed=3,
         indices=INDICES,
         distances=DISTANCES,
@@ -37,7 +35,9 @@ def _lines(ceiling, *, batch_size=5, **settings):
 
 def _whole():
     landscape, center, normalization = _landscape()
-    return slice1d(landscape, center, normalization, seed=3, indices=INDICES, distances=DISTANCES)
+    return slice1d(
+        landscape.around(center, normalization), seed=3, indices=INDICES, distances=DISTANCES, progress=False
+    )
 
 
 @pytest.mark.parametrize("ceiling", [0.01, 0.3, 2.0])

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from basinscope.landscape.flat_plane import plane
 from basinscope.landscape.gaussian import gaussian
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.stacked import CleanLoss, PointObjective
 from basinscope.models.mlp import MLP
 from basinscope.parameters import ParameterLayout
-from basinscope.probes.slices import plane, slice1d, slice2d
+from basinscope.probes.slices import slice1d, slice2d
 from basinscope.results.convert import check
 from basinscope.seeds import generator
 from tests.quadratics import landscape, origin, sphere, unit_directions
@@ -32,8 +33,8 @@ def _norms(flat, layout):
 def test_the_middle_of_every_slice_is_the_stored_loss():
     loss, center, normalization = _net()
     stored = loss.at(center[None]).item()
-    lines = slice1d(loss, center, normalization, seed=0, indices=range(3), distances=DISTANCES)
-    square = slice2d(loss, center, normalization, seed=0, indices=(0, 1), distances=DISTANCES)
+    lines = slice1d(loss.around(center, normalization), seed=0, indices=range(3), distances=DISTANCES, progress=False)
+    square = slice2d(loss.around(center, normalization), seed=0, indices=(0, 1), distances=DISTANCES, progress=False)
     middle = [*lines["loss"].sel(distance=0).values, float(square["loss"].sel(first=0, second=0))]
     assert middle == pytest.approx([stored] * 4, rel=1e-14)
 
@@ -41,7 +42,7 @@ def test_the_middle_of_every_slice_is_the_stored_loss():
 def test_a_line_does_not_drift():
     loss, center, normalization = _net()
     directions = normalization.directions(gaussian(0, [4, 2], normalization.num_moved).double(), center)
-    found = slice1d(loss, center, normalization, seed=0, indices=[4, 2], distances=DISTANCES)
+    found = slice1d(loss.around(center, normalization), seed=0, indices=[4, 2], distances=DISTANCES, progress=False)
     points = center + DISTANCES[:, None] * directions[:, None]
     wanted = loss.at(points.reshape(-1, len(center))).view(2, 21)
     np.testing.assert_allclose(found["loss"], wanted, rtol=1e-13)
@@ -53,7 +54,7 @@ def test_a_plane_does_not_drift_and_its_first_axis_is_the_first_direction():
     loss, center, normalization = _net()
     first, second = plane(center, normalization, seed=0, indices=(3, 8))
     distances = torch.tensor([-0.7, 0.0, 0.2, 1.1], dtype=torch.float64)
-    found = slice2d(loss, center, normalization, seed=0, indices=(3, 8), distances=distances)
+    found = slice2d(loss.around(center, normalization), seed=0, indices=(3, 8), distances=distances, progress=False)
     assert found["loss"].dims == ("first", "second")
     for a in distances:
         for b in distances:
@@ -65,7 +66,7 @@ def test_axes_keep_their_order_where_the_loss_is_not_symmetric():
     first, second = plane(origin(4), sphere(4), seed=0, indices=(0, 1))
     loss = landscape(lambda points: points @ first + 10 * (points @ second), 4)
     distances = torch.tensor([-1.0, 0.5, 2.0], dtype=torch.float64)
-    found = slice2d(loss, origin(4), sphere(4), seed=0, indices=(0, 1), distances=distances)
+    found = slice2d(loss.around(origin(4), sphere(4)), seed=0, indices=(0, 1), distances=distances, progress=False)
     np.testing.assert_allclose(found["loss"], distances[:, None] + 10 * distances[None], atol=1e-6)
 
 
@@ -121,7 +122,7 @@ def test_a_plane_of_a_sphere_is_spanned_by_two_unit_vectors():
 
 def test_the_cosine_is_stored():
     loss, center, normalization = _net()
-    found = slice2d(loss, center, normalization, seed=0, indices=(0, 1), distances=DISTANCES)
+    found = slice2d(loss.around(center, normalization), seed=0, indices=(0, 1), distances=DISTANCES, progress=False)
     assert abs(float(found["cosine"])) < 1e-6
     assert check(found) is found
 
@@ -132,10 +133,14 @@ def test_nan_is_kept_where_it_is():
 
     (direction,) = unit_directions(3, seed=0, indices=[0])
     lost = (DISTANCES * direction[0] > 0).numpy()
-    line = slice1d(landscape(broken, 3), origin(3), sphere(3), seed=0, indices=[0], distances=DISTANCES)
+    line = slice1d(
+        landscape(broken, 3).around(origin(3), sphere(3)), seed=0, indices=[0], distances=DISTANCES, progress=False
+    )
     np.testing.assert_array_equal(line["loss"][0].isnull(), lost)
     np.testing.assert_allclose(line["loss"][0][~lost], DISTANCES[~lost].square())
-    square = slice2d(landscape(broken, 3), origin(3), sphere(3), seed=0, indices=(0, 1), distances=DISTANCES)
+    square = slice2d(
+        landscape(broken, 3).around(origin(3), sphere(3)), seed=0, indices=(0, 1), distances=DISTANCES, progress=False
+    )
     first, second = plane(origin(3), sphere(3), seed=0, indices=(0, 1))
     height = DISTANCES[:, None] * first[0] + DISTANCES * second[0]
     np.testing.assert_array_equal(square["loss"].isnull(), height > 0)
@@ -144,22 +149,27 @@ def test_nan_is_kept_where_it_is():
 def test_the_center_stays_as_found_bit_for_bit():
     loss, center, normalization = _net()
     before = center.clone()
-    slice1d(loss, center, normalization, seed=0, indices=range(3), distances=DISTANCES)
-    slice2d(loss, center, normalization, seed=0, indices=(0, 1), distances=DISTANCES)
+    slice1d(loss.around(center, normalization), seed=0, indices=range(3), distances=DISTANCES, progress=False)
+    slice2d(loss.around(center, normalization), seed=0, indices=(0, 1), distances=DISTANCES, progress=False)
     assert torch.equal(center, before)
     assert not center.requires_grad
 
 
-def test_a_point_of_a_slice_is_evaluated_once():
+def test_a_point_of_a_slice_is_evaluated_once_and_the_center_once_for_all():
     loss, center, normalization = _net()
-    slice2d(loss, center, normalization, seed=0, indices=(0, 1), distances=DISTANCES)
-    assert loss.num_evaluations == 21 * 21
-    slice1d(loss, center, normalization, seed=0, indices=range(3), distances=DISTANCES)
-    assert loss.num_evaluations == 21 * 21 + 3 * 21
+    around = loss.around(center, normalization)
+    assert math.isfinite(around.center_loss)
+    assert loss.num_evaluations == 1
+    slice2d(around, seed=0, indices=(0, 1), distances=DISTANCES, progress=False)
+    assert loss.num_evaluations == 1 + 21 * 21
+    slice1d(around, seed=0, indices=range(3), distances=DISTANCES, progress=False)
+    assert loss.num_evaluations == 1 + 21 * 21 + 3 * 21
 
 
 def test_any_landscape_can_be_sliced():
     bowl = PointObjective(lambda points: points.square().sum(1), CONVOLUTION)
     center = torch.ones(CONVOLUTION.num_parameters)
-    found = slice1d(bowl, center, Normalization(CONVOLUTION), seed=0, indices=[0], distances=DISTANCES)
+    found = slice1d(
+        bowl.around(center, Normalization(CONVOLUTION)), seed=0, indices=[0], distances=DISTANCES, progress=False
+    )
     assert float(found["loss"].sel(ray=0, distance=0)) == CONVOLUTION.num_parameters

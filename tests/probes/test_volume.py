@@ -117,7 +117,14 @@ def test_the_volume_of_a_box_is_within_a_few_intervals():
 def test_measured_radii_give_the_closed_form_volume(shape):
     sides = torch.tensor([1.0, 1.5, 2.0, 3.0], dtype=torch.float64)
     loss, closed = {"ellipsoid": (ellipsoid, ellipsoid_log_volume), "box": (box, box_log_volume)}[shape]
-    radii = basin_radius(loss(sides), origin(4), sphere(4), seed=0, indices=range(600), cutoff=CUTOFF)
+    radii = basin_radius(
+        loss(sides).around(origin(4), sphere(4)),
+        seed=0,
+        indices=range(600),
+        cutoff=CUTOFF,
+        tolerance=1e-3,
+        progress=False,
+    )
     found = log_volume(radii)
     half = float(found["log_volume_high"] - found["log_volume"])
     assert abs(float(found["log_volume"]) - closed(sides, CUTOFF)) < 2 * half

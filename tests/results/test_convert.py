@@ -21,7 +21,7 @@ def _filled(kind):
 def test_arrays_get_their_axes_units_and_meanings():
     found = _slice()
     assert found["loss"].dims == ("ray", "distance")
-    assert found["loss"].attrs == {"units": "nat", "long_name": "clean loss"}
+    assert found["loss"].attrs == {"units": "nat", "long_name": "mean loss"}
     assert found["distance"].attrs["units"] == "filter norms"
     assert set(found.coords) == {"ray", "distance"}
     assert found.attrs == {"kind": "slice1d", "schema_version": 1, "seed": "7"}

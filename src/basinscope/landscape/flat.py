@@ -285,7 +285,7 @@ class FlatLandscape:
         one, other = self.flat(first), self.flat(second)[None]
         found, begin = [], 0
         for end in [*(np.flatnonzero(np.diff(a)) + 1), len(a)]:
-            step = torch.tensor(float(a[begin])).double().to(self.point.device, self.point.dtype)
+            step = torch.tensor(float(a[begin]), dtype=torch.float64).to(self.point.device, self.point.dtype)
             distances = torch.from_numpy(np.ascontiguousarray(b[begin:end]))
             rows = torch.zeros(len(distances), dtype=torch.int64)
             found.append(self.loss.along(self.point + step * one, other, distances, rows).numpy())

@@ -23,7 +23,8 @@ class Stops:
 
 
 def _objective(path: Path | None, loss=sample_losses, seed: int = 0, batches=None) -> bs.Objective:
-    return bs.Objective(perceptron(seed=seed), loss, batches or vectors(), journal=path)
+    # One by one: what an interruption has paid for is counted point by point.
+    return bs.Objective(perceptron(seed=seed), loss, batches or vectors(), journal=path, points_at_once=1)
 
 
 def test_what_was_interrupted_comes_out_bit_for_bit_the_same_and_is_paid_for_once(tmp_path: Path):
@@ -62,9 +63,9 @@ def test_another_network_batches_or_loss_never_takes_what_is_not_its_own(tmp_pat
     path = tmp_path / "evaluations.jsonl"
     first = _objective(path)
     bs.slice1d(first, num_directions=1, resolution=5)
-    options = {}
+    options = {"points_at_once": 1}
     if change == "one_dim":
-        options = {"one_dim": "moved"}
+        options["one_dim"] = "moved"
     model, batches, loss = perceptron(seed=int(change == "weights")), vectors(), sample_losses
     if change == "batches":
         batches = batches[:1]

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Combination, Orthogonal, Stored
+from basinscope.landscape.module import twin
 from basinscope.landscape.module.objective import Objective
 from tests.anyones import (
     Attentive,
@@ -316,7 +317,7 @@ def test_a_network_is_bit_for_bit_as_before_when_a_measurement_ends_early(ending
         verbs[verb]()
     left[0] = math.inf
     assert objective.loss_at() == before
-    assert not any(part.requires_grad or part.grad is not None for part in objective._copy.parameters())
+    assert not any(part.requires_grad or part.grad is not None for part in objective._twin.copy.parameters())
 
 
 @pytest.mark.parametrize("place", ["loss", "batches"])
@@ -408,12 +409,17 @@ WRONG = {
         lambda: _loader(batch_size=5, shuffle=True, drop_last=True),
         r"batches change from pass to pass",
     ),
-    "infinite": (perceptron, _endless, vectors, r"the loss of the network as it is is inf"),
+    "infinite": (
+        perceptron,
+        _endless,
+        vectors,
+        r"^the loss at the network's current weights is inf; nothing can be measured around it$",
+    ),
     "not a number": (
         perceptron,
         lambda model, batch: mean_loss(model, batch) * math.nan,
         vectors,
-        r"the loss of the network as it is is nan",
+        r"^the loss at the network's current weights is nan; nothing can be measured around it$",
     ),
     "outside model": (
         perceptron,
@@ -566,7 +572,7 @@ def test_a_check_is_made_once_as_long_as_nothing_changes():
     objective = Objective(perceptron(), mean_loss, vectors())
     objective.check()
     assert objective.num_evaluations == 2
-    assert not any(module._forward_pre_hooks for module in objective._copy.modules())
+    assert not any(module._forward_pre_hooks for module in objective._twin.copy.modules())
     objective.check()
     assert objective.center_loss == objective.center_loss
     assert objective.num_evaluations == 2
@@ -936,7 +942,7 @@ def test_held_or_not_losses_gradients_and_products_are_the_same_to_the_last_bit(
             same(everything(), free)
         same(everything(), free)  # leaving the inner one does not let go
     same(everything(), free)
-    monkeypatch.setattr(module_objective, "CACHED_BYTES", 0)
+    monkeypatch.setattr(twin, "CACHED_BYTES", 0)
     with objective.held():
         same(everything(), free)
 
@@ -959,8 +965,8 @@ def test_held_the_gradient_over_an_only_batch_is_made_once_and_let_go_of_afterwa
         objective.loss_at((objective.direction(0, 0), 0.5))  # moves the weights that the gradient belongs to
         assert all(map(torch.equal, objective.hessian_vector_product(vector), wanted))
         assert len(calls) == free + 3
-    assert objective._slopes_kept is None
-    assert not objective._blocks
+    assert objective._derivatives.kept is None
+    assert not objective._twin.cached
     two = Objective(perceptron(), counted, vectors()[:2])
     two.check()
     calls.clear()
@@ -1005,14 +1011,14 @@ def test_memory_that_runs_out_over_a_kept_gradient_is_given_back_and_the_product
     objective = Objective(perceptron(), sample_losses, vectors()[:1])
     vector = [torch.ones(f.shape, dtype=torch.float64) for f in objective.filters]
     wanted = objective.hessian_vector_product(vector)
-    multiply = objective._multiply
+    multiply = objective._derivatives._multiply
 
     def cramped(slopes, vector, *, keep=False):
         if keep:
             raise torch.OutOfMemoryError("full")
         return multiply(slopes, vector)
 
-    monkeypatch.setattr(objective, "_multiply", cramped)
+    monkeypatch.setattr(objective._derivatives, "_multiply", cramped)
     with objective.held():
         for _ in range(2):
             assert all(map(torch.equal, objective.hessian_vector_product(vector), wanted))

@@ -9,9 +9,10 @@ from torch import nn
 import basinscope.probes.search.sequential as module
 from basinscope.errors import InputError
 from basinscope.landscape.normalize import Normalization
+from basinscope.landscape.protocol import Evaluation
 from basinscope.landscape.seeded_ray import Ray
 from basinscope.landscape.stacked import PointObjective
-from basinscope.landscape.streamed import Evaluation, StreamedLoss
+from basinscope.landscape.streamed import StreamedLoss
 from basinscope.probes.radius import basin_radius
 from basinscope.probes.search.bracket import NONFINITE, OK, OUTERMOST, UNBOUNDED
 from basinscope.results.convert import check
@@ -36,9 +37,9 @@ def _net():
 
 def _measure(landscape=None, *, num=20, center=None, **settings):
     landscape = StreamedLoss(_net(), IMAGES, batch_size=6) if landscape is None else landscape
-    settings = {"indices": range(num), "cutoff": CUTOFF, "tolerance": 1e-2, "seed": 0} | settings
+    settings = {"indices": range(num), "cutoff": CUTOFF, "tolerance": 1e-2, "seed": 0, "progress": False} | settings
     center = landscape.minimum if center is None else center
-    return basin_radius(landscape, center, Normalization(landscape.layout), **settings)
+    return basin_radius(landscape.around(center, Normalization(landscape.layout)), **settings)
 
 
 @cache
@@ -189,12 +190,12 @@ def test_a_loss_that_turns_undefined_before_the_cutoff_has_no_radius():
 
 @pytest.mark.parametrize("level", [0.2, math.nan, math.inf])
 def test_a_centre_above_the_cutoff_is_refused(level):
-    with pytest.raises(InputError, match="centre"):
+    with pytest.raises(InputError, match=f"network's loss is {level:.4g}, not below cutoff = 0.1"):
         _measure(ByDistance(lambda d: level))
 
 
 def test_no_directions_are_refused():
-    with pytest.raises(InputError, match="indices is empty"):
+    with pytest.raises(InputError, match="no directions to measure"):
         _measure(num=0)
 
 

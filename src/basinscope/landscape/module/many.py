@@ -134,7 +134,8 @@ class Many:
             choice = self.choice
             if choice is None or choice.way is None:
                 return None
-            end = min(begin + max(CHUNK, choice.way.at_once), num)
+            # Of what is stored an interruption loses no more than the points that were evaluated together.
+            end = min(begin + (choice.way.at_once if known else max(CHUNK, choice.way.at_once)), num)
             here = range(begin, end)
             losses = [known.find(k) for k in here] if known else [None]
             if all(loss is not None for loss in losses):

@@ -73,7 +73,8 @@ class Objective(ManyPoints):
         one_dim: `moved` moves biases and other tensors of one axis, too; see `landscape.filters`.
         unit: Unit of the loss, for results and axes, such as `nat`.
         journal: File to which every evaluation along random directions is appended: interrupted slices and radii resume
-            from it with bit-identical results. One file serves several networks. Default: none.
+            from it with bit-identical results; points go one by one unless `points_at_once` says otherwise. One file
+            serves several networks. Default: none.
         metrics: Further scores by name, functions like `loss_fn`, such as `{"error": f}`; lines and planes score them
             in the same pass.
         points_at_once: How many points are evaluated together; 1 evaluates one by one. Default: decided by the trial.
@@ -133,7 +134,9 @@ class Objective(ManyPoints):
         self._journal: Journal | None = None
         self._held = 0
         """How many callers hold the objective."""
-        self._many = Many(self._twin, self._passes, self._sets, self._functions, points_at_once)
+        # Whether points go together may depend on a timing; what resumes from a journal may not.
+        at_once = 1 if journal is not None and points_at_once is None else points_at_once
+        self._many = Many(self._twin, self._passes, self._sets, self._functions, at_once)
         self._rows: tuple[Sequence[Direction], Tensor] | None = None
         """Directions of the latest search, beside each other in memory, while the objective is held."""
         if self._journal_path is not None:

@@ -30,15 +30,16 @@ class Passes:
         self.most: dict[str, int] = {}
         """By kind of pass, samples that go through the network together, where memory has run out."""
         self.num_batches = 0
-        """Batches of the latest pass, so far."""
+        """Batches of the latest pass that went to its end."""
 
     def batches(self, begin: Begin) -> Iterator[Any]:
         """Batches of one pass, on the network's device."""
         device = self.twin.device
-        self.num_batches = 0
+        num = 0
         for batch in begin():
-            self.num_batches += 1
+            num += 1
             yield to_device(batch, device)
+        self.num_batches = num
 
     def each(self, kind: str, begin: Begin, work: Callable[[Any], T]) -> Iterator[T]:
         """Do something with every batch, in pieces where memory has run out."""
