@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -70,10 +71,12 @@ class _Counted:
 
     def __init__(self, function: Loss, what: str) -> None:
         self.function, self.what = function, what
-        self.count = 0.0
+        self.count = float("nan")
 
     def __call__(self, model: Any, batch: Any) -> Tensor:
         answer: Answer = understood(self.function(model, batch), batch, self.what)
+        if not math.isnan(self.count) and answer.count != self.count:
+            raise NotTogetherError
         self.count = answer.count
         return answer.total
 
@@ -139,8 +142,12 @@ class ByOutputs:
         answers, counted = Answers(given), _named(functions)
 
         def total(outputs: Tensor) -> Tensor:
-            answers.outputs = self.chain.finished(outputs)
-            return torch.stack([function(answers, batch) for function in counted])
+            sums = []
+            for function in counted:
+                # A copy for each, because a loss may write into what the model returned.
+                answers.outputs = self.chain.finished(outputs.clone() if len(counted) > 1 else outputs)
+                sums.append(function(answers, batch))
+            return torch.stack(sums)
 
         size = inputs.numel() // inputs.shape[-1] * self.chain.widths[-1] * inputs.element_size()
         piece = max(self.at_once, min(PIECE, OUTPUT_BYTES // max(1, size)))
