@@ -43,6 +43,8 @@ class Drawn:
     """A variable without which results of this kind are not drawn."""
 
 
+OLD = ("plane", "ball")
+"""What older files call `slice2d` and `sharpness`."""
 _PLANE = Drawn(slice2d_panels, plot_slice2d, ("log", "levels", "cmap", "show"))
 _SURFACE = Drawn(surface_panels, plot_slice2d_surface, ("log", "cmap"))
 _RISES = Drawn(sharpness_panels, plot_sharpness, ("log",), needs="rise")
@@ -104,7 +106,7 @@ def plot(
     options = {name: value for name, value in given.items() if value is not None}
     for name in options:
         if name not in drawn.options:
-            takers = [kind for kind, other in DRAWN.items() if name in other.options and kind not in ("plane", "ball")]
+            takers = [kind for kind, other in DRAWN.items() if name in other.options and kind not in OLD]
             what = "surfaces" if surface else next(iter(named.values())).attrs["kind"]
             raise InputError(f"plot: {name} is for {', '.join(takers)}, not for {what}")
     panels = drawn.panels(named, **({"show": show} if show else {}))
@@ -127,7 +129,9 @@ def _how(named: Named, surface: bool) -> Drawn:
     example = next(iter(named.values()))
     kind = str(example.attrs.get("kind"))
     if kind not in DRAWN or not all(DRAWN[kind].needs in ("", *result.variables) for result in named.values()):
-        raise InputError(f"plot: {kind} is not drawn; choose from {', '.join(DRAWN)}")
+        raise InputError(
+            f"plot: {kind} is not drawn; choose from {', '.join(kind for kind in DRAWN if kind not in OLD)}"
+        )
     if surface and DRAWN[kind] is not _PLANE:
         raise InputError(f"plot: surface=True is for planes, not for {kind}")
     return _SURFACE if surface else DRAWN[kind]

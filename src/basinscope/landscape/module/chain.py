@@ -187,6 +187,8 @@ def recognised(model: nn.Module, filters: Sequence[Filters]) -> Chain | None:
             return None
         if isinstance(module, nn.Linear) and type(module) is not nn.Linear:
             return None
+    if _shares(model):
+        return None
     moved = {f.name: place for place, f in enumerate(filters)}
     shapes = tuple(f.shape for f in filters)
     try:
@@ -200,9 +202,18 @@ def recognised(model: nn.Module, filters: Sequence[Filters]) -> Chain | None:
         return None
 
 
+def _shares(model: nn.Module) -> bool:
+    """Whether a tensor is used in two places, of which only one would be seen as moved."""
+    tensors = [id(tensor) for _, tensor in model.named_parameters(remove_duplicate=False)]
+    return len(tensors) != len(set(tensors))
+
+
 def _flattened(model: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Layers of nested `nn.Sequential` in their order; cheaper than following them symbolically."""
-    for name, module in model.named_children():
+    # Not `named_children`, which leaves out a layer that stands there a second time.
+    for name, module in model._modules.items():
+        if module is None:
+            continue
         if type(module) is nn.Sequential:
             yield from _flattened(module, f"{prefix}{name}.")
         else:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from basinscope.errors import InputError, choose
 from basinscope.landscape.directions import (
-    UNITS,
     Center,
     Direction,
     Orthogonal,
@@ -31,6 +30,7 @@ from basinscope.landscape.module import checks
 from basinscope.landscape.module.batches import Batches
 from basinscope.landscape.module.data_sets import LOSS, checked_metrics, data_sets
 from basinscope.landscape.module.derivatives import Derivatives
+from basinscope.landscape.module.described import Described
 from basinscope.landscape.module.journal import Journal, place_of
 from basinscope.landscape.module.line import ModuleLine
 from basinscope.landscape.module.loss import Answer, Loss, understood
@@ -46,7 +46,7 @@ NUDGE = 0.1
 """Distance at which the loss is evaluated to see whether it depends on the weights at all."""
 
 
-class Objective(ManyPoints):
+class Objective(Described, ManyPoints):
     """Mean loss of a network over batches, at and around its current weights.
 
     The network itself is never changed, nor is any random state: points around it are evaluated in a copy. A direction
@@ -153,16 +153,6 @@ class Objective(ManyPoints):
         return self._twin.center
 
     @property
-    def num_moved(self) -> int:
-        """Entries of the moved tensors: the dimension of the space that is probed."""
-        return sum(filters.size for filters in self.filters)
-
-    @property
-    def units(self) -> str:
-        """What distance 1 along a random direction is."""
-        return UNITS[self.scheme]
-
-    @property
     def device(self) -> torch.device:
         """Where the network lies; the first tensor's device if it is spread over several."""
         return self._twin.device
@@ -187,25 +177,6 @@ class Objective(ManyPoints):
         self.check()
         return self._count
 
-    @property
-    def asked_points_at_once(self) -> int | None:
-        """How many points were asked to be evaluated together; None leaves it to the trial."""
-        return self._many.asked
-
-    @property
-    def functions(self) -> dict[str, Loss]:
-        """The loss function and the metrics, by name."""
-        return dict(self._functions)
-
-    def batches(self, name: str | None = None) -> Iterator[Any]:
-        """Begin a pass over a data set, by default the one that is probed."""
-        return self._begin() if name is None else self._sets[name]()
-
-    @property
-    def score_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Names of the data sets and of the scores; a single data set without metrics is not scored beside its loss."""
-        return tuple(self._sets), tuple(self._functions)
-
     def direction(self, seed: int, index: int) -> RandomDirection:
         """Name one of a family of random directions."""
         return RandomDirection(self.center, seed, index, self.scheme)
@@ -222,10 +193,6 @@ class Objective(ManyPoints):
     def cosine(self, first: Direction, second: Direction) -> float:
         """See `Landscape`; summed up in double precision."""
         return cosine(self.center, first, second)
-
-    def named_tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """See `Landscape`."""
-        return dict(self.model.named_parameters()), dict(self.model.named_buffers())
 
     def check(self) -> None:
         """Make sure that the loss can be measured; quick if it was checked and nothing has changed since.
