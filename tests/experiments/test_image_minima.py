@@ -158,7 +158,7 @@ def test_networks_that_did_not_fit_are_marked_and_the_run_goes_on(tmp_path: Path
         assert (radius["status"] == -1).all()
         assert np.isnan(radius["radius"]).all()
         assert radius["ray"].values.tolist() == ([0, 1] if name.endswith("0") else [2, 3])
-    assert np.isnan(run.dataset("sharpness-beta1-run0")["sharpness"])
+    assert np.isnan(run.dataset("mean_curvature-beta1-run0")["mean_curvature"])
     rows = json.loads((tmp_path / "image_minima" / "claims.json").read_text(encoding="utf-8"))
     (share,) = (row for row in rows if "could be measured" in row["claim"])
     assert (share["measured"], share["holds"]) == (0, False)

@@ -46,7 +46,7 @@ def test_an_experiment_is_a_folder_and_one_line(
 ) -> None:
     monkeypatch.setattr(registry, "_MODULES", {**registry._MODULES, "question": "tests.experiments.question"})
     monkeypatch.setattr(registry, "NAMES", (*registry.NAMES, "question"))
-    monkeypatch.setattr("basinscope.cli.verbs.source_digest", lambda *modules: str(modules))
+    monkeypatch.setattr("basinscope.workflows.run.source_digest", lambda *modules: str(modules))
     words = ["--preset", "smoke", "--set", "question.height=2.5", "--out", str(tmp_path)]
     assert main(["run", "question", *words]) == 0
     assert "DOES NOT HOLD: height of the plane: 2.5 (>= 3)" in capsys.readouterr().out

@@ -55,8 +55,8 @@ def _probed(log_r: np.ndarray, bound: np.ndarray, radius: np.ndarray, sharpness:
         ),
         sharpness=xr.Dataset(
             {
-                "sharpness": _nets(sharpness),
-                "sharpness_stderr": _nets(0.1 * sharpness),
+                "mean_curvature": _nets(sharpness),
+                "mean_curvature_stderr": _nets(0.1 * sharpness),
                 "top_eigenvalue": _nets(sharpness[::-1]),
             },
             {"net": NETS},
@@ -118,7 +118,7 @@ def test_rank_correlation_knows_ranks_alone() -> None:
 
 def test_the_interval_of_a_rank_is_that_of_networks_drawn_again(found: Relations) -> None:
     values = np.array([3.0, 1.0, 2.0, 6.0, 5.0, 4.0])
-    sharpness = found.natural.sharpness.assign(sharpness=_nets(values))
+    sharpness = found.natural.sharpness.assign(mean_curvature=_nets(values))
     row = _row(
         replace(found, natural=replace(found.natural, sharpness=sharpness)), "rank correlation of the gap with s"
     )
@@ -231,7 +231,7 @@ def test_the_figure_shows_every_network_of_each_measure_where_it_lies(found: Rel
         (scaled, figure.axes[1::2], "scaled to clean loss 0.001"),
     ):
         drawn = (
-            probed.sharpness["sharpness"],
+            probed.sharpness["mean_curvature"],
             probed.sharpness["top_eigenvalue"],
             probed.volume["mean_n_log_r"] / DECADE,
             probed.volume["log_volume"] / DECADE,
@@ -258,7 +258,7 @@ def test_the_sharpness_shows_its_error(found: Relations) -> None:
     sharp = relations_figure(found, "made up data").axes[0]
     (bars,) = sharp.containers
     ends = np.array([segment[:, 1] for segment in bars[2][0].get_segments()])
-    np.testing.assert_allclose(np.ptp(ends, axis=1), 2 * found.natural.sharpness["sharpness_stderr"])
+    np.testing.assert_allclose(np.ptp(ends, axis=1), 2 * found.natural.sharpness["mean_curvature_stderr"])
 
 
 @pytest.mark.usefixtures("look")

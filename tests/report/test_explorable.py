@@ -178,7 +178,7 @@ def test_the_poison_slider_changes_everything_together(window: Window, smoke: Pa
         radii = folder.dataset(f"radius-beta{beta}")["radius"].sel(net=name).values
         counts = np.histogram(radii, np.geomspace(1e-4, 1, 81))[0]
         np.testing.assert_allclose(charts["counts"], counts, atol=1)
-        sharp = float(folder.dataset(f"sharpness-beta{beta}")["sharpness"].sel(net=name))
+        sharp = float(folder.dataset(f"mean_curvature-beta{beta}")["mean_curvature"].sel(net=name))
         assert charts["sharpness"] == pytest.approx(sharp, rel=1e-6)
     assert seen[0][1]["curve"] != seen[1][1]["curve"]
     window.slide(_slider(window, "poison", "Run"), 1)
@@ -269,7 +269,7 @@ def test_every_number_can_stand_against_the_gap(window: Window, smoke: Path) -> 
     shown = window.until_shown("basins-nets", "it.measure === 'sharpness' && it.variant === '_scaled'")
     folder = the_run(smoke, "swissroll")
     stored = np.concatenate(
-        [folder.dataset(f"sharpness-beta{b}-scaled")["sharpness"].values for b in ("0", "0.05", "0.3")]
+        [folder.dataset(f"mean_curvature-beta{b}-scaled")["mean_curvature"].values for b in ("0", "0.05", "0.3")]
     )
     np.testing.assert_allclose(shown["values"], stored, rtol=1e-6)
     section.get_by_role("radio", name="images", exact=True).check()
