@@ -16,7 +16,8 @@ from basinscope.probes.connect import connect
 from basinscope.probes.curvature import curvature
 from basinscope.probes.radius import basin_radius
 from basinscope.probes.sharpness import sharpness
-from basinscope.probes.slices import linear_path, slice1d, slice2d
+from basinscope.probes.linear_path import linear_path
+from basinscope.probes.slices import slice1d, slice2d
 from basinscope.probes.tsne import tsne
 from basinscope.probes.volume import log_volume
 from basinscope.results.convert import dataset
@@ -46,7 +47,7 @@ def _plane(loss: Any, *, markers: Any = (), unit: str = "nat") -> xr.Dataset:
         "marker_second": -places,
         "marker_away": 0 * places,
     }
-    found = dataset("plane", values, model="Net", num_moved=1234, scheme="filter", directions="random")
+    found = dataset("slice2d", values, model="Net", num_moved=1234, scheme="filter", directions="random")
     found["loss"].attrs["units"] = unit
     return found
 
@@ -81,7 +82,7 @@ def _ball(rise: Any, *, rho: float = 0.05, average: float = 0.01) -> xr.Dataset:
         "rho": rho,
         "center_loss": 0.0,
     }
-    found = dataset("ball", values, model="Net", num_moved=1234, adaptive=0)
+    found = dataset("sharpness", values, model="Net", num_moved=1234, adaptive=0)
     found["rho"].attrs["units"] = "Euclidean length"
     for name in ("rise", "worst", "average"):
         found[name].attrs["units"] = "nat"
@@ -332,7 +333,7 @@ def test_an_infinite_rise_is_marked():
     ("results", "says"),
     [
         ({}, "give results of one kind, not none"),
-        ({"a": _lines(BOWL), "b": _ball([1.0])}, "give results of one kind, not ball, slice1d"),
+        ({"a": _lines(BOWL), "b": _ball([1.0])}, "give results of one kind, not sharpness, slice1d"),
         (xr.Dataset({"x": 1}), "None is not drawn; choose from slice1d"),
         (dict.fromkeys("abcdefg", _lines(BOWL)), "7 results in one figure are too many; at most 6"),
         ({"a": _lines(BOWL), "b": _lines(BOWL, unit="bit")}, "loss is given in bit and in nat"),
