@@ -245,7 +245,7 @@ def test_a_checkpoint_that_is_not_finite_is_named_before_the_first_is_measured(
     save_file(spoiled, tmp_path / "nan.safetensors")
     both = ["--checkpoint", str(folder / "good.safetensors"), "--checkpoint", str(tmp_path / "nan.safetensors")]
     assert main(["measure", str(folder / "problem.py"), *both, *QUICK, "--out", str(tmp_path / "out")]) == 2
-    assert "nan.safetensors: the loss of the network as it is is nan" in capsys.readouterr().err
+    assert "nan.safetensors: the loss at the network's current weights is nan" in capsys.readouterr().err
     assert not (tmp_path / "out" / "measured").exists()
 
 
