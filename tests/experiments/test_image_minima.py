@@ -108,13 +108,12 @@ def test_shares_of_directions_joined_are_the_directions_measured_in_one_piece(
     assert len(config.shares()) > 1
     landscape = StreamedLoss(_net(smoke, config, task, name), task.train, batch_size=config.evaluated_together)
     whole = basin_radius(
-        landscape,
-        landscape.minimum,
-        Normalization(landscape.layout),
+        landscape.around(),
         seed=_directions(config),
         indices=range(config.num_directions),
         cutoff=config.cutoff,
         tolerance=config.tolerance,
+        progress=False,
     )
     joined = found.relations.natural.radius.sel(net=name)
     np.testing.assert_allclose(joined["radius"], whole["radius"], rtol=config.tolerance)

@@ -15,7 +15,7 @@ LAYOUT, CENTER = layout_of(NET), flat_parameters(NET)
 
 
 @pytest.mark.parametrize("scheme", ["filter", "gaussian_filter", "sphere"])
-@pytest.mark.parametrize("one_dim", ["fixed", "tensor"])
+@pytest.mark.parametrize("one_dim", ["fixed", "moved"])
 @given(seed=st.integers(0, 2**40), index=st.integers(0, 10**6), distance=st.floats(-5, 5))
 def test_a_point_on_a_ray_is_the_centre_moved_along_its_direction(scheme, one_dim, seed, index, distance):
     normalization = Normalization(LAYOUT, scheme, one_dim)
