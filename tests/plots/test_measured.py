@@ -14,9 +14,9 @@ from basinscope.errors import InputError
 from basinscope.plots.measured import COLOURS, DRAWN, plot
 from basinscope.probes.connect import connect
 from basinscope.probes.curvature import curvature
+from basinscope.probes.linear_path import linear_path
 from basinscope.probes.radius import basin_radius
 from basinscope.probes.sharpness import sharpness
-from basinscope.probes.linear_path import linear_path
 from basinscope.probes.slices import slice1d, slice2d
 from basinscope.probes.tsne import tsne
 from basinscope.probes.volume import log_volume
