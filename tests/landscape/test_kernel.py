@@ -121,7 +121,7 @@ def test_the_library_is_built_once(monkeypatch, tmp_path):
     run = kernel._run
     monkeypatch.setattr(kernel, "_run", lambda command: compiled.append(command) or run(command))
     MLPKernel((2, 1), inputs)
-    assert [command[-1] for command in compiled] == ["--version"]
+    assert not compiled
     assert len(list((tmp_path / "basinscope").iterdir())) == 1
 
 

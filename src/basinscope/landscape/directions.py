@@ -194,9 +194,13 @@ def inner_product(center: Center, first: Direction, second: Direction) -> float:
 
 
 def cosine(center: Center, first: Direction, second: Direction) -> float:
-    """Cosine between two directions."""
-    lengths = inner_product(center, first, first) * inner_product(center, second, second)
-    return inner_product(center, first, second) / math.sqrt(lengths) if lengths > 0 else math.nan
+    """Cosine between two directions, each generated once."""
+    ones = others = both = 0.0
+    for place in range(len(center.filters)):
+        a, b = (direction.block(place).cpu().double() for direction in (first, second))
+        ones, others = ones + float((a * a).sum()), others + float((b * b).sum())
+        both += float((a * b).sum())
+    return both / math.sqrt(ones * others) if ones * others > 0 else math.nan
 
 
 @torch.no_grad()

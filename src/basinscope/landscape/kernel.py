@@ -52,6 +52,7 @@ def _compiler() -> list[str]:
     raise KernelError(f"no C compiler found ({', '.join(' '.join(command) for command in wanted)})")
 
 
+@cache
 def _processor() -> str:
     """What `-march=native` depends on."""
     try:
@@ -68,12 +69,31 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         raise KernelError(f"{command[0]} does not run ({type(error).__name__})") from error
 
 
+def _place(source: Path, real: str, folder: Path, compiler: list[str]) -> Path:
+    """Where the library lies that this compiler makes of this source for this processor."""
+    program = Path(shutil.which(compiler[0]) or compiler[0]).resolve()
+    # Of another version size and time differ; to ask the compiler itself takes milliseconds.
+    version = f"{program} {program.stat().st_size} {program.stat().st_mtime_ns}" if program.exists() else ""
+    facts = "\0".join([source.read_text(encoding="utf-8"), real, *_FLAGS, *compiler, version, _processor()])
+    return folder / f"kernel-{real}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.so"
+
+
+def is_built(dtype: torch.dtype) -> bool:
+    """Tell whether the kernel for a type is there already, compiled by this compiler for this processor."""
+    real = _TYPES.get(dtype)
+    if real is None:
+        return False
+    try:
+        with resources.as_file(resources.files("basinscope.landscape") / "kernel.c") as source:
+            return _place(source, real, cache_folder(), _compiler()).exists()
+    except (OSError, KernelError):
+        return False
+
+
 def _build(source: Path, real: str, folder: Path) -> Path:
     """Compile, unless the same source was compiled for the same processor before."""
     compiler = _compiler()
-    version = _run([*compiler, "--version"]).stdout
-    facts = "\0".join([source.read_text(encoding="utf-8"), real, *_FLAGS, *compiler, version, _processor()])
-    library = folder / f"kernel-{real}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.so"
+    library = _place(source, real, folder, compiler)
     if library.exists():
         return library
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

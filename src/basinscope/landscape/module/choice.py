@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from basinscope.errors import InputError
-from basinscope.landscape.kernel import KernelError
+from basinscope.landscape.kernel import KernelError, is_built
 from basinscope.landscape.module.chain import recognised
 from basinscope.landscape.module.together import ByKernel, ByOutputs, ByVmap, Together
 from basinscope.landscape.module.twin import Twin
@@ -26,7 +26,7 @@ CLEARLY_FASTER = 0.9
 WORTH_VMAP = 2_000
 """Evaluations from which on losses of outputs are computed by `vmap`, for which torch has to load more."""
 WORTH_THE_KERNEL = 4_000
-"""Evaluations from which on the kernel in C, which may have to be compiled, is tried."""
+"""Evaluations from which on the kernel in C is worth being compiled; one that is there is always tried."""
 AGREE = {"torch.float64": 1e-12, "torch.float32": 1e-6}
 """Largest relative difference of losses, by the type of the moved tensors."""
 
@@ -61,9 +61,11 @@ def _ways(twin: Twin, at_once: int | None, planned: int, seconds: float) -> Iter
     num = at_once or (AT_ONCE_ON_GPU if on_gpu else AT_ONCE)
     chain = recognised(twin.copy, twin.filters)
     if chain is not None:
-        if chain.rectifies and not on_gpu and planned >= WORTH_THE_KERNEL:
-            yield lambda: ByKernel(twin, chain, num, vmapped=True)
-        yield lambda: ByOutputs(twin, chain, num, vmapped=planned >= WORTH_VMAP)
+        vmapped = planned >= WORTH_VMAP
+        served = chain.rectifies and twin.device.type == "cpu" and planned > 0
+        if served and (planned >= WORTH_THE_KERNEL or is_built(twin.targets[0].dtype)):
+            yield lambda: ByKernel(twin, chain, num, vmapped=vmapped)
+        yield lambda: ByOutputs(twin, chain, num, vmapped=vmapped)
     tried = num if at_once or on_gpu else next(count for limit, count in AT_ONCE_BY_SECONDS if seconds < limit)
     yield lambda: ByVmap(twin, tried)
 
@@ -126,9 +128,10 @@ def _tried(
     losses = np.full(len(plain), np.nan)
     try:
         way = make()
-        distances = np.resize(np.array([distance for distance, _ in compared]), max(way.at_once, len(plain)))
-        seconds = float("inf")
-        for _ in range(TRIES):  # the first time may have to warm up, and other programs may disturb
+        given, seconds = np.array([distance for distance, _ in compared]), float("inf")
+        for turn in range(TRIES):  # the first time may have to warm up, and other programs may disturb
+            # What is fast enough with the few points that are compared is so with all that go together.
+            distances = given if turn == 0 else np.resize(given, max(way.at_once, len(plain)))
             began = time.perf_counter()
             losses = together(way, distances)
             seconds = min(seconds, (time.perf_counter() - began) / len(distances))

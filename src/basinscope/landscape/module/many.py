@@ -78,6 +78,11 @@ class Many:
         """The moved tensors at the center, as one vector."""
         return torch.cat([tensor.reshape(-1) for tensor in self.twin.exact])
 
+    def cut(self, row: Float[Tensor, " moved"]) -> list[Tensor]:
+        """The moved tensors of one vector; inverse of `center`."""
+        filters = self.twin.filters
+        return [part.view(f.shape) for part, f in zip(row.split([f.size for f in filters]), filters, strict=True)]
+
     def decide(
         self,
         row: Float[Tensor, " moved"],

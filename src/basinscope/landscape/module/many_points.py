@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from basinscope.landscape.directions import Center, Direction, random_rows
+from basinscope.landscape.directions import Center, Direction, Stored, random_rows
 from basinscope.landscape.module.choice import Choice
 from basinscope.landscape.module.journal import Journal, Recalled
 from basinscope.landscape.module.many import Many
@@ -149,8 +149,9 @@ class ManyPoints(ABC):
         with self.held():
             direction, before = self.direction(0, 0), self.num_evaluations
             row = random_rows(self.center, [direction])[0]
+            stored = Stored(tuple(self._many.cut(row)), direction.units)
             found = self._many.decide(
-                row, self._center_loss, lambda distance: self._mean([(direction, distance)]), planned
+                row, self._center_loss, lambda distance: self._mean([(stored, distance)]), planned
             )
             self.num_evaluations = before
         return found

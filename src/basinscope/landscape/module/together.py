@@ -140,14 +140,15 @@ class ByOutputs:
         given = self._inputs(batch, functions[0][1])
         inputs = self.chain.prepared(given)
         answers, counted = Answers(given), _named(functions)
+        known = answers.outputs
 
         def total(outputs: Tensor) -> Tensor:
             sums = []
             for function in counted:
                 # A copy for each, because a loss may write into what the model returned.
-                answers.outputs = self.chain.finished(outputs.clone() if len(counted) > 1 else outputs)
+                known[0] = self.chain.finished(outputs.clone() if len(counted) > 1 else outputs)
                 sums.append(function(answers, batch))
-            return torch.stack(sums)
+            return torch.stack(sums) if len(sums) > 1 else sums[0].reshape(1)
 
         size = inputs.numel() // inputs.shape[-1] * self.chain.widths[-1] * inputs.element_size()
         piece = max(self.at_once, min(PIECE, OUTPUT_BYTES // max(1, size)))
