@@ -59,7 +59,7 @@ def window(out: Path, chromium: Browser) -> Iterator[Window]:
 
 def test_hostile_names_are_only_text(window: Window) -> None:
     window.bring("own-0")
-    window.shown("survey-lines")
+    window.shown("own-0/lines")
     page = window.page
     assert page.locator("#own-0 h2").text_content() == f"{HOSTILE} · net2"
     assert page.locator("#own-0 .legend span").first.text_content() == HOSTILE
@@ -83,25 +83,25 @@ def test_what_is_drawn_is_what_was_measured(window: Window, out: Path) -> None:
     pointer = records.read(out / "compared/net1-net2/run.json")
     assert pointer
     first, second = (RunFolder(out / "runs" / name) for name in pointer["runs"])
-    lines = window.shown("survey-lines")
+    lines = window.shown("own-0/lines")
     stored = np.concatenate([f.dataset("slice1d")["loss"].values for f in (first, second)])
     np.testing.assert_allclose(lines, stored, rtol=1e-6)
-    radii = window.shown("survey-radii")
+    radii = window.shown("own-0/radii")
     np.testing.assert_allclose(radii[1], np.sort(second.dataset("radius-0")["radius"].values), rtol=1e-6)
-    values = window.shown("survey-curvature")
+    values = window.shown("own-0/curvature")
     np.testing.assert_allclose(values[0], first.dataset("curvature")["eigenvalue"], rtol=1e-6)
-    density = window.shown("survey-density")
+    density = window.shown("own-0/density")
     np.testing.assert_allclose(density[0], np.maximum(first.dataset("curvature")["density"], 1e-6), rtol=1e-5)
-    plane = window.shown("survey-plane-1")
+    plane = window.shown("own-0/plane-1")
     loss = second.dataset("slice2d")["loss"].values
     np.testing.assert_allclose(plane, (np.log10(loss) if loss.min() > 0 else loss).T, atol=1e-5)
 
 
 def test_planes_are_surfaces_too_that_turn_together(window: Window) -> None:
     section = window.bring("own-0")
-    flat = window.shown("survey-plane-1")
+    flat = window.shown("own-0/plane-1")
     section.get_by_role("radio", name="surface").check()
-    assert window.until_shown("survey-surface-1", "true") == flat
+    assert window.until_shown("own-0/surface-1", "true") == flat
     window.until("document.querySelectorAll('#own-0 .gl-container canvas').length >= 2")
     assert section.locator(".js-plotly-plot:visible").count() > 2
     window.slide(section.get_by_role("slider", name="Turn"), 200)

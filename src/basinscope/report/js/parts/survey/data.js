@@ -7,6 +7,7 @@
  * @property {Result} of
  *
  * @typedef {Object} SurveyData
+ * @property {string} section  Id of the section: a page has one for each network and comparison.
  * @property {string[]} labels
  * @property {string} unit  Of the loss, in brackets.
  * @property {(k: number) => string} hue
@@ -17,10 +18,11 @@
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 
 /**
+ * @param {HTMLElement} root  Where it is drawn.
  * @param {Exhibit} exhibit
  * @returns {SurveyData}
  */
-function readSurvey({ facts, results }) {
+function readSurvey(root, { facts, results }) {
   /** @type {string[]} */
   const labels = facts.labels;
   const having = (/** @type {string[]} */ names) =>
@@ -29,6 +31,7 @@ function readSurvey({ facts, results }) {
       return name === undefined ? [] : [{ label, k, of: results[`${k}/${name}`] }];
     });
   return {
+    section: root.closest("section")?.id ?? "",
     labels,
     unit: bracketed(facts.loss_unit),
     hue: (k) => facts.colours[k % facts.colours.length],

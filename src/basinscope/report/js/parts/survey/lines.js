@@ -1,7 +1,7 @@
 // The loss along random lines through each network.
 
 /** @param {SurveyData} data */
-function surveyLines({ probes: { lines }, hue, dash, unit }) {
+function surveyLines({ section, probes: { lines }, hue, dash, unit }) {
   const data = lines.flatMap(({ label, k, of }) =>
     rowsOf(/** @type {Floats} */ (of.loss.values), of.loss.shape[1]).map((losses, ray) => ({
       x: [...numbers(of, "distance")],
@@ -13,7 +13,7 @@ function surveyLines({ probes: { lines }, hue, dash, unit }) {
     })),
   );
   note(
-    "survey-lines",
+    `${section}/lines`,
     data.map((d) => d.y),
   );
   const lowest = Math.min(...data.flatMap((d) => d.y.filter((v) => v !== null)));

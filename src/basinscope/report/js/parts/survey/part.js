@@ -1,7 +1,7 @@
 // One's own networks: what was measured around them, side by side.
 
 PARTS.survey = (root, exhibits) => {
-  const data = readSurvey(Object.values(exhibits)[0]);
+  const data = readSurvey(root, Object.values(exhibits)[0]);
   const { lines, radii, curvature, planes } = data.probes;
   const tile = (/** @type {boolean} */ known, /** @type {string} */ title, /** @type {string} */ description, /** @type {Drawing} */ drawing) =>
     known ? [make("div", {}, make("h4", {}, title), chart(description, drawing).element)] : [];

@@ -71,7 +71,7 @@ function surveyPlanesElement(data) {
   const limits = planeLimits(data);
   const drawnOf = (/** @type {string} */ shownAs, /** @type {number} */ index) => {
     const drawn = planeDrawn(planes[index].of, data.unit, limits);
-    note(`survey-${shownAs}-${planes[index].k}`, drawn.z);
+    note(`${data.section}/${shownAs}-${planes[index].k}`, drawn.z);
     return drawn;
   };
   const maps = planes.map(({ label, of }, index) =>

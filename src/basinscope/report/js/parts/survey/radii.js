@@ -1,7 +1,7 @@
 // How the radii of each network's basin are distributed.
 
 /** @param {SurveyData} data */
-function surveyRadii({ probes: { radii }, hue, dash }) {
+function surveyRadii({ section, probes: { radii }, hue, dash }) {
   const data = radii.map(({ label, k, of }) => {
     const known = Array.from(numbers(of, "radius"))
       .filter(Number.isFinite)
@@ -15,7 +15,7 @@ function surveyRadii({ probes: { radii }, hue, dash }) {
     };
   });
   note(
-    "survey-radii",
+    `${section}/radii`,
     data.map((d) => d.x),
   );
   return {

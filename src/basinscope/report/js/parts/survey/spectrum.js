@@ -1,7 +1,7 @@
 // Eigenvalues of each network's Hessian: the largest, and the density of all.
 
 /** @param {SurveyData} data */
-function surveyEigenvalues({ probes: { curvature }, labels, hue }) {
+function surveyEigenvalues({ section, probes: { curvature }, labels, hue }) {
   const data = curvature.map(({ label, k, of }) => ({
     x: [...numbers(of, "rank")].map((r) => r + 0.12 * (k - (labels.length - 1) / 2)),
     y: [...numbers(of, "eigenvalue")],
@@ -11,7 +11,7 @@ function surveyEigenvalues({ probes: { curvature }, labels, hue }) {
     hovertemplate: `${plain(label)}: %{y:.4g}<extra></extra>`,
   }));
   note(
-    "survey-curvature",
+    `${section}/curvature`,
     data.map((d) => d.y),
   );
   return {
@@ -35,7 +35,7 @@ function withDensity({ probes: { curvature } }) {
 
 /** @param {SurveyData} survey */
 function surveyDensity(survey) {
-  const { hue, dash } = survey;
+  const { section, hue, dash } = survey;
   const densities = withDensity(survey);
   const data = densities.map(({ label, k, of }) => ({
     x: [...numbers(of, "value")],
@@ -45,7 +45,7 @@ function surveyDensity(survey) {
     hovertemplate: `${plain(label)}: %{y:.3g} at %{x:.3g}<extra></extra>`,
   }));
   note(
-    "survey-density",
+    `${section}/density`,
     data.map((d) => d.y),
   );
   return {
