@@ -46,7 +46,7 @@ def main() -> None:
             pointer = records.read(out / name / "run.json")
             if pointer is None:
                 continue
-            folder, experiment = RunFolder(out / "runs" / pointer["run"]), registry.load(name)
+            folder, experiment = RunFolder(out / "runs" / pointer["run"]), registry.load_experiment(name)
             config = registry.restore(experiment, (folder.read_json("config.json") or {})["config"])
             exhibit = experiment.exhibit(folder, config)
             net = import_module(f"basinscope.experiments.{name}.tasks").NET

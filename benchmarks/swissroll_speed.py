@@ -36,7 +36,7 @@ def minima() -> dict[str, Tensor]:
     for name, poison in (("good", 0.0), ("bad", 0.3)):
         schedule = Schedule(steps=6000, learning_rate=0.01, poison=poison)
         member = Member(name=name, seed=0, schedule=schedule, train=train)
-        trainer = StackTrainer(NET, [member], sampler=swissroll.sample, num_unseen=400 if poison else 0)
+        trainer = StackTrainer(NET, [member], sampler=swissroll.sample_swissroll, num_unseen=400 if poison else 0)
         found[name] = trainer.train().points[0]
     return found
 

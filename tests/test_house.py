@@ -17,38 +17,8 @@ FILES = sorted(HOME.rglob("*.py"))
 LONGEST_FILE, LONGEST_BODY = 400, 80
 ABOVE_ALL = {"basinscope", "basinscope.__main__", "basinscope._version"}
 """The door, which loads when first used, and what holds no code of a room."""
-SHARED = {
-    # The parts of each experiment, the same verb at the command line, and words of unlike rooms.
-    "Compared",
-    "Config",
-    "Download",
-    "Measurements",
-    "Request",
-    "Survey",
-    "asked",
-    "choose",
-    "claims",
-    "collect",
-    "compare",
-    "draw",
-    "exhibit",
-    "fetch",
-    "find",
-    "grid",
-    "load",
-    "measure",
-    "pack",
-    "plot",
-    "publish",
-    "published",
-    "run",
-    "sample",
-    "save",
-    "shown",
-    "tasks",
-    "write",
-    "write_page",
-}
+SHARED = {"Config", "Measurements", "claims", "collect", "draw", "exhibit", "tasks"}
+"""The parts that every experiment has."""
 
 
 def _name(path: Path) -> str:

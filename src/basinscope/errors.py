@@ -5,7 +5,7 @@ class InputError(ValueError):
     """The user asked for something that cannot be: a bad value, a missing name, a device that is not there."""
 
 
-def choose(name: str, value: object, allowed: tuple[object, ...]) -> None:
+def check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
     """Refuse a value that is not among the allowed ones.
 
     Raises:

@@ -7,8 +7,8 @@ import torch
 
 from basinscope.cli import main
 from basinscope.cli.arguments import parse
-from basinscope.cli.progress import TimeLeft, shown, spoken
-from basinscope.experiments.registry import NAMES, load, reading_files
+from basinscope.cli.progress import TimeLeft, progress_bar, spoken
+from basinscope.experiments.registry import NAMES, load_experiment, reading_files
 from basinscope.experiments.swissroll.config import PRESETS
 from basinscope.runs.engine import Task
 from basinscope.workflows.run import jobs_and_threads
@@ -105,7 +105,7 @@ def test_list_tells_presets_and_every_field(capsys: pytest.CaptureFixture[str]) 
 def test_list_tells_what_each_field_of_the_images_means(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", name]) == 0
     told = capsys.readouterr().out
-    for field in vars(load(name).presets["quick"]):
+    for field in vars(load_experiment(name).presets["quick"]):
         (line,) = re.findall(rf"^  {field}: (.*)$", told, re.MULTILINE)
         assert re.match(r"[\w`]", line), "words, then the values in brackets"
     # A field that both share, with the values of each preset.
@@ -168,7 +168,7 @@ def test_without_a_terminal_a_line_comes_every_ten_seconds(
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("basinscope.progress.time.monotonic", lambda: now[0])
-    with shown("swissroll") as progress:
+    with progress_bar("swissroll") as progress:
         for second in range(25):
             now[0] = float(second)
             progress.update("train", second, 100)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from basinscope.cli.fetch import fetch
+from basinscope.cli.fetch import fetch_command
 from basinscope.data import download
 from basinscope.errors import InputError
 
@@ -46,7 +46,7 @@ def test_sizes_are_told_before_and_the_folder_at_the_end(
     place = tmp_path / "data" / "svhn"
     place.mkdir(parents=True)
     (place / f"{download.PARTIAL}1-train.mat").write_bytes(b"left by a process that was killed")
-    assert fetch(_options("svhn", tmp_path / "data")) == 0
+    assert fetch_command(_options("svhn", tmp_path / "data")) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"train.mat: 5,000 bytes from {served}",
         f"5,000 bytes in all, into {place}; what is there already and whole is left alone",
@@ -60,7 +60,7 @@ def test_the_usual_folder_is_taken_when_none_is_named(
     served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BASINSCOPE_DATA", str(tmp_path / "usual"))
-    assert fetch(_options("svhn", None)) == 0
+    assert fetch_command(_options("svhn", None)) == 0
     assert (tmp_path / "usual" / "svhn" / "train.mat").exists()
 
 
@@ -75,7 +75,7 @@ def test_without_a_terminal_lines_tell_how_far_it_is(
 
     monkeypatch.setattr("basinscope.progress.time.monotonic", lambda: 1e6)
     monkeypatch.setattr(download, "fetch", slowly)
-    fetch(_options("svhn", tmp_path))
+    fetch_command(_options("svhn", tmp_path))
     assert capsys.readouterr().err.splitlines() == [
         "svhn: train.mat, 0 % done, about 1 min 40 s left",
         "svhn: train.mat, 10 % done, about 1 min 30 s left",
@@ -93,6 +93,6 @@ def test_without_a_terminal_lines_tell_how_far_it_is(
 )
 def test_a_mistake_gets_one_clear_line(name: str, folder: str, says: str) -> None:
     with pytest.raises(InputError) as told:
-        fetch(_options(name, Path(folder)))
+        fetch_command(_options(name, Path(folder)))
     assert says in str(told.value)
     assert "\n" not in str(told.value)

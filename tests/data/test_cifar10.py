@@ -31,7 +31,7 @@ def _rows(pixels: torch.Tensor) -> set[bytes]:
 
 
 def test_every_byte_stands_where_the_format_says(place: Path) -> None:
-    task = cifar10.load(place.parent, num_train=None, num_unseen=0)
+    task = cifar10.load_cifar10(place.parent, num_train=None, num_unseen=0)
     assert task.train.pixels.shape == (5 * RECORDS, 3, 32, 32)
     for file, record, channel, y, x in [(0, 0, 0, 0, 0), (0, 3, 2, 31, 31), (4, 39, 1, 7, 20), (2, 11, 0, 20, 7)]:
         content = (place / FILES[file]).read_bytes()
@@ -45,15 +45,15 @@ def test_every_byte_stands_where_the_format_says(place: Path) -> None:
 
 
 def test_training_and_unseen_images_share_none_and_both_are_of_the_training_set(place: Path) -> None:
-    whole = cifar10.load(place, num_train=None, num_unseen=0)
-    task = cifar10.load(place, num_train=100, num_unseen=80, num_test=30, data_seed=4)
+    whole = cifar10.load_cifar10(place, num_train=None, num_unseen=0)
+    task = cifar10.load_cifar10(place, num_train=100, num_unseen=80, num_test=30, data_seed=4)
     train, unseen, test = (_rows(part.pixels) for part in (task.train, task.unseen, task.test))
     assert (len(train), len(unseen), len(test)) == (100, 80, 30)
     assert not train & unseen
     assert train | unseen < _rows(whole.train.pixels)
     assert test < _rows(whole.test.pixels)
-    assert cifar10.load(place, num_train=100, num_unseen=80, num_test=30, data_seed=4).checksum == task.checksum
-    assert cifar10.load(place, num_train=100, num_unseen=80, num_test=30, data_seed=5).checksum != task.checksum
+    assert cifar10.load_cifar10(place, num_train=100, num_unseen=80, num_test=30, data_seed=4).checksum == task.checksum
+    assert cifar10.load_cifar10(place, num_train=100, num_unseen=80, num_test=30, data_seed=5).checksum != task.checksum
 
 
 def _remove(path: Path) -> None:
@@ -87,7 +87,7 @@ def _mislabel(path: Path) -> None:
 def test_a_damaged_file_is_named_and_what_to_do(place: Path, name: str, damage, says: str) -> None:
     damage(place / name)
     with pytest.raises(InputError) as told:
-        cifar10.load(place.parent, num_train=None, num_unseen=0)
+        cifar10.load_cifar10(place.parent, num_train=None, num_unseen=0)
     message = str(told.value)
     assert message.startswith(f"{place / name}: {says}")
     assert "basinscope fetch cifar10" in message
@@ -98,16 +98,16 @@ def test_a_damaged_file_is_named_and_what_to_do(place: Path, name: str, damage, 
 @pytest.mark.parametrize("folder", ["nowhere", ""])
 def test_a_folder_without_files_is_named(tmp_path: Path, folder: str) -> None:
     with pytest.raises(InputError, match=r"data_batch_1\.bin is not there, nor in cifar-10-batches-bin/ below it"):
-        cifar10.load(tmp_path / folder, num_train=None, num_unseen=0)
+        cifar10.load_cifar10(tmp_path / folder, num_train=None, num_unseen=0)
 
 
 def test_a_part_without_a_class_is_refused(place: Path) -> None:
     with pytest.raises(InputError, match="CIFAR-10 unseen images: none of the 3 is of class"):
-        cifar10.load(place, num_train=None, num_unseen=3)
+        cifar10.load_cifar10(place, num_train=None, num_unseen=3)
     with pytest.raises(InputError, match="CIFAR-10 training images: none of the 5 is of class"):
-        cifar10.load(place, num_train=5, num_unseen=0)
+        cifar10.load_cifar10(place, num_train=5, num_unseen=0)
     with pytest.raises(InputError, match="41 CIFAR-10 test images asked for, there are 40"):
-        cifar10.load(place, num_train=None, num_unseen=0, num_test=41)
+        cifar10.load_cifar10(place, num_train=None, num_unseen=0, num_test=41)
 
 
 def _vouch(place: Path, published: str) -> None:
@@ -124,7 +124,7 @@ def _vouch(place: Path, published: str) -> None:
 
 def test_only_files_that_the_manifest_vouches_for_bear_the_name(place: Path) -> None:
     def name() -> str:
-        return cifar10.load(place, num_train=None, num_unseen=0).name
+        return cifar10.load_cifar10(place, num_train=None, num_unseen=0).name
 
     unverified = "CIFAR-10 format, files not verified"
     assert name() == unverified

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from basinscope.data.images import Images, ImageTask, divide, draw, draw_indices, require_every_class
+from basinscope.data.images import Images, ImageTask, divide, draw_indices, draw_subset, require_every_class
 from basinscope.errors import InputError
 from basinscope.seeds import generator
 
@@ -137,7 +137,7 @@ def test_a_missing_class_is_named() -> None:
 
 def test_no_number_takes_everything_in_order() -> None:
     images = _images()
-    assert torch.equal(draw(images, None, _stream(), "cats").pixels, images.pixels)
+    assert torch.equal(draw_subset(images, None, _stream(), "cats").pixels, images.pixels)
 
 
 @given(total=st.integers(0, 60), data=st.data())
@@ -153,7 +153,7 @@ def test_a_draw_puts_nothing_back_and_begins_a_larger_one(total: int, data: st.D
 @pytest.mark.parametrize("num", [-1, 13])
 def test_too_many_are_refused(num: int) -> None:
     with pytest.raises(InputError, match=f"{num} cats asked for, there are 12"):
-        draw(_images(), num, _stream(), "cats")
+        draw_subset(_images(), num, _stream(), "cats")
 
 
 def test_what_is_held_out_depends_on_seed_and_number_alone() -> None:

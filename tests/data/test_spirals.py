@@ -60,13 +60,13 @@ def test_a_seed_gives_another_split_and_always_the_same():
 def test_drawing_leaves_the_global_random_states_alone():
     before, legacy = torch.get_rng_state(), np.random.get_state()[1].copy()
     spirals.split()
-    spirals.sample(5, torch.Generator().manual_seed(0))
+    spirals.sample_spirals(5, torch.Generator().manual_seed(0))
     assert torch.equal(torch.get_rng_state(), before)
     assert np.array_equal(np.random.get_state()[1], legacy)
 
 
 def test_fresh_samples_lie_on_their_own_arm():
-    samples = spirals.sample(1000, torch.Generator().manual_seed(0))
+    samples = spirals.sample_spirals(1000, torch.Generator().manual_seed(0))
     assert set(samples.labels.tolist()) == {0, 1}
     unmirrored = samples.inputs.double() * (2 * samples.labels - 1)[:, None]
     radius = unmirrored.norm(dim=1)

@@ -31,36 +31,36 @@ def _rows(pixels: torch.Tensor) -> set[bytes]:
 
 
 def test_every_pixel_and_label_stands_where_the_file_has_it(place: Path) -> None:
-    task = svhn.load(place.parent, num_train=None, num_unseen=90)
+    task = svhn.load_svhn(place.parent, num_train=None, num_unseen=90)
     stored = loadmat(place / "train_32x32.mat")
     assert torch.equal(task.train.pixels, torch.from_numpy(stored["X"]).permute(3, 2, 0, 1))
     assert task.train.pixels.is_contiguous()
     assert task.train.labels.tolist() == [label % 10 for label in stored["y"][:, 0].tolist()]
     assert (task.train.mean, task.train.std) == ((0.4377, 0.4438, 0.4728), (0.1200, 0.1231, 0.1052))
-    drawn = svhn.load(place, num_train=70, num_unseen=90)
+    drawn = svhn.load_svhn(place, num_train=70, num_unseen=90)
     labels = {bytes(p.flatten().tolist()): int(y) for p, y in zip(task.train.pixels, task.train.labels, strict=True)}
     assert [labels[bytes(row.flatten().tolist())] for row in drawn.train.pixels] == drawn.train.labels.tolist()
 
 
 def test_unseen_images_come_from_extra(place: Path) -> None:
-    task = svhn.load(place, num_train=None, num_unseen=60, num_test=40)
+    task = svhn.load_svhn(place, num_train=None, num_unseen=60, num_test=40)
     extra = torch.from_numpy(loadmat(place / "extra_32x32.mat")["X"]).permute(3, 2, 0, 1)
     assert len(task.train) == 120
     assert len(_rows(task.unseen.pixels)) == 60
     assert _rows(task.unseen.pixels) < _rows(extra)
     assert len(task.test) == 40
-    assert svhn.load(place, num_train=None, num_unseen=60, num_test=40).checksum == task.checksum
-    assert svhn.load(place, num_train=None, num_unseen=60, num_test=40, data_seed=1).checksum != task.checksum
+    assert svhn.load_svhn(place, num_train=None, num_unseen=60, num_test=40).checksum == task.checksum
+    assert svhn.load_svhn(place, num_train=None, num_unseen=60, num_test=40, data_seed=1).checksum != task.checksum
 
 
 def test_without_extra_they_are_held_out_of_the_training_set(place: Path) -> None:
-    whole = svhn.load(place, num_train=None, num_unseen=0)
+    whole = svhn.load_svhn(place, num_train=None, num_unseen=0)
     (place / "extra_32x32.mat").unlink()
-    task = svhn.load(place, num_train=None, num_unseen=50)
+    task = svhn.load_svhn(place, num_train=None, num_unseen=50)
     train, unseen = _rows(task.train.pixels), _rows(task.unseen.pixels)
     assert (len(train), len(unseen)) == (70, 50)
     assert train | unseen == _rows(whole.train.pixels)
-    assert len(svhn.load(place, num_train=60, num_unseen=50).train) == 60
+    assert len(svhn.load_svhn(place, num_train=60, num_unseen=50).train) == 60
 
 
 def _damaged(path: Path, kind: str) -> None:
@@ -101,7 +101,7 @@ def _damaged(path: Path, kind: str) -> None:
 def test_a_damaged_file_is_named_and_what_to_do(place: Path, name: str, kind: str, says: str) -> None:
     _damaged(place / name, kind)
     with pytest.raises(InputError) as told:
-        svhn.load(place, num_train=None, num_unseen=90)
+        svhn.load_svhn(place, num_train=None, num_unseen=90)
     message = str(told.value)
     assert message.startswith(f"{place / name}: {says}")
     assert "basinscope fetch svhn" in message
@@ -112,25 +112,25 @@ def test_a_damaged_file_is_named_and_what_to_do(place: Path, name: str, kind: st
 @pytest.mark.parametrize("folder", ["nowhere", ""])
 def test_a_folder_without_files_is_named(tmp_path: Path, folder: str) -> None:
     with pytest.raises(InputError, match=r"train_32x32\.mat is not there, nor in a folder in it"):
-        svhn.load(tmp_path / folder, num_train=None, num_unseen=0)
+        svhn.load_svhn(tmp_path / folder, num_train=None, num_unseen=0)
 
 
 def test_a_missing_test_file_is_named(place: Path) -> None:
     (place / "test_32x32.mat").unlink()
     with pytest.raises(InputError, match=r"test_32x32\.mat: is not there; basinscope fetch svhn"):
-        svhn.load(place, num_train=None, num_unseen=0)
+        svhn.load_svhn(place, num_train=None, num_unseen=0)
 
 
 def test_a_part_without_a_class_is_refused(place: Path) -> None:
     with pytest.raises(InputError, match="SVHN unseen images: none of the 3 is of class"):
-        svhn.load(place, num_train=None, num_unseen=3)
+        svhn.load_svhn(place, num_train=None, num_unseen=3)
     with pytest.raises(InputError, match="91 SVHN unseen images asked for, there are 90"):
-        svhn.load(place, num_train=None, num_unseen=91)
+        svhn.load_svhn(place, num_train=None, num_unseen=91)
 
 
 def test_only_published_files_bear_the_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def name(num_unseen: int) -> str:
-        return svhn.load(place, num_train=None, num_unseen=num_unseen).name
+        return svhn.load_svhn(place, num_train=None, num_unseen=num_unseen).name
 
     other = "SVHN format, files not the published ones"
     assert name(90) == other
@@ -151,4 +151,4 @@ def test_what_was_fetched_goes_before_what_lies_loose(place: Path) -> None:
     fetched.mkdir()
     for name, num in (("train", 20), ("test", 10)):
         _write(fetched / f"{name}_32x32.mat", num, 9)
-    assert len(svhn.load(place, num_train=None, num_unseen=0).train) == 20
+    assert len(svhn.load_svhn(place, num_train=None, num_unseen=0).train) == 20

@@ -54,26 +54,26 @@ def test_a_seed_gives_another_draw_and_always_the_same():
 def test_drawing_leaves_the_global_random_states_alone():
     before, legacy = torch.get_rng_state(), np.random.get_state()[1].copy()
     swissroll.training_draw()
-    swissroll.sample(5, torch.Generator().manual_seed(0))
+    swissroll.sample_swissroll(5, torch.Generator().manual_seed(0))
     assert torch.equal(torch.get_rng_state(), before)
     assert np.array_equal(np.random.get_state()[1], legacy)
 
 
 def test_fresh_samples_depend_on_the_generator_alone():
-    one, again, other = (swissroll.sample(50, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    one, again, other = (swissroll.sample_swissroll(50, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert torch.equal(one.inputs, again.inputs)
     assert torch.equal(one.labels, again.labels)
     assert not torch.equal(one.inputs, other.inputs)
 
 
 def test_fresh_samples_are_balanced_between_the_classes():
-    labels = swissroll.sample(10_000, torch.Generator().manual_seed(0)).labels
+    labels = swissroll.sample_swissroll(10_000, torch.Generator().manual_seed(0)).labels
     assert set(labels.tolist()) == {0, 1}
     assert abs(labels.double().mean() - 0.5) < 4 * 0.5 / math.sqrt(10_000)
 
 
 def test_fresh_samples_lie_on_their_own_arm_within_the_noise():
-    samples = swissroll.sample(4000, torch.Generator().manual_seed(0))
+    samples = swissroll.sample_swissroll(4000, torch.Generator().manual_seed(0))
     angle = torch.linspace(0, math.radians(600), 2000)
     arm = 1.5 * torch.stack([-angle * angle.cos(), angle * angle.sin()], dim=1)
     unmirrored = samples.inputs * (1 - 2 * samples.labels)[:, None]
@@ -84,7 +84,7 @@ def test_fresh_samples_lie_on_their_own_arm_within_the_noise():
 
 
 def test_angles_of_fresh_samples_have_the_square_root_law():
-    samples = swissroll.sample(20_000, torch.Generator().manual_seed(0))
+    samples = swissroll.sample_swissroll(20_000, torch.Generator().manual_seed(0))
     share = samples.inputs.norm(dim=1) / (1.5 * math.radians(600))
     # φ = √U · 600°: half of the points lie within 600°/√2.
     assert (share < math.sqrt(0.5)).double().mean() == pytest.approx(0.5, abs=0.02)

@@ -13,7 +13,7 @@ from basinscope.experiments.claims import Claim
 from basinscope.experiments.configuration import ExperimentConfig
 from basinscope.experiments.contract import Experiment
 from basinscope.experiments.exhibit import Exhibit
-from basinscope.plots.style import save, styled
+from basinscope.plots.style import save_figure, styled
 from basinscope.results.convert import dataset
 from basinscope.runs import atomic
 from basinscope.runs.engine import Context, Task
@@ -57,7 +57,7 @@ def draw(found: xr.Dataset, out: Path) -> list[Path]:
     with styled():
         figure, axes = plt.subplots()
         axes.imshow(found["logit"])
-        files = save(figure, out / "9-question", atomic.write)
+        files = save_figure(figure, out / "9-question", atomic.write)
         plt.close(figure)
     return files
 

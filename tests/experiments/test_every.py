@@ -10,14 +10,14 @@ import pytest
 from matplotlib.image import imread
 
 from basinscope.cli import main
-from basinscope.experiments.registry import NAMES, load
+from basinscope.experiments.registry import NAMES, load_experiment
 from basinscope.plots.style import ONE_COLUMN, TWO_COLUMNS
 from tests.stored import the_run
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_figures_are_drawn_and_small(smoke: Path, name: str) -> None:
-    for stem in load(name).figures:
+    for stem in load_experiment(name).figures:
         if (smoke / name / f"{stem}.gif").exists():
             assert (smoke / name / f"{stem}.gif").stat().st_size <= 8 * 2**20
             continue
@@ -38,7 +38,7 @@ def test_figures_are_drawn_and_small(smoke: Path, name: str) -> None:
 def test_claims_have_the_published_format(smoke: Path, name: str) -> None:
     claims = json.loads((smoke / name / "claims.json").read_text())
     keys = ["figure", "claim", "published", "target", "measured", "unit", "num", "spread", "holds", "preset", "data"]
-    still = {stem for stem in load(name).figures if (smoke / name / f"{stem}.png").exists()}
+    still = {stem for stem in load_experiment(name).figures if (smoke / name / f"{stem}.png").exists()}
     assert {c["figure"] for c in claims} == still
     assert len({c["claim"] for c in claims}) == len(claims), "every claim says something of its own"
     for claim in claims:
@@ -73,7 +73,7 @@ def test_figures_and_claims_come_back_from_stored_results_alone(smoke: Path, tmp
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_preset_is_a_valid_configuration_with_tasks(name: str) -> None:
-    experiment = load(name)
+    experiment = load_experiment(name)
     # Downloaded images have a size of their own for two cores.
     assert set(experiment.presets) == {"smoke", "quick", "paper"} | ({"laptop"} if experiment.reads_files else set())
     for config in experiment.presets.values():

@@ -38,7 +38,7 @@ def config(smoke: Path) -> Config:
     """Of the stored run, with name and checksum of its images."""
     record = the_run(smoke, "image_minima").read_json("config.json")
     assert record is not None
-    return registry.restore(registry.load("image_minima"), record["config"])
+    return registry.restore(registry.load_experiment("image_minima"), record["config"])
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ def _settings(kind: str, **more: str) -> list[str]:
 def _few(kind: str):
     """Configuration that takes all images of small files."""
     num_unseen = 0 if kind == "cifar10" else 30
-    smoke = registry.load(EXPERIMENTS[kind]).presets["smoke"]
+    smoke = registry.load_experiment(EXPERIMENTS[kind]).presets["smoke"]
     return replace(smoke, source="files", num_train=None, num_test=None, num_unseen=num_unseen)
 
 
@@ -137,7 +137,7 @@ def test_a_name_of_the_users_own_stays(tmp_path: Path, kind: str) -> None:
 @both
 @pytest.mark.parametrize("preset", ["smoke", "quick"])
 def test_naming_a_folder_turns_a_preset_of_digits_to_files(tmp_path: Path, kind: str, preset: str) -> None:
-    config = registry.load(EXPERIMENTS[kind]).presets[preset]
+    config = registry.load_experiment(EXPERIMENTS[kind]).presets[preset]
     assert config.source == "scattered-digits"
     found = prepare(kind, replace(_few(kind), source="scattered-digits"), write_files(tmp_path, kind))
     assert (found.source, found.data) == ("files", NAMES[kind])
@@ -205,7 +205,7 @@ def titles(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def look(figure: Figure, stem: Path, write: style.Write) -> list[Path]:
         found.append(figure.get_suptitle())
         with plt.rc_context({"savefig.dpi": 30}):
-            return style.save(figure, stem, write)
+            return style.save_figure(figure, stem, write)
 
     for name in registry.reading_files():
         monkeypatch.setattr(f"basinscope.experiments.{name}.figures.save", look)
@@ -234,7 +234,7 @@ def test_a_run_on_files_bears_their_name_and_can_be_drawn_without_them(
     claims = json.loads((out / name / "claims.json").read_text(encoding="utf-8"))
     assert {claim["data"] for claim in claims} == {NAMES[kind]}
     assert all(claim["preset"].startswith("smoke, changed: num_train=none") for claim in claims)
-    assert len(titles) == len(registry.load(EXPERIMENTS[kind]).figures)
+    assert len(titles) == len(registry.load_experiment(EXPERIMENTS[kind]).figures)
     assert all(NAMES[kind] in title for title in titles)
     before = {file: file.read_bytes() for file in (out / name).iterdir()}
     assert main(["plot", name, "--out", str(out)]) == 0

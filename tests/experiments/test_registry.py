@@ -29,7 +29,7 @@ def untold() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", registry.NAMES)
 def test_every_experiment_fulfils_the_contract(name: str) -> None:
-    experiment = registry.load(name)
+    experiment = registry.load_experiment(name)
     assert isinstance(experiment, Experiment)
     assert experiment.name == name
     assert experiment.summary
@@ -83,7 +83,7 @@ def test_new_names_are_no_news(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.records
     assert not set(registry.OLD_NAMES) & set(registry.NAMES)
     assert set(registry.OLD_NAMES.values()) <= set(registry.NAMES)
-    stems = {stem for name in registry.NAMES for stem in registry.load(name).figures}
+    stems = {stem for name in registry.NAMES for stem in registry.load_experiment(name).figures}
     assert set(registry.OLD_STEMS.values()) <= stems
     assert not set(registry.OLD_STEMS) & stems
 
@@ -106,7 +106,7 @@ def earlier(smoke: Path, tmp_path: Path) -> Path:
     atomic.write_json(out / "svhn" / "claims.json", [claim | {"figure": new[claim["figure"]]} for claim in claims])
     files = [*(out / "svhn").glob("?-svhn.*"), out / "svhn" / "claims.json"]
     sums = {file.name: atomic.sha256(file) for file in files}
-    records.write(out / "svhn" / "run.json", {"run": name, "files": sums})
+    records.write_record(out / "svhn" / "run.json", {"run": name, "files": sums})
     return out
 
 

@@ -82,8 +82,8 @@ def test_the_tightest_comparable_stage_is_chosen(smoke: Path, found: collect.Mea
 
 
 def test_side_by_side_claims_compare_circles_with_the_others(found: collect.Measurements):
-    def group(margin: float, size: float, sharpness: float) -> collect.Compared:
-        return collect.Compared(
+    def group(margin: float, size: float, sharpness: float) -> collect.GapComparison:
+        return collect.GapComparison(
             names=["a", "b"],
             margin=np.array([margin, margin]),
             smallest_margin=np.array([margin, margin]),

@@ -85,7 +85,7 @@ def test_runs_of_a_release_with_other_settings_can_still_be_drawn(smoke: Path, t
     assert record is not None
     record["config"]["of_another_release"] = 1
     del record["config"]["warmup"]
-    records.write(path, record)
+    records.write_record(path, record)
     assert main(["plot", "--out", str(out)]) == 0
 
 

@@ -116,7 +116,7 @@ def test_every_byte_of_a_checkpoint_counts(tmp_path: Path) -> None:
 def test_every_byte_of_a_record_counts(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     value = {"backend": "eager", "eager_us": 11.5, "nested": {"ä": [1, None, True]}}
-    records.write(path, value)
+    records.write_record(path, value)
     assert records.read(path) == value
     content = path.read_bytes()
     for place in range(len(content)):
@@ -196,7 +196,7 @@ def test_a_configuration_of_another_run_is_noticed(out: Path, capsys: pytest.Cap
     record = records.read(path)
     assert record is not None
     record["config"]["seed"] = 5
-    records.write(path, record)
+    records.write_record(path, record)
     assert json.loads(path.read_text())["config"]["seed"] == 5
     assert main(["verify", "--out", str(out)]) == 1
     assert "belongs to minefield-" in capsys.readouterr().out

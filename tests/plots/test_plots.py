@@ -12,7 +12,7 @@ from basinscope.plots.boundary import plot_boundary
 from basinscope.plots.groups import plot_groups
 from basinscope.plots.minefield import PATH_COLOURS, plot_minefield
 from basinscope.plots.relation import plot_relation
-from basinscope.plots.style import CLASS_POINTS, GOOD, save, styled
+from basinscope.plots.style import CLASS_POINTS, GOOD, save_figure, styled
 from basinscope.plots.surface import heights, plot_surface
 from basinscope.results.convert import dataset
 
@@ -110,6 +110,6 @@ def test_drawing_again_gives_the_same_bytes(tmp_path: Path) -> None:
     def draw(name: str) -> list[bytes]:
         figure, axes = plt.subplots()
         axes.plot([0, 1])
-        return [file.read_bytes() for file in save(figure, tmp_path / name, lambda path, produce: produce(path))]
+        return [file.read_bytes() for file in save_figure(figure, tmp_path / name, lambda path, produce: produce(path))]
 
     assert draw("a") == draw("b")

@@ -45,7 +45,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert pointer
     pointer["files"]["summary.json"] = atomic.sha256(folder / "summary.json")
     pointer["notes"] = [HOSTILE]
-    records.write(folder / "run.json", pointer)
+    records.write_record(folder / "run.json", pointer)
     write_page(place / "out")
     return place / "out"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from basinscope.experiments.registry import NAMES, load
+from basinscope.experiments.registry import NAMES, load_experiment
 from basinscope.report.page import write_page
 from basinscope.report.words import comparison, number
 from basinscope.runs import atomic, records
@@ -15,7 +15,7 @@ from tests.stored import the_run
 def test_page_holds_every_figure_and_claim_and_asks_for_nothing(smoke: Path) -> None:
     page = (smoke / "index.html").read_text(encoding="utf-8")
     claims = [json.loads((smoke / name / "claims.json").read_text()) for name in NAMES]
-    still = [stem for name in NAMES for stem in load(name).figures if not stem.endswith("moving")]
+    still = [stem for name in NAMES for stem in load_experiment(name).figures if not stem.endswith("moving")]
     assert page.count("<figure>") == len(still) == 11
     assert page.count('<td class="words">') == sum(map(len, claims))
     assert not re.search(r'<[^>]*\s(?:src|href)="(?!data:|#|https://arxiv\.org)', page)
@@ -31,7 +31,7 @@ def test_text_from_files_is_escaped(smoke: Path, tmp_path: Path) -> None:
     pointer = records.read(file.with_name("run.json"))
     assert pointer is not None
     pointer["files"]["claims.json"] = atomic.sha256(file)
-    records.write(file.with_name("run.json"), pointer)
+    records.write_record(file.with_name("run.json"), pointer)
     page = write_page(out).read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from basinscope.experiments.exhibit import Exhibit
-from basinscope.report.payload import EXACT, pack
+from basinscope.report.payload import EXACT, pack_exhibit
 
 
 def _unpack(text: str) -> tuple[dict, bytes]:
@@ -25,7 +25,7 @@ def _values(text: str, name: str) -> np.ndarray:
 
 
 def _packed(**variables: tuple) -> str:
-    return pack(Exhibit(facts={}, results={"r": xr.Dataset(variables)}))
+    return pack_exhibit(Exhibit(facts={}, results={"r": xr.Dataset(variables)}))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_large_arrays_are_kept_in_single_precision() -> None:
 def test_words_units_and_facts_are_told() -> None:
     names = ["</script><b>", "é"]
     result = xr.Dataset({"a": ("net", [1.0, 2.0], {"units": "nat", "long_name": "what it is"})}, {"net": names})
-    text = pack(Exhibit(facts={"cutoff": 0.1, "lost": float("nan"), "more": (1, 2)}, results={"r": result}))
+    text = pack_exhibit(Exhibit(facts={"cutoff": 0.1, "lost": float("nan"), "more": (1, 2)}, results={"r": result}))
     header, _ = _unpack(text)
     assert header["facts"] == {"cutoff": 0.1, "lost": None, "more": [1, 2]}
     told = header["results"]["r"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import basinscope
-from basinscope.experiments.registry import NAMES, load
+from basinscope.experiments.registry import NAMES, load_experiment
 from basinscope.runs.source import DATA_FILES, NOT_FOLLOWED, modules_behind, source_digest
 
 INSTALLED = Path(basinscope.__file__).parent
@@ -18,7 +18,7 @@ INSTALLED = Path(basinscope.__file__).parent
 @cache
 def behind(name: str) -> frozenset[str]:
     """Modules that the hash of an experiment's runs covers."""
-    return frozenset(modules_behind(load(name).source))
+    return frozenset(modules_behind(load_experiment(name).source))
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def digests(root: Path) -> dict[str, str]:
-    return {name: source_digest(*load(name).source, root=root) for name in NAMES}
+    return {name: source_digest(*load_experiment(name).source, root=root) for name in NAMES}
 
 
 def file_of(module: str, root: Path) -> Path:
@@ -71,7 +71,10 @@ def test_a_comment_in_a_module_that_one_experiment_uses_renews_its_runs_alone(pa
         file = file_of(module, package)
         content = file.read_bytes()
         comment([file])
-        changed = {other: source_digest(*load(other).source, root=package) for other in (name, NAMES[name == NAMES[0]])}
+        changed = {
+            other: source_digest(*load_experiment(other).source, root=package)
+            for other in (name, NAMES[name == NAMES[0]])
+        }
         assert {other for other, digest in changed.items() if digest != before[other]} == {name}, module
         file.write_bytes(content)
 

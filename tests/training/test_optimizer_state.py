@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from basinscope.errors import InputError
 from basinscope.models.catalog import initialize
 from basinscope.seeds import generator
-from basinscope.training.optimizer_state import pack, unpack
+from basinscope.training.optimizer_state import pack_state, unpack
 from basinscope.training.proxprop import ProxProp
 from basinscope.training.torch_optimizers import TORCH_OPTIMIZERS
 
@@ -48,7 +48,7 @@ def test_five_steps_stored_and_five_more_are_ten(name, dtype):
     first = _net(dtype)
     optimizer = _make(name, first)
     _train(first, optimizer, range(5))
-    tensors, note = pack(optimizer)
+    tensors, note = pack_state(optimizer)
     stored = load(save(tensors))
     second = _net(dtype)
     second.load_state_dict(first.state_dict())
@@ -64,10 +64,10 @@ def test_packing_again_gives_the_same(name):
     net = _net()
     optimizer = _make(name, net)
     _train(net, optimizer, range(3))
-    tensors, note = pack(optimizer)
+    tensors, note = pack_state(optimizer)
     other = _make(name, _net())
     unpack(other, tensors, note)
-    again, same = pack(other)
+    again, same = pack_state(other)
     assert same == note
     assert again.keys() == tensors.keys()
     for key, tensor in tensors.items():
@@ -80,7 +80,7 @@ def test_what_was_packed_is_copies_without_shared_memory(name):
     net = _net()
     optimizer = _make(name, net)
     _train(net, optimizer, range(3))
-    tensors, note = pack(optimizer)
+    tensors, note = pack_state(optimizer)
     frozen = {key: tensor.clone() for key, tensor in tensors.items()}
     _train(net, optimizer, range(3, 5))
     resumed = _make(name, net)
@@ -93,7 +93,7 @@ def test_what_was_packed_is_copies_without_shared_memory(name):
 
 @every_row
 def test_an_optimizer_that_has_not_stepped_travels_too(name):
-    tensors, note = pack(_make(name, _net()))
+    tensors, note = pack_state(_make(name, _net()))
     resumed, net = _make(name, _net()), _net()
     unpack(resumed, load(save(tensors)), note)
     resumed, whole = _make(name, net), _net()
@@ -108,7 +108,7 @@ def test_a_changed_rate_is_part_of_the_state():
     optimizer = _make("adam", net)
     torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1 / 3)
     resumed = _make("adam", net)
-    unpack(resumed, *pack(optimizer))
+    unpack(resumed, *pack_state(optimizer))
     assert resumed.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"] == 0.01 * (1 / 3)
     assert resumed.param_groups[0]["betas"] == (0.9, 0.999)
 
@@ -118,7 +118,7 @@ def test_numbers_that_json_does_not_know_return_too():
     optimizer = torch.optim.SGD([weight], lr=0.1)
     optimizer.state[weight] = {"best": float("inf"), "many": [None, True, (1, 0.1), {"x": torch.tensor(2.5)}]}
     resumed = torch.optim.SGD([weight], lr=0.1)
-    unpack(resumed, *pack(optimizer))
+    unpack(resumed, *pack_state(optimizer))
     assert resumed.state[weight] == optimizer.state[weight]
     assert isinstance(resumed.state[weight]["many"][2], tuple)
 
@@ -129,7 +129,7 @@ def test_a_tensor_keeps_its_dtype_beside_a_parameter_of_another():
     third = torch.tensor(1 / 3, dtype=torch.float64)
     optimizer.state[weight] = {"sum": third, "history": [None, third]}
     resumed = torch.optim.SGD([weight], lr=0.1)
-    unpack(resumed, *pack(optimizer))
+    unpack(resumed, *pack_state(optimizer))
     for tensor in (resumed.state[weight]["sum"], resumed.state[weight]["history"][1]):
         assert tensor.dtype == torch.float64
         assert torch.equal(tensor, third)
@@ -140,14 +140,14 @@ def test_a_value_of_another_kind_is_refused_with_its_place():
     optimizer = torch.optim.SGD([weight], lr=0.1)
     optimizer.state[weight] = {"callable": len}
     with pytest.raises(InputError, match=r"'optimizer.state.0.callable' is a builtin"):
-        pack(optimizer)
+        pack_state(optimizer)
 
 
 def _packed():
     net = _net()
     optimizer = _make("adam", net)
     _train(net, optimizer, range(2))
-    return pack(optimizer)
+    return pack_state(optimizer)
 
 
 def test_a_state_goes_into_its_own_kind_of_optimizer_and_net_only():
@@ -158,7 +158,7 @@ def test_a_state_goes_into_its_own_kind_of_optimizer_and_net_only():
         unpack(_make("adam", nn.Linear(2, 2)), tensors, note)
     net = _net()
     with pytest.raises(InputError, match="lacks the setting"):
-        unpack(ProxProp(net, 0.1, base="nesterov"), *pack(ProxProp(net, 0.1, base="adam")))
+        unpack(ProxProp(net, 0.1, base="nesterov"), *pack_state(ProxProp(net, 0.1, base="adam")))
 
 
 def test_damage_is_told_in_one_line():

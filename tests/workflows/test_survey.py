@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 import basinscope as bs
 from basinscope.cli import main
 from basinscope.errors import InputError
-from basinscope.own.request import Request, asked
+from basinscope.own.request import SurveyRequest, options_by_probe
 from basinscope.own.tasks import tasks
 from basinscope.probes.options import Option
 from basinscope.probes.rows import Row
@@ -160,13 +160,13 @@ def test_a_new_probe_is_one_entry_of_the_table(
     assert main([*words, "--height", "2"]) == 0
     assert "height of the toy [m]" in capsys.readouterr().out
     assert (tmp_path / "measured/model/toy.png").exists()
-    request = Request(probes=asked({"toy": {}}, IN_PYTHON))
+    request = SurveyRequest(probes=options_by_probe({"toy": {}}, IN_PYTHON))
     assert [task.name for task in tasks(request, lambda: around(small_net()))] == ["toy"]
 
 
 def test_old_flat_requests_are_still_read() -> None:
     old = {"problem": "p", "checkpoint": "c", "probes": ["slice1d", "radius"], "num_lines": 2, "num_directions": 45}
-    found = Request.restore({**old, "seed": 3, "line_resolution": 5, "num_scanned": 2, "foreign": 1})
+    found = SurveyRequest.restore({**old, "seed": 3, "line_resolution": 5, "num_scanned": 2, "foreign": 1})
     assert found.probes["slice1d"] == {"num_directions": 2, "resolution": 5, "seed": 3}
     names = [task.name for task in tasks(found, lambda: around(small_net()))]
     assert names == ["slice1d", "radius-0", "radius-1", "radius-2"]

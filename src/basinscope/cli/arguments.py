@@ -180,13 +180,13 @@ def probes_of(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     Args:
         options: Of the verb `measure`.
     """
-    from basinscope.probes.table import PROBES, find
+    from basinscope.probes.table import PROBES, probe_named
 
     names = options.probe or [probe.name for probe in PROBES.values() if probe.standard]
     given = vars(options)
     found: dict[str, dict[str, Any]] = {}
     for name in names:
-        probe = find(name)
+        probe = probe_named(name)
         chosen = {} if probe is None else {o.name: given[_PREFIX + o.flag] for o in probe.options}
         found[name] = {option: value for option, value in chosen.items() if value is not None}
     return found

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from basinscope.cli.progress import shown
+from basinscope.cli.progress import progress_bar
 from basinscope.data import download
 from basinscope.errors import InputError
 from basinscope.experiments.settings import nearest
@@ -17,7 +17,7 @@ _EXPECTED_BYTES_A_SECOND = 10e6
 """The estimate of the time left begins with it, until some of the data has come."""
 
 
-def fetch(options: argparse.Namespace) -> int:
+def fetch_command(options: argparse.Namespace) -> int:
     """Fetch a set into the data folder and say where it lies.
 
     Args:
@@ -42,7 +42,7 @@ def fetch(options: argparse.Namespace) -> int:
     download.require_writable(place)
     with exclusive(place, lambda: print(f"basinscope: another process fetches into {place}; waiting", file=sys.stderr)):
         atomic.sweep(place)
-        with shown(options.name) as bar:
+        with progress_bar(options.name) as bar:
 
             def show(file: str, come: float, total: float) -> None:
                 bar.update(file, come / _EXPECTED_BYTES_A_SECOND, total / _EXPECTED_BYTES_A_SECOND)

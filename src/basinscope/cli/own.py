@@ -11,8 +11,8 @@ from basinscope.cli.watch import WATCH, make_page, tell_measured, telling
 from basinscope.own.measure import measure as measured
 from basinscope.own.networks import of_problem
 from basinscope.own.problem import load_problem
-from basinscope.own.request import asked
-from basinscope.own.stored import compare as compared
+from basinscope.own.request import options_by_probe
+from basinscope.own.stored import compare_runs as compared
 from basinscope.own.summary import table
 from basinscope.runs import provenance
 from basinscope.runs.life import writable
@@ -20,7 +20,7 @@ from basinscope.runs.spelling import AS_FLAGS
 from basinscope.workflows.page import need_page
 
 
-def measure(options: argparse.Namespace) -> int:
+def measure_command(options: argparse.Namespace) -> int:
     """Measure a network of the user's, at each checkpoint; draw, and sum up.
 
     Raises:
@@ -28,7 +28,7 @@ def measure(options: argparse.Namespace) -> int:
     """
     need_page()
     writable(options.out, AS_FLAGS)
-    probes = asked(probes_of(options), AS_FLAGS)
+    probes = options_by_probe(probes_of(options), AS_FLAGS)
     device = None if options.device == "auto" else provenance.pick_device(options.device)
     networks = of_problem(load_problem(options.problem), options.checkpoint, name=options.name, device=device)
     found = measured(
@@ -47,7 +47,7 @@ def measure(options: argparse.Namespace) -> int:
     return 0
 
 
-def compare(options: argparse.Namespace) -> int:
+def compare_command(options: argparse.Namespace) -> int:
     """Put runs of `measure` side by side: one table, and figures with common scales.
 
     Raises:

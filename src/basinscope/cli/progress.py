@@ -34,7 +34,7 @@ def _told(left: float | None) -> str:
 
 
 @contextmanager
-def shown(name: str, *, in_seconds: bool = True) -> Iterator[Progress]:
+def progress_bar(name: str, *, in_seconds: bool = True) -> Iterator[Progress]:
     """Show the progress of a run while the context is open.
 
     Args:

@@ -31,11 +31,11 @@ def list_(options: argparse.Namespace) -> int:
     """Name the experiments, or tell everything about some."""
     if not options.names:
         for name in registry.NAMES:
-            experiment = registry.load(name)
+            experiment = registry.load_experiment(name)
             print(f"{name}: {experiment.summary}; presets {', '.join(experiment.presets)}")
         return 0
     for name in chosen(options.names):
-        experiment = registry.load(name)
+        experiment = registry.load_experiment(name)
         print(f"{name}: {experiment.summary}")
         _print_fields(experiment)
     return 0
@@ -60,7 +60,7 @@ def _existing(out: Path) -> None:
         raise InputError(f"--out {out}: is a file; name a folder")
 
 
-def run(options: argparse.Namespace) -> int:
+def run_command(options: argparse.Namespace) -> int:
     """Run experiments, draw their figures, evaluate their claims, write the page."""
     order = Order(
         names=options.names,
@@ -113,11 +113,11 @@ def verify(options: argparse.Namespace) -> int:
     return EXIT_DAMAGED
 
 
-def plot(options: argparse.Namespace) -> int:
+def plot_command(options: argparse.Namespace) -> int:
     """Draw figures and claims again from what is stored."""
     _existing(options.out)
     drawn = 0
-    own = own_runs.published(options.out)
+    own = own_runs.published_surveys(options.out)
     wanted = [name for name in options.names if name not in own or name in registry.NAMES]
     for name in chosen(wanted or ([] if options.names else [ALL])):
         folder = last_finished(options.out, name)
@@ -158,24 +158,24 @@ def report(options: argparse.Namespace) -> int:
 
 def fetch_(options: argparse.Namespace) -> int:
     """Download a set of images."""
-    from basinscope.cli.fetch import fetch
+    from basinscope.cli.fetch import fetch_command
 
-    return fetch(options)
+    return fetch_command(options)
 
 
 def measure_(options: argparse.Namespace) -> int:
     """Measure a network of the user's."""
-    from basinscope.cli.own import measure
+    from basinscope.cli.own import measure_command
 
-    return measure(options)
+    return measure_command(options)
 
 
 def compare_(options: argparse.Namespace) -> int:
     """Put measured networks side by side."""
-    from basinscope.cli.own import compare
+    from basinscope.cli.own import compare_command
 
     _existing(options.out)
-    return compare(options)
+    return compare_command(options)
 
 
 VERBS: Mapping[str, Callable[[argparse.Namespace], int]] = {
@@ -183,9 +183,9 @@ VERBS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "compare": compare_,
     "fetch": fetch_,
     "list": list_,
-    "run": run,
+    "run": run_command,
     "status": status,
     "verify": verify,
-    "plot": plot,
+    "plot": plot_command,
     "report": report,
 }

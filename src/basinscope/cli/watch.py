@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from basinscope.cli.progress import shown, spoken
+from basinscope.cli.progress import progress_bar, spoken
 from basinscope.experiments.claims import Claim
 from basinscope.own.measure import Measured, words
 from basinscope.runs.life import Watch
-from basinscope.workflows.page import write_page
+from basinscope.workflows.page import update_page
 from basinscope.workflows.run import Run
 
 
@@ -21,7 +21,7 @@ def _waiting(what: str) -> None:
     print(f"basinscope: another process works on {what}; waiting for it", file=sys.stderr, flush=True)
 
 
-WATCH = Watch(progress=lambda name, in_seconds: shown(name, in_seconds=in_seconds), waiting=_waiting)
+WATCH = Watch(progress=lambda name, in_seconds: progress_bar(name, in_seconds=in_seconds), waiting=_waiting)
 """Shows a bar on a terminal, lines elsewhere."""
 
 
@@ -36,7 +36,7 @@ def make_page(out: Path) -> None:
     Raises:
         InputError: There is nothing to show yet.
     """
-    print(f"page: {write_page(out, WATCH)}")
+    print(f"page: {update_page(out, WATCH)}")
 
 
 def tell_run(found: Run) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from basinscope.data import download
-from basinscope.data.images import Images, ImageTask, divide, draw
+from basinscope.data.images import Images, ImageTask, divide, draw_subset
 from basinscope.errors import InputError
 from basinscope.seeds import generator
 
@@ -62,7 +62,7 @@ def _images(records: np.ndarray) -> Images:
     return Images(pixels, torch.from_numpy(records[:, 0].astype(np.int64)), MEAN, STD, NUM_CLASSES)
 
 
-def load(
+def load_cifar10(
     folder: Path, *, num_train: int | None, num_unseen: int, num_test: int | None = None, data_seed: int = 0
 ) -> ImageTask:
     """Read CIFAR-10.
@@ -89,7 +89,7 @@ def load(
     place = _find(folder)
     official = _images(np.concatenate([_read(place / file) for file in TRAIN_FILES]))
     train, unseen = divide(official, num_unseen=num_unseen, num_train=num_train, data_seed=data_seed, name="CIFAR-10")
-    test = draw(
+    test = draw_subset(
         _images(_read(place / TEST_FILE)), num_test, generator(data_seed, "CIFAR-10", "test"), "CIFAR-10 test images"
     )
     genuine = download.vouched(place, "cifar10", (*TRAIN_FILES, TEST_FILE))

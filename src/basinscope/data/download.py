@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from basinscope.errors import InputError, choose
+from basinscope.errors import InputError, check_choice
 
 MANIFEST = "basinscope-manifest.json"
 PARTIAL = ".partial-"
@@ -205,7 +205,7 @@ def fetch(name: str, folder: Path, *, progress: Shown | None = None) -> Path:
     Example:
         `fetch("cifar10", default_folder())` returns `~/.cache/basinscope/data/cifar-10-batches-bin` on Linux.
     """
-    choose("name", name, tuple(SOURCES))
+    check_choice("name", name, tuple(SOURCES))
     source = SOURCES[name]
     place = folder / source.folder
     require_writable(place)

@@ -180,7 +180,7 @@ def draw_indices(total: int, num: int | None, stream: torch.Generator, what: str
     return torch.randperm(total, generator=stream)[:num]
 
 
-def draw(images: Images, num: int | None, stream: torch.Generator, what: str) -> Images:
+def draw_subset(images: Images, num: int | None, stream: torch.Generator, what: str) -> Images:
     """Draw a random subset in which every class is there.
 
     Args:
@@ -232,5 +232,7 @@ def divide(
     unseen = images.subset(held)
     if num_unseen:
         require_every_class(unseen, f"{name} unseen images")
-    train = draw(images.subset(rest), num_train, generator(data_seed, name, "training"), f"{name} training images")
+    train = draw_subset(
+        images.subset(rest), num_train, generator(data_seed, name, "training"), f"{name} training images"
+    )
     return train, unseen

@@ -73,7 +73,7 @@ def split(data_seed: int | None = None) -> Split:
     return Split(some(train), some(np.sort(rest[chosen])), some(np.delete(rest, chosen)))
 
 
-def sample(num: int, generator: torch.Generator) -> Samples:
+def sample_spirals(num: int, generator: torch.Generator) -> Samples:
     """Draw fresh, independent points of both classes with equal probability, at any time between 0 and 199.
 
     Args:

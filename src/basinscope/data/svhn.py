@@ -95,7 +95,7 @@ def _load(path: Path) -> _Stored:
     return _Stored(content["X"], labels.astype(np.int64) % NUM_CLASSES)
 
 
-def load(
+def load_svhn(
     folder: Path, *, num_train: int | None, num_unseen: int, num_test: int | None = None, data_seed: int = 0
 ) -> ImageTask:
     """Read SVHN.

@@ -52,7 +52,7 @@ def training_draw(data_seed: int | None = None) -> tuple[Samples, Samples]:
     return Samples(inputs[:half], labels[:half]), Samples(inputs[half:], labels[half:])
 
 
-def sample(num: int, generator: torch.Generator) -> Samples:
+def sample_swissroll(num: int, generator: torch.Generator) -> Samples:
     """Draw fresh, independent points of both classes with equal probability.
 
     Args:

@@ -25,7 +25,7 @@ from basinscope.runs.store import RunFolder
 from basinscope.training.single import History, SingleResult
 
 Source = Literal["scattered-digits", "files"]
-_READERS: dict[str, Callable[..., ImageTask]] = {"cifar10": cifar10.load, "svhn": svhn.load}
+_READERS: dict[str, Callable[..., ImageTask]] = {"cifar10": cifar10.load_cifar10, "svhn": svhn.load_svhn}
 
 
 @dataclass(frozen=True, kw_only=True)

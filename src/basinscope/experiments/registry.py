@@ -52,7 +52,7 @@ def spellings(names: Iterable[str]) -> list[str]:
     return [*wanted, *(old for old, name in OLD_NAMES.items() if name in wanted)]
 
 
-def published(out: Path, name: str) -> Path:
+def published_folder(out: Path, name: str) -> Path:
     """Find the folder that holds an experiment's figures: OUT/NAME, or one of an earlier name if only that exists."""
     places = [out / spelling for spelling in spellings([name])]
     return next((place for place in places if (place / "run.json").exists()), places[0])
@@ -65,14 +65,14 @@ def stored_figure(place: Path, stem: str) -> Path:
     return next((file for file in files if file.exists()), files[0])
 
 
-def load(name: str) -> Experiment[Any, Any]:
+def load_experiment(name: str) -> Experiment[Any, Any]:
     """Import an experiment; nothing heavy is imported before it is asked for."""
     return import_module(_MODULES[resolve(name)]).EXPERIMENT
 
 
 def reading_files() -> list[str]:
     """Name the experiments whose data may come from files."""
-    return [name for name in NAMES if load(name).reads_files]
+    return [name for name in NAMES if load_experiment(name).reads_files]
 
 
 def restore(experiment: Experiment[Settings, Any], stored: Mapping[str, Any]) -> Settings:
@@ -82,5 +82,5 @@ def restore(experiment: Experiment[Settings, Any], stored: Mapping[str, Any]) ->
 
 def tasks_of(name: str, stored: Mapping[str, Any]) -> Sequence[Task]:
     """Build the tasks of an experiment from the plain values of its configuration, on whatever machine."""
-    experiment = load(name)
+    experiment = load_experiment(name)
     return experiment.tasks(experiment.restore(stored))

@@ -31,7 +31,7 @@ from typing import Literal, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from basinscope.errors import InputError, choose
+from basinscope.errors import InputError, check_choice
 
 OneDim = Literal["fixed", "moved"]
 
@@ -45,7 +45,7 @@ def one_dim_choice(value: str) -> OneDim:
     if value == "tensor":
         warnings.warn("one_dim='tensor' is now called one_dim='moved'", FutureWarning, stacklevel=3)
         return "moved"
-    choose("one_dim", value, get_args(OneDim))
+    check_choice("one_dim", value, get_args(OneDim))
     return cast("OneDim", value)
 
 

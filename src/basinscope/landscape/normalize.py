@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from basinscope.errors import choose
+from basinscope.errors import check_choice
 from basinscope.landscape.directions import Scheme
 from basinscope.landscape.filters import Filters, OneDim, one_dim_choice
 from basinscope.parameters import ParameterLayout
@@ -40,7 +40,7 @@ class Normalization:
     one_dim: OneDim = "fixed"
 
     def __post_init__(self) -> None:
-        choose("scheme", self.scheme, get_args(Scheme))
+        check_choice("scheme", self.scheme, get_args(Scheme))
         object.__setattr__(self, "one_dim", one_dim_choice(self.one_dim))
 
     @cached_property

@@ -176,7 +176,7 @@ class Landscape(Protocol):
         ...
 
 
-def asked(landscape: Any, probe: str, *needed: str) -> Landscape:
+def require(landscape: Any, probe: str, *needed: str) -> Landscape:
     """Refuse what cannot answer a probe, in one line.
 
     Args:

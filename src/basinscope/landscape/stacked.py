@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import relu
 
 from basinscope.data.samples import Samples
-from basinscope.errors import InputError, choose
+from basinscope.errors import InputError, check_choice
 from basinscope.landscape.flat import FlatLandscape
 from basinscope.landscape.kernel import MLPKernel
 from basinscope.landscape.normalize import Normalization
@@ -56,7 +56,7 @@ class PointObjective:
     def __init__(
         self, loss: PointLoss, layout: ParameterLayout, *, chunk_size: int = 32, backend: Backend = "eager"
     ) -> None:
-        choose("backend", backend, get_args(Backend))
+        check_choice("backend", backend, get_args(Backend))
         self.layout, self.chunk_size = layout, chunk_size
         self.num_evaluations: float = 0
         self._loss = torch.compile(loss, dynamic=True) if backend == "compiled" else loss

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from basinscope.data.images import Images
-from basinscope.errors import InputError, choose
+from basinscope.errors import InputError, check_choice
 from basinscope.landscape.flat import FlatLandscape, SeededDirection
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.protocol import Evaluation, Line
@@ -61,7 +61,7 @@ class StreamedLoss:
         precision: Precision = "float32",
         compiled: bool = False,
     ) -> None:
-        choose("precision", precision, get_args(Precision))
+        check_choice("precision", precision, get_args(Precision))
         if batch_size < 1:
             raise InputError(f"batch_size = {batch_size}: must be at least 1")
         parameters = {name: tensor.detach() for name, tensor in model.named_parameters()}

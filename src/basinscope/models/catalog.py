@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from basinscope.errors import InputError, choose
+from basinscope.errors import InputError, check_choice
 from basinscope.models.polynomial import PolynomialLinear
 from basinscope.models.resnet import CifarResNet18, PreActResNet
 from basinscope.models.vgg import VGG13
@@ -57,7 +57,7 @@ def build(
         >>> num_parameters(build("resnet20"))
         269722
     """
-    choose("net", name, (*NETS, "polynomial"))
+    check_choice("net", name, (*NETS, "polynomial"))
     for what, count in (("in_channels", in_channels), ("size", size), ("num_classes", num_classes)):
         if count < 1:
             raise InputError(f"{what} = {count}: a network for images needs at least 1")

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from basinscope.errors import InputError, choose
+from basinscope.errors import InputError, check_choice
 from basinscope.parameters import ParameterLayout, unflatten
 
 Glorot = Literal["uniform", "normal"]
@@ -35,7 +35,7 @@ class MLP:
     def __post_init__(self) -> None:
         if len(self.widths) < 2 or min(self.widths) < 1:
             raise InputError(f"widths {self.widths}: give at least an input and an output width, each ≥ 1")
-        choose("glorot", self.glorot, get_args(Glorot))
+        check_choice("glorot", self.glorot, get_args(Glorot))
 
     @cached_property
     def layout(self) -> ParameterLayout:

@@ -14,8 +14,8 @@ import xarray as xr
 from basinscope.errors import InputError
 from basinscope.own.fingerprint import of_text
 from basinscope.own.networks import Network
-from basinscope.own.publish import Published, publish
-from basinscope.own.request import Request
+from basinscope.own.publish import Published, publish_survey
+from basinscope.own.request import SurveyRequest
 from basinscope.own.tasks import tasks, whole
 from basinscope.probes.table import PROBES, Options, Others, modules_of_probes
 from basinscope.runs import life, provenance
@@ -168,7 +168,7 @@ def _measure_one(
     network: Network, share: _Share, failures: dict[str, str], *, out: Path, watch: life.Watch, device: str
 ) -> Measured:
     opened = cache(network.opened)
-    request = Request(**network.identity, probes=share.probes, points=share.digests, device=device)
+    request = SurveyRequest(**network.identity, probes=share.probes, points=share.digests, device=device)
     work = tasks(request, opened, share.points, failures)
     parameters = opened().model.parameters()
     plan = life.Plan(
@@ -188,7 +188,7 @@ def _measure_one(
             return results, None
         place = out / "measured" / network.label
         notes = [*share.notes, *words(failures)]
-        return results, publish(place, {network.label: results}, {"run": folder.name}, notes, watch.waiting)
+        return results, publish_survey(place, {network.label: results}, {"run": folder.name}, notes, watch.waiting)
 
     outcome = life.live(
         out, plan, work=lambda folder, bar: _do(work, folder, bar, opened, failures), publish=drawn, watch=watch

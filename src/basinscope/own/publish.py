@@ -11,9 +11,9 @@ import xarray as xr
 
 from basinscope.errors import InputError
 from basinscope.own.summary import rows, table
-from basinscope.plots.style import save, styled
+from basinscope.plots.style import save_figure, styled
 from basinscope.probes.rows import Row
-from basinscope.probes.table import shown
+from basinscope.probes.table import figures_by_kind
 from basinscope.runs import atomic, life
 from basinscope.runs.store import RunFolder
 
@@ -37,7 +37,7 @@ class Published:
     """The run whose figures stood there before, if it was another one."""
 
 
-def publish(
+def publish_survey(
     place: Path,
     surveys: Surveys,
     facts: Mapping[str, Any],
@@ -61,13 +61,13 @@ def publish(
         for stem in dict.fromkeys(stem for results in surveys.values() for stem in results):
             having = {name: results[stem] for name, results in surveys.items() if stem in results}
             try:
-                figure = shown()[stem].draw(having if len(surveys) > 1 else next(iter(having.values())))
+                figure = figures_by_kind()[stem].draw(having if len(surveys) > 1 else next(iter(having.values())))
             except InputError as error:
                 said.append(f"{stem} is not drawn: {error}")
                 continue
             if figure is not None:
                 with styled():
-                    figures[stem] = save(figure, place / stem, atomic.write)
+                    figures[stem] = save_figure(figure, place / stem, atomic.write)
         numbers = {name: rows(results) for name, results in surveys.items()}
         summary, text = place / "summary.json", place / "summary.txt"
         atomic.write_json(summary, {name: [row.to_json() for row in some] for name, some in numbers.items()})

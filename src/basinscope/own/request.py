@@ -10,7 +10,7 @@ from typing import Any
 
 from basinscope.errors import InputError
 from basinscope.probes.options import Option, parameters
-from basinscope.probes.table import PROBES, Options, Probe, find
+from basinscope.probes.table import PROBES, Options, Probe, probe_named
 from basinscope.runs.spelling import Spelling
 
 # What flat requests of releases before 0.5 called each probe's options.
@@ -24,7 +24,7 @@ _FLAT = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class SurveyRequest:
     """Settings of a survey of one network, as plain values; the hash of its run covers them."""
 
     problem: str = ""
@@ -43,7 +43,7 @@ class Request:
     """Where the network is put; rounding differs between devices."""
 
     @classmethod
-    def restore(cls, stored: Mapping[str, Any]) -> Request:
+    def restore(cls, stored: Mapping[str, Any]) -> SurveyRequest:
         """Build a request from plain values, as JSON keeps them; what only another release knows is left out."""
         known = {one.name: stored[one.name] for one in fields(cls) if one.name in stored}
         if not isinstance(known.get("probes", {}), Mapping):
@@ -53,7 +53,7 @@ class Request:
 
 def _from_flat(stored: Mapping[str, Any]) -> dict[str, Options]:
     """Options by probe from a request that keeps all of them on one level."""
-    chosen = [probe.name for name in stored["probes"] if (probe := find(name)) is not None]
+    chosen = [probe.name for name in stored["probes"] if (probe := probe_named(name)) is not None]
     return {name: {new: stored[old] for old, new in _FLAT.get(name, {}).items() if old in stored} for name in chosen}
 
 
@@ -62,7 +62,7 @@ def standard() -> list[str]:
     return [probe.name for probe in PROBES.values() if probe.standard]
 
 
-def asked(probes: Sequence[str] | Mapping[str, Options], spell: Spelling) -> dict[str, Options]:
+def options_by_probe(probes: Sequence[str] | Mapping[str, Options], spell: Spelling) -> dict[str, Options]:
     """Complete what was asked for: every probe by its own name, with every option that has a default in the table.
 
     Args:
@@ -73,12 +73,12 @@ def asked(probes: Sequence[str] | Mapping[str, Options], spell: Spelling) -> dic
         InputError: A probe or an option is unknown, or a value is out of range or cannot be stored.
     """
     given = probes if isinstance(probes, Mapping) else {name: {} for name in probes}
-    unknown = [name for name in given if find(name) is None]
+    unknown = [name for name in given if probe_named(name) is None]
     if unknown or not given:
         raise InputError(f"{spell('probe', ', '.join(unknown) or '(none)')}: choose from {', '.join(PROBES)}")
     found: dict[str, Options] = {}
     for name, options in given.items():
-        probe = find(name)
+        probe = probe_named(name)
         assert probe is not None
         found[probe.name] = _complete(probe, options, spell)
     return found

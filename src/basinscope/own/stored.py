@@ -9,8 +9,8 @@ from basinscope.errors import DamagedResultError, InputError
 from basinscope.landscape.module.objective import Objective
 from basinscope.own.measure import KIND, words
 from basinscope.own.networks import plain
-from basinscope.own.publish import Published, Surveys, publish
-from basinscope.own.request import Request
+from basinscope.own.publish import Published, Surveys, publish_survey
+from basinscope.own.request import SurveyRequest
 from basinscope.own.tasks import tasks, whole
 from basinscope.probes.table import PROBES
 from basinscope.runs import records
@@ -20,12 +20,12 @@ CLOSE_CUTOFFS = 1.01
 """Ratio up to which cutoffs count as one."""
 
 
-def request_of(folder: RunFolder) -> Request:
+def request_of(folder: RunFolder) -> SurveyRequest:
     """What was asked of a run."""
-    return Request.restore((folder.read_json("config.json") or {}).get("config", {}))
+    return SurveyRequest.restore((folder.read_json("config.json") or {}).get("config", {}))
 
 
-def find(out: Path, name: str) -> tuple[str, RunFolder]:
+def find_run(out: Path, name: str) -> tuple[str, RunFolder]:
     """A finished run by its label, by the name of its folder, or by its path; the label comes first.
 
     Raises:
@@ -45,7 +45,7 @@ def find(out: Path, name: str) -> tuple[str, RunFolder]:
     raise InputError(f"no run {name!r} in {out}; there are {', '.join(known) or 'none'}; basinscope measure makes one")
 
 
-def compare(out: Path, names: Sequence[str], waiting: Callable[[str], object]) -> Published:
+def compare_runs(out: Path, names: Sequence[str], waiting: Callable[[str], object]) -> Published:
     """Put finished runs side by side: one table, and figures with common scales.
 
     Args:
@@ -60,7 +60,7 @@ def compare(out: Path, names: Sequence[str], waiting: Callable[[str], object]) -
         raise InputError("compare needs two runs or more; basinscope measure makes them")
     folders: dict[str, RunFolder] = {}
     for name in names:
-        label, folder = find(out, name)
+        label, folder = find_run(out, name)
         if folder.name in (other.name for other in folders.values()):
             raise InputError(f"compare: {name} is named twice")
         # One network under two settings has one label and two runs.
@@ -75,7 +75,7 @@ def side_by_side(place: Path, folders: Mapping[str, RunFolder], waiting: Callabl
     notes = warnings(surveys, list(requests.values())) if len(surveys) > 1 else []
     notes += [f"{label}: {note}" for label, folder in folders.items() for note in _notes(folder)]
     facts = {"runs": [folder.name for folder in folders.values()], "labels": list(folders)}
-    return publish(place, surveys, facts, notes, waiting)
+    return publish_survey(place, surveys, facts, notes, waiting)
 
 
 def _notes(folder: RunFolder) -> list[str]:
@@ -84,7 +84,7 @@ def _notes(folder: RunFolder) -> list[str]:
     return [*stored, *words((folder.take_json("finished.json") or {}).get("failures", {}))]
 
 
-def warnings(surveys: Surveys, requests: Sequence[Request]) -> list[str]:
+def warnings(surveys: Surveys, requests: Sequence[SurveyRequest]) -> list[str]:
     """What keeps the numbers of several networks from being compared."""
     found = []
     sizes = {int(next(iter(results.values())).attrs["num_moved"]) for results in surveys.values() if results}
@@ -107,7 +107,7 @@ def warnings(surveys: Surveys, requests: Sequence[Request]) -> list[str]:
     return found
 
 
-def published(out: Path) -> dict[str, Path]:
+def published_surveys(out: Path) -> dict[str, Path]:
     """The folders of figures of measured and compared networks, by name."""
     found = [p.parent for room in ("measured", "compared") for p in sorted((out / room).glob("*/run.json"))]
     return {place.name: place for place in found}
@@ -132,7 +132,7 @@ def redraw(out: Path, place: Path, waiting: Callable[[str], object]) -> None:
         return
     folder = RunFolder(out / "runs" / runs[0])
     results = whole(folder, request_of(folder))
-    publish(place, {place.name: results}, {"run": folder.name}, _notes(folder), waiting)
+    publish_survey(place, {place.name: results}, {"run": folder.name}, _notes(folder), waiting)
 
 
 def told(out: Path) -> list[str]:

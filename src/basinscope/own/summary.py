@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import xarray as xr
 
 from basinscope.probes.rows import Row
-from basinscope.probes.table import shown
+from basinscope.probes.table import figures_by_kind
 
 
 def rows(results: Mapping[str, xr.Dataset]) -> list[Row]:
@@ -16,7 +16,7 @@ def rows(results: Mapping[str, xr.Dataset]) -> list[Row]:
     Args:
         results: By stem, as `tasks.collect` returns them.
     """
-    known = [(one, results[stem]) for stem, one in shown().items() if stem in results]
+    known = [(one, results[stem]) for stem, one in figures_by_kind().items() if stem in results]
     losses = (loss for one, found in known if (loss := one.center(found)) is not None)
     unit = str(next(iter(results.values())).attrs.get("loss_unit", "")) if results else ""
     own = [Row("loss", loss, "", unit, 1) for loss in [next(losses, None)] if loss is not None]

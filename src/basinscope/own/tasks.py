@@ -9,7 +9,7 @@ import xarray as xr
 
 from basinscope.errors import DamagedResultError, InputError
 from basinscope.landscape.module.objective import Objective
-from basinscope.own.request import Request
+from basinscope.own.request import SurveyRequest
 from basinscope.probes.table import PROBES, Options, Probe
 from basinscope.runs.engine import Context, Task
 from basinscope.runs.store import Artifact, RunFolder
@@ -18,7 +18,7 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 def tasks(
-    request: Request,
+    request: SurveyRequest,
     opened: Callable[[], Objective],
     points: Mapping[str, Mapping[str, Any]] = _NOTHING,
     failures: dict[str, str] | None = None,
@@ -57,7 +57,7 @@ def _bind(
     return work
 
 
-def collect(folder: RunFolder, request: Request) -> dict[str, xr.Dataset]:
+def collect(folder: RunFolder, request: SurveyRequest) -> dict[str, xr.Dataset]:
     """Read all results of a finished run, and derive what follows from them; probes that failed are left out.
 
     Returns:
@@ -78,7 +78,7 @@ def collect(folder: RunFolder, request: Request) -> dict[str, xr.Dataset]:
     return found
 
 
-def whole(folder: RunFolder, request: Request) -> dict[str, xr.Dataset]:
+def whole(folder: RunFolder, request: SurveyRequest) -> dict[str, xr.Dataset]:
     """Read the results of a run after holding them to their checksums; see `collect`.
 
     Raises:

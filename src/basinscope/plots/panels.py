@@ -51,7 +51,7 @@ class OwnFigure(Figure):
         return content.getvalue()
 
 
-def grid(num: int) -> tuple[int, int]:
+def panel_grid(num: int) -> tuple[int, int]:
     """Rows and columns of a figure with a panel for each of some networks."""
     columns = min(2, num) if num in (2, 4) else min(3, num)
     return -(-num // columns), columns

@@ -23,7 +23,7 @@ from basinscope.plots.panels import (
     Panels,
     choose_axes,
     figure_width,
-    grid,
+    panel_grid,
     set_title,
     whole_figure,
 )
@@ -54,7 +54,7 @@ def slice2d_panels(results: Results, *, show: tuple[str, str] | None = None) -> 
     metrics = len({one.metric for one in maps})
     # Of one network, data sets lie below each other and metrics beside each other.
     rows, columns = (
-        grid(len(named)) if each == 1 else (each // metrics, metrics) if len(named) == 1 else (len(named), each)
+        panel_grid(len(named)) if each == 1 else (each // metrics, metrics) if len(named) == 1 else (len(named), each)
     )
     spans = [[float(np.ptp(one.values[axis].values)) for axis in ("first", "second")] for one in maps]
     tallest = max((up / across if across else 1.0) for across, up in spans) if _equal(named) else 0.8

@@ -11,7 +11,7 @@ from matplotlib.colors import Colormap, LogNorm
 
 from basinscope.errors import InputError
 from basinscope.plots.compared import Results, all_facts, by_name, common_unit, with_unit
-from basinscope.plots.panels import SMALL, AxesChoice, Panels, choose_axes, grid, set_title
+from basinscope.plots.panels import SMALL, AxesChoice, Panels, choose_axes, panel_grid, set_title
 from basinscope.plots.scales import common_norm
 from basinscope.plots.style import SURFACE
 from basinscope.plots.surface import draw_heights, power_ticks
@@ -21,7 +21,7 @@ def surface_panels(results: Results) -> Panels:
     """One panel in three dimensions a network."""
     named = by_name(results)
     title = all_facts(named) if len(named) > 1 else ""
-    return Panels(tuple(named), *grid(len(named)), row_height=2.6, projection="3d", title=title)
+    return Panels(tuple(named), *panel_grid(len(named)), row_height=2.6, projection="3d", title=title)
 
 
 def plot_slice2d_surface(

@@ -43,7 +43,7 @@ def look() -> AbstractContextManager[None]:
     return matplotlib.style.context(["default", str(sheet)])
 
 
-def save(figure: Figure, stem: Path, write: Write) -> list[Path]:
+def save_figure(figure: Figure, stem: Path, write: Write) -> list[Path]:
     """Save a figure as PNG, SVG and PDF beside each other, type embedded.
 
     Args:

@@ -8,13 +8,13 @@ from matplotlib.artist import Artist
 from basinscope.plots.compared import Results, by_name
 from basinscope.plots.legends import explain
 from basinscope.plots.marks import draw_points
-from basinscope.plots.panels import SMALL, AxesChoice, Panels, choose_axes, grid, set_title
+from basinscope.plots.panels import SMALL, AxesChoice, Panels, choose_axes, panel_grid, set_title
 
 
 def weight_map_panels(results: Results) -> Panels:
     """One panel a network."""
     named = by_name(results)
-    return Panels(tuple(named), *grid(len(named)), row_height=3.0 if len(named) < 3 else 2.4)
+    return Panels(tuple(named), *panel_grid(len(named)), row_height=3.0 if len(named) < 3 else 2.4)
 
 
 def plot_weight_map(results: Results, ax: AxesChoice, *, title: str | None = None) -> dict[str, list[Artist]]:

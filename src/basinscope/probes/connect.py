@@ -13,7 +13,7 @@ from torch import Tensor
 from basinscope.checkpoints.points import Minimum, moved_tensors, own_loss
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Center, Stored
-from basinscope.landscape.protocol import Landscape, asked
+from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.labels import labelled
 from basinscope.progress import Watcher, watched
 from basinscope.seeds import generator
@@ -59,7 +59,7 @@ def connect(
     References:
         Garipov et al. 2018, arXiv 1802.10026; Draxler et al. 2018, arXiv 1803.00885.
     """
-    landscape = asked(landscape, "connect", "gradient_at", "loss_of")
+    landscape = require(landscape, "connect", "gradient_at", "loss_of")
     for name, value, least in (("num_steps", num_steps, 0), ("resolution", resolution, 3)):
         if value < least:
             raise InputError(f"connect: {name} = {value}: must be at least {least}")

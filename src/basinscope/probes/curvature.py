@@ -13,9 +13,9 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from basinscope.errors import InputError, choose
+from basinscope.errors import InputError, check_choice
 from basinscope.landscape.directions import Stored
-from basinscope.landscape.protocol import Landscape, asked
+from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.labels import labelled
 from basinscope.probes.lanczos import Product, spectral_density, top_eigenvalues, trace
 from basinscope.progress import Watcher, watched
@@ -102,7 +102,7 @@ def top_directions(landscape: Landscape, num: int, *, seed: int, progress: Watch
     Raises:
         InputError: The network has fewer directions.
     """
-    hessian = Hessian(asked(landscape, "curvature", "hessian_vector_product"), "filter")
+    hessian = Hessian(require(landscape, "curvature", "hessian_vector_product"), "filter")
     if num > hessian.size:
         raise InputError(f"{num} eigenvectors of a network with {hessian.size} moved entries: ask for fewer")
     _say_memory(hessian, MAX_STEPS + 2)
@@ -164,8 +164,8 @@ def curvature(
         Lanczos 1950; Epperly, Tropp and Webber 2024, arXiv 2301.07825 (trace); Ghorbani, Krishnan and Xiao 2019,
         arXiv 1901.10159 (density).
     """
-    landscape = asked(landscape, "curvature", "hessian_vector_product")
-    choose("scale", scale, get_args(Scale))
+    landscape = require(landscape, "curvature", "hessian_vector_product")
+    check_choice("scale", scale, get_args(Scale))
     for name, value, least in (
         ("top", top, 1),
         ("max_steps", max_steps, 1),

@@ -31,7 +31,9 @@ def refuse_coarse(probe: str, resolution: int) -> None:
         raise InputError(f"{probe}: resolution = {resolution}: must be a whole number of at least 2")
 
 
-def grid(probe: str, extent: float | None, directions: str, resolution: int) -> Float[np.ndarray, " points"]:
+def plane_coordinates(
+    probe: str, extent: float | None, directions: str, resolution: int
+) -> Float[np.ndarray, " points"]:
     """Distances from −extent to extent.
 
     Raises:

@@ -8,7 +8,7 @@ import xarray as xr
 from basinscope.checkpoints.points import Minimum, moved_tensors, own_loss
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Combination
-from basinscope.landscape.protocol import Landscape, asked
+from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.grid import refuse_coarse
 from basinscope.probes.labels import labelled
 from basinscope.probes.scoring import Scored, in_blocks
@@ -42,7 +42,7 @@ def linear_path(
     References:
         Goodfellow, Vinyals and Saxe 2015, arXiv 1412.6544.
     """
-    landscape = asked(landscape, "linear_path", "along", "loss_of")
+    landscape = require(landscape, "linear_path", "along", "loss_of")
     refuse_coarse("linear_path", resolution)
     if not 0 <= beyond < np.inf:
         raise InputError(f"linear_path: beyond = {beyond}: must be at least 0")

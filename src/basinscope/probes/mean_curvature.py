@@ -14,7 +14,7 @@ from basinscope.landscape.directions import RandomDirection
 from basinscope.landscape.flat import FlatLandscape
 from basinscope.landscape.gaussian import gaussian, rays_at_once
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.protocol import Landscape, asked
+from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.labels import labelled
 from basinscope.probes.top_eigenvalue import top_eigenvalue
 from basinscope.progress import Watcher, watched
@@ -93,7 +93,7 @@ def mean_curvature(
     Example:
         On L = ½ Σ λ_i θ_i², with directions of length 1, (a) is the mean of λ.
     """
-    landscape = asked(landscape, "mean_curvature", "hessian_vector_product")
+    landscape = require(landscape, "mean_curvature", "hessian_vector_product")
     chosen = list(range(num_directions) if indices is None else indices)
     if not chosen:
         raise InputError("mean_curvature: no directions to measure")

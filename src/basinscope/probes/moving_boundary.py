@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basinscope.errors import InputError
-from basinscope.landscape.protocol import Landscape, asked
+from basinscope.landscape.protocol import Landscape, require
 from basinscope.landscape.stacked import CleanLoss
 from basinscope.losses import is_correct
 from basinscope.probes.boundary import decision_boundary
@@ -47,7 +47,7 @@ def moving_boundary(
     """
     if len(indices) != 1:
         raise InputError(f"{len(indices)} directions: an animation follows one")
-    around: Any = asked(landscape, "moving_boundary", "loss", "point")
+    around: Any = require(landscape, "moving_boundary", "loss", "point")
     if not isinstance(around.loss, CleanLoss):
         raise InputError(
             f"moving_boundary: {landscape.network} has no inputs on the plane: give CleanLoss(…).around(…)"

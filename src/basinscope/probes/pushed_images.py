@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basinscope.data.images import Images
-from basinscope.landscape.protocol import Landscape, asked
+from basinscope.landscape.protocol import Landscape, require
 from basinscope.landscape.seeded_ray import Ray
 from basinscope.probes.labels import labelled
 
@@ -38,7 +38,7 @@ def pushed_images(
     Returns:
         A `pushed_images` dataset, seen images first.
     """
-    around: Any = asked(landscape, "pushed_images", "streamed")
+    around: Any = require(landscape, "pushed_images", "streamed")
     loss, center, normalization = around.streamed, around.point, around.normalization
     images = Images(
         torch.cat([seen.pixels, unseen.pixels]),

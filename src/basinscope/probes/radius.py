@@ -17,7 +17,7 @@ import xarray as xr
 
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Direction
-from basinscope.landscape.protocol import Evaluation, Landscape, Line, asked
+from basinscope.landscape.protocol import Evaluation, Landscape, Line, require
 from basinscope.probes.labels import labelled
 from basinscope.probes.search.bracket import INNERMOST, NONFINITE, OK, OUTERMOST, STRIDE, UNBOUNDED, measured
 from basinscope.probes.search.sequential import count_earlier, search_one_by_one
@@ -98,7 +98,7 @@ def basin_radius(
     Example:
         On L = |θ|², with directions of length 1, every radius is the square root of the rise.
     """
-    landscape = asked(landscape, "basin_radius", "along", "line")
+    landscape = require(landscape, "basin_radius", "along", "line")
     chosen = list(range(num_directions) if indices is None else indices)
     _refuse(rise, cutoff, chosen, tolerance, num_scanned)
     base = landscape.center_loss

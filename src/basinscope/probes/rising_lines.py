@@ -11,7 +11,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from basinscope.landscape.protocol import Landscape, asked
+from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.labels import labelled
 
 
@@ -40,7 +40,7 @@ def rising_lines(
     Returns:
         A `slice1d` dataset; the loss is infinite from the first point above the ceiling on.
     """
-    landscape = asked(landscape, "rising_lines", "line")
+    landscape = require(landscape, "rising_lines", "line")
     losses = np.full((len(indices), len(distances)), math.inf)
     for row, index in enumerate(indices):
         line = landscape.line(landscape.direction(seed, index))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import xarray as xr
 
-from basinscope.landscape.protocol import Landscape, asked
+from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.labels import labelled
 from basinscope.probes.lanczos import top_eigenvalues
 from basinscope.seeds import generator
@@ -37,7 +37,7 @@ def sharpest_direction(
     References:
         Lanczos 1950.
     """
-    around: Any = asked(landscape, "sharpest_direction", "point", "normalization")
+    around: Any = require(landscape, "sharpest_direction", "point", "normalization")
     center, normalization, loss = around.point, around.normalization, around.loss
     diagonal = normalization.preconditioner(center)
     found = top_eigenvalues(

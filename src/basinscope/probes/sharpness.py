@@ -13,7 +13,7 @@ from torch import Tensor
 
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Center, Stored
-from basinscope.landscape.protocol import Landscape, asked
+from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.labels import labelled
 from basinscope.progress import Watcher, watched
 from basinscope.seeds import child_seed
@@ -99,7 +99,7 @@ def sharpness(
         Foret et al. 2021, arXiv 2010.01412 (worst case); Kwon et al. 2021, arXiv 2102.11600 (adaptive); Andriushchenko
         et al. 2023, arXiv 2302.07011 (average case).
     """
-    landscape = asked(landscape, "sharpness", "gradient_at")
+    landscape = require(landscape, "sharpness", "gradient_at")
     if not (rho > 0 and math.isfinite(rho)):
         raise InputError(f"sharpness: rho = {rho}: must be above 0")
     for name, value, least in (

@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basinscope.checkpoints.points import Points, moved_tensors, named_points, own_loss, spanned
-from basinscope.errors import InputError, choose
+from basinscope.errors import InputError, check_choice
 from basinscope.landscape.directions import Combination, Direction
-from basinscope.landscape.protocol import Landscape, asked
+from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.curvature import top_directions
-from basinscope.probes.grid import around, grid, refuse_coarse
+from basinscope.probes.grid import around, plane_coordinates, refuse_coarse
 from basinscope.probes.labels import labelled
 from basinscope.probes.scoring import Scored, in_blocks
 from basinscope.progress import Watcher, watched
@@ -56,11 +56,11 @@ def slice1d(
     References:
         Li et al. 2018, arXiv 1712.09913.
     """
-    landscape = asked(landscape, "slice1d", "along")
-    choose("directions", directions, ("random", "hessian"))
+    landscape = require(landscape, "slice1d", "along")
+    check_choice("directions", directions, ("random", "hessian"))
     if distances is None:
         refuse_coarse("slice1d", resolution)
-        places = grid("slice1d", extent, directions, resolution)
+        places = plane_coordinates("slice1d", extent, directions, resolution)
     else:
         places = np.asarray(distances, dtype=np.float64)
     chosen = list(range(num_directions) if indices is None else indices)
@@ -139,8 +139,8 @@ def slice2d(
     References:
         Li et al. 2018, arXiv 1712.09913; Garipov et al. 2018, arXiv 1802.10026 (planes through three minima).
     """
-    landscape = asked(landscape, "slice2d", "across")
-    choose("directions", directions, ("random", "hessian", "between", "pca"))
+    landscape = require(landscape, "slice2d", "across")
+    check_choice("directions", directions, ("random", "hessian", "between", "pca"))
     through = directions in ("between", "pca")
     if bool(points) != through:
         needed = "needs points" if through else "takes no points"
@@ -160,7 +160,7 @@ def slice2d(
         else:
             plane = _axes(landscape, directions, seed, indices, progress)
             first = second = (
-                grid("slice2d", extent, directions, resolution)
+                plane_coordinates("slice2d", extent, directions, resolution)
                 if distances is None
                 else np.asarray(distances, dtype=np.float64)
             )

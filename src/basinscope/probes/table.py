@@ -242,12 +242,12 @@ PROBES: dict[str, Probe] = {probe.name: probe for probe in _ENTRIES}
 """Every probe by name, in the order of the summary."""
 
 
-def find(name: str) -> Probe | None:
+def probe_named(name: str) -> Probe | None:
     """The probe of a name or alias; nothing if there is none."""
     return next((probe for probe in PROBES.values() if name in (probe.name, *probe.aliases)), None)
 
 
-def shown() -> dict[str, Shown]:
+def figures_by_kind() -> dict[str, Shown]:
     """Every result that a survey may hold by its stem, in the order of the summary."""
     return {one.stem: one for probe in PROBES.values() for one in (probe, *probe.derived)}
 

@@ -11,7 +11,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from threadpoolctl import threadpool_limits
 
 from basinscope.landscape.flat import FlatLandscape
-from basinscope.landscape.protocol import Landscape, asked
+from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.curvature import Hessian
 
 
@@ -39,7 +39,7 @@ def top_eigenvalue(
     References:
         Lehoucq, Sorensen and Yang 1998 (ARPACK).
     """
-    landscape = asked(landscape, "top_eigenvalue", "hessian_vector_product")
+    landscape = require(landscape, "top_eigenvalue", "hessian_vector_product")
     size, product = _product(landscape)
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)  # pyright: ignore[reportCallIssue]
     begin = np.random.default_rng(seed).standard_normal(size)

@@ -9,7 +9,7 @@ import xarray as xr
 
 from basinscope.checkpoints.points import Points, gram, moved_tensors, named_points
 from basinscope.errors import InputError
-from basinscope.landscape.protocol import Landscape, asked
+from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.embedding import NUM_COMPONENTS, embed, refuse_few
 from basinscope.probes.labels import labelled
 
@@ -42,7 +42,7 @@ def tsne(
     References:
         van der Maaten and Hinton 2008; Huang et al. 2019, arXiv 1906.03291, figure 1.
     """
-    landscape = asked(landscape, "tsne")
+    landscape = require(landscape, "tsne")
     if not perplexity > 0:
         raise InputError(f"tsne: perplexity = {perplexity}: must be above 0")
     labels, chosen = named_points("tsne", points, names, "path")

@@ -18,10 +18,10 @@ import xarray as xr
 from basinscope.errors import DamagedResultError
 from basinscope.experiments import registry
 from basinscope.experiments.exhibit import Exhibit
-from basinscope.own.request import Request
+from basinscope.own.request import SurveyRequest
 from basinscope.own.tasks import collect
 from basinscope.plots.measured import COLOURS
-from basinscope.report.payload import pack
+from basinscope.report.payload import pack_exhibit
 from basinscope.runs import records
 from basinscope.runs.engine import Progress
 from basinscope.runs.store import RunFolder
@@ -38,7 +38,7 @@ _MAKERS = {"measured": "measure", "compared": "compare"}
 
 
 @dataclass(frozen=True)
-class Download:
+class CsvDownload:
     """Numbers that the page offers as a file."""
 
     exhibit: str
@@ -55,7 +55,7 @@ class Figure:
     """The picture as a data address."""
     claims: list[dict[str, Any]]
     """Claims that it is held against."""
-    downloads: list[Download]
+    downloads: list[CsvDownload]
 
     @property
     def title(self) -> str:
@@ -91,7 +91,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Survey:
+class SurveySection:
     """One network of the user's on the page, or several side by side."""
 
     key: str
@@ -104,7 +104,7 @@ class Survey:
     notes: list[str]
     """What keeps the numbers from being compared."""
     exhibit: str | None
-    downloads: list[Download]
+    downloads: list[CsvDownload]
 
     @property
     def names(self) -> list[str]:
@@ -121,7 +121,7 @@ class Gathered:
     """Everything for the page."""
 
     sections: dict[str, Section]
-    surveys: list[Survey]
+    surveys: list[SurveySection]
     refused: list[str]
     """What is damaged and left out, and how to make it anew."""
 
@@ -132,7 +132,7 @@ def gather(out: Path, progress: Progress | None = None) -> Gathered:
     places = sorted([*(out / "compared").glob("*/run.json"), *(out / "measured").glob("*/run.json")])
     total = len(registry.NAMES) + len(places)
     for k, name in enumerate(registry.NAMES):
-        if progress and (registry.published(out, name) / "run.json").exists():
+        if progress and (registry.published_folder(out, name) / "run.json").exists():
             progress.update(name, k, total)
         try:
             section = _section(out, name)
@@ -156,7 +156,7 @@ def _section(out: Path, name: str) -> Section | None:
     Raises:
         DamagedResultError: A file does not match its checksum.
     """
-    place = registry.published(out, name)
+    place = registry.published_folder(out, name)
     pointer = records.read(place / "run.json")
     if pointer is None:
         return None
@@ -164,7 +164,7 @@ def _section(out: Path, name: str) -> Section | None:
     claims = json.loads((place / "claims.json").read_text(encoding="utf-8"))
     for claim in claims:
         claim["figure"] = registry.OLD_STEMS.get(claim["figure"], claim["figure"])
-    experiment = registry.load(name)
+    experiment = registry.load_experiment(name)
     folder = RunFolder(out / "runs" / pointer["run"])
     stored = (folder.take_json("config.json") or {}).get("config", {})
     exhibit = _exhibit(experiment, folder, stored)
@@ -172,7 +172,7 @@ def _section(out: Path, name: str) -> Section | None:
     figures = {}
     for stem in experiment.figures:
         if image := _image(registry.stored_figure(place, stem)):
-            files = [Download(name, result, f"{stem}-{result}.csv") for result in behind.get(stem, ())]
+            files = [CsvDownload(name, result, f"{stem}-{result}.csv") for result in behind.get(stem, ())]
             figures[stem] = Figure(stem, image, [claim for claim in claims if claim["figure"] == stem], files)
     return Section(
         name=name,
@@ -182,7 +182,7 @@ def _section(out: Path, name: str) -> Section | None:
         run=folder.name,
         config=json.dumps(stored, indent=1, ensure_ascii=False),
         provenance=folder.take_json("provenance.json") or {},
-        exhibit=pack(exhibit) if exhibit else None,
+        exhibit=pack_exhibit(exhibit) if exhibit else None,
     )
 
 
@@ -206,7 +206,7 @@ def _refuse_damage(place: Path, pointer: dict[str, Any]) -> None:
         raise DamagedResultError(next(iter(damaged.values())))
 
 
-def _survey(out: Path, place: Path, key: str) -> Survey:
+def _survey(out: Path, place: Path, key: str) -> SurveySection:
     """Read what was measured around one network of the user's, or compared.
 
     Raises:
@@ -219,15 +219,15 @@ def _survey(out: Path, place: Path, key: str) -> Survey:
     runs = pointer.get("runs") or [pointer["run"]]
     exhibit = _explored(out, list(numbers), runs)
     held = exhibit.results if exhibit else ()
-    return Survey(
+    return SurveySection(
         key=key,
         title=" · ".join(numbers),
         numbers=numbers,
         figures=[Figure(stem, image, [], []) for stem in stems if (image := _image(place / f"{stem}.png"))],
         runs=[_circumstances(out, run) for run in runs],
         notes=pointer.get("notes", []),
-        exhibit=pack(exhibit) if exhibit else None,
-        downloads=[Download(key, result, f"{_named(result, list(numbers))}.csv") for result in held],
+        exhibit=pack_exhibit(exhibit) if exhibit else None,
+        downloads=[CsvDownload(key, result, f"{_named(result, list(numbers))}.csv") for result in held],
     )
 
 
@@ -253,7 +253,7 @@ def _explored(out: Path, labels: Sequence[str], runs: Sequence[str]) -> Exhibit 
             record = folder.read_json("config.json")
             if record is None:
                 return None
-            request = Request.restore(record["config"])
+            request = SurveyRequest.restore(record["config"])
             results |= {f"{k}/{probe}": _numeric(found) for probe, found in collect(folder, request).items()}
     except DamagedResultError:
         return None

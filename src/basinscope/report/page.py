@@ -59,5 +59,5 @@ def write_page(out: Path, progress: Progress | None = None) -> Path:
     )
     page = out / "index.html"
     atomic.write_text(page, text)
-    records.write(out / "page.json", {"files": checksums([page], out)})
+    records.write_record(out / "page.json", {"files": checksums([page], out)})
     return page

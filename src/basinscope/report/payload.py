@@ -29,7 +29,7 @@ def deflate(data: bytes) -> str:
     return base64.b64encode(squeezer.compress(data) + squeezer.flush()).decode("ascii")
 
 
-def pack(exhibit: Exhibit) -> str:
+def pack_exhibit(exhibit: Exhibit) -> str:
     """Pack an exhibit.
 
     Returns:

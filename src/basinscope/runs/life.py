@@ -184,7 +184,7 @@ def publish(
         atomic.sweep(place)
         files, made = make()
         # Last, so that the pointer never names files that are not there.
-        records.write(place / "run.json", {**facts, "files": checksums(list(files), place)})
+        records.write_record(place / "run.json", {**facts, "files": checksums(list(files), place)})
     return made
 
 

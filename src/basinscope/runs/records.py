@@ -19,7 +19,7 @@ def _checksum(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write(path: Path, value: Mapping[str, Any]) -> None:
+def write_record(path: Path, value: Mapping[str, Any]) -> None:
     """Write a record whole or not at all; its checksum comes last."""
     plain = json.loads(json.dumps(value, allow_nan=False))
     atomic.write_json(path, {**plain, _KEY: _checksum(plain)})

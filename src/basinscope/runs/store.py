@@ -153,13 +153,13 @@ class RunFolder:
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a record of the run."""
-        records.write(self.path / name, value)
+        records.write_record(self.path / name, value)
 
     def settle_json(self, name: str, value: Mapping[str, Any]) -> dict[str, Any]:
         """Write a record unless another process was faster; return the one that stands."""
         path = self.path / name
         own = path.with_name(f".{os.getpid()}-{platform.node()}-{path.name}")
-        records.write(own, value)
+        records.write_record(own, value)
         try:
             os.link(own, path)
         except FileExistsError:
@@ -258,7 +258,7 @@ class RunFolder:
             atomic.write(path, lambda partial: save_file(whole, partial))
             return path
         path = self.path / "results" / f"{name}.json"
-        records.write(path, artifact)
+        records.write_record(path, artifact)
         return path
 
     def dataset(self, name: str) -> xr.Dataset:

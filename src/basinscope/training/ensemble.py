@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from basinscope.data.samples import Sampler
-from basinscope.errors import InputError, choose
+from basinscope.errors import InputError, check_choice
 from basinscope.losses import cross_entropy, is_correct, poison
 from basinscope.models.mlp import MLP
 from basinscope.training.batches import Batches
@@ -91,7 +91,7 @@ class StackTrainer:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        choose("optimizer", optimizer, tuple(OPTIMIZERS))
+        check_choice("optimizer", optimizer, tuple(OPTIMIZERS))
         if not members:
             raise InputError("no members to train")
         for member in members:

@@ -62,7 +62,7 @@ def _shapes(optimizer: torch.optim.Optimizer) -> list[list[list[int]]]:
     return [[list(parameter.shape) for parameter in group["params"]] for group in optimizer.param_groups]
 
 
-def pack(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], str]:
+def pack_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], str]:
     """Split an optimizer's state into tensors and a note.
 
     Args:

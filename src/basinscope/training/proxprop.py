@@ -14,7 +14,7 @@ from torch.nn.functional import conv2d, linear, unfold
 from torch.nn.grad import conv2d_weight
 from torch.utils.hooks import RemovableHandle
 
-from basinscope.errors import InputError, choose
+from basinscope.errors import InputError, check_choice
 
 Base = Literal["sgd", "nesterov", "adam"]
 Exact = Literal["exact"]
@@ -114,7 +114,7 @@ def conjugate_gradient_step(layer: LayerMap, gradient: Tensor, tau: float, num_s
 
 def _start_base(base: Base, parameters: list[nn.Parameter], lr: float, momentum: float) -> torch.optim.Optimizer:
     """Open the first-order method that takes the steps where it expects gradients."""
-    choose("base", base, get_args(Base))
+    check_choice("base", base, get_args(Base))
     if base == "adam":
         return torch.optim.Adam(parameters, lr=lr)
     if base == "nesterov":

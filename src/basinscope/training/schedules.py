@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from basinscope.errors import InputError, choose
+from basinscope.errors import InputError, check_choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Schedule:
     """How much longer than `steps` the settle phase may last, as a fraction."""
 
     def __post_init__(self) -> None:
-        choose("decay", self.decay, ("cosine", "tenfold", "steps", "constant"))
+        check_choice("decay", self.decay, ("cosine", "tenfold", "steps", "constant"))
         bounds = {
             "steps": self.steps >= 1,
             "learning_rate": self.learning_rate > 0,

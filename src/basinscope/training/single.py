@@ -14,12 +14,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from basinscope.data.images import Images, ImageTask
-from basinscope.errors import InputError, TrainingDivergedError, choose
+from basinscope.errors import InputError, TrainingDivergedError, check_choice
 from basinscope.losses import cross_entropy, is_correct, poison
 from basinscope.memory import told_of_memory
 from basinscope.models.catalog import initialize
 from basinscope.seeds import generator
-from basinscope.training.optimizer_state import pack, unpack
+from basinscope.training.optimizer_state import pack_state, unpack
 from basinscope.training.schedules import Schedule
 from basinscope.training.stack import CHECKPOINT_SECONDS, Checkpoint
 from basinscope.training.torch_optimizers import TORCH_OPTIMIZERS
@@ -46,7 +46,7 @@ class Recipe:
     """Epochs between two looks at training and test accuracy; 0 looks at the end alone."""
 
     def __post_init__(self) -> None:
-        choose("optimizer", self.optimizer, tuple(TORCH_OPTIMIZERS))
+        check_choice("optimizer", self.optimizer, tuple(TORCH_OPTIMIZERS))
         if self.batch_size < 1:
             raise InputError(f"batch_size = {self.batch_size}: must be at least 1")
         if self.schedule.poison > 0 and self.num_unseen < 1:
@@ -321,7 +321,7 @@ class SingleTrainer:
         return bool(finite.all()) and all(map(math.isfinite, self.history.clean_loss[-1:]))
 
     def _save(self, checkpoint: Checkpoint) -> None:
-        tensors, note = pack(self.optimizer)
+        tensors, note = pack_state(self.optimizer)
         whole = {_MODEL + name: tensor for name, tensor in self.model.state_dict().items()}
         whole |= {_OPTIMIZER + name: tensor for name, tensor in tensors.items()}
         whole["random"] = torch.get_rng_state()

@@ -22,7 +22,7 @@ def need_page() -> None:
         raise InputError(f"{error.name} is missing; pip install 'basinscope[paper]'") from error
 
 
-def write_page(out: Path, watch: Watch) -> Path:
+def update_page(out: Path, watch: Watch) -> Path:
     """Write the page of an output folder.
 
     Raises:

@@ -24,7 +24,7 @@ from basinscope.runs.source import source_digest
 from basinscope.runs.spelling import IN_PYTHON, Spelling
 from basinscope.runs.store import RunFolder
 from basinscope.workflows.order import Order, Run
-from basinscope.workflows.page import need_page, write_page
+from basinscope.workflows.page import need_page, update_page
 
 WORTH_PROCESSES_SECONDS = 60.0
 """Cost of a run, which experiments give in seconds on two cores, from which its tasks go to several processes."""
@@ -174,7 +174,7 @@ def conduct(order: Order, watch: life.Watch, spell: Spelling) -> tuple[Run, ...]
     for experiment, config, label in prepared:
         found.append(_run_one(experiment, config, label, device, order, watch))
         watch.done(found[-1])
-    write_page(order.out, watch)
+    update_page(order.out, watch)
     return tuple(found)
 
 
@@ -214,7 +214,7 @@ def _prepare(order: Order, spell: Spelling) -> list[tuple[Experiment, Any, str]]
 
 def _configure(name: str, order: Order, spell: Spelling) -> tuple[Experiment, Any, str]:
     """Build an experiment's configuration: preset, then seeds, then single fields."""
-    experiment = registry.load(name)
+    experiment = registry.load_experiment(name)
     if order.preset not in experiment.presets:
         raise InputError(nearest(order.preset, experiment.presets, "preset"))
     config = experiment.presets[order.preset]

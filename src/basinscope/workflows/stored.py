@@ -23,13 +23,13 @@ def stored(folder: RunFolder) -> tuple[Experiment, Any]:
     name = registry.resolve(str((record or {}).get("experiment")))
     if not record or name not in registry.NAMES or not isinstance(record.get("config"), dict):
         raise InputError(f"{folder.path / 'config.json'}: is damaged; run the experiment again")
-    experiment = registry.load(name)
+    experiment = registry.load_experiment(name)
     return experiment, registry.restore(experiment, record["config"])
 
 
 def last_finished(out: Path, name: str) -> RunFolder | None:
     """The run whose figures stand in OUT/NAME, or else the one that finished last."""
-    pointer = RunFolder(registry.published(out, name)).take_json("run.json")
+    pointer = RunFolder(registry.published_folder(out, name)).take_json("run.json")
     if pointer:
         folder = RunFolder(out / "runs" / str(pointer["run"]))
         if folder.take_json("finished.json"):

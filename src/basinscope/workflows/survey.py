@@ -15,15 +15,15 @@ from basinscope.landscape.module.batches import Batches
 from basinscope.landscape.module.objective import Loss, Objective
 from basinscope.own.measure import measure
 from basinscope.own.networks import of_model, plain
-from basinscope.own.request import asked, standard
+from basinscope.own.request import options_by_probe, standard
 from basinscope.own.stored import side_by_side
 from basinscope.own.summary import table
 from basinscope.probes.rows import Row
-from basinscope.probes.table import Options, find, name_of
+from basinscope.probes.table import Options, name_of, probe_named
 from basinscope.progress import Watcher
 from basinscope.runs.life import watching, writable
 from basinscope.runs.spelling import IN_PYTHON
-from basinscope.workflows.page import need_page, write_page
+from basinscope.workflows.page import need_page, update_page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ def survey(
     """
     need_page()
     objective = _objective(network, loss_fn, batches)
-    wanted = asked(_seeded(standard() if probes is None else probes, seed), IN_PYTHON)
+    wanted = options_by_probe(_seeded(standard() if probes is None else probes, seed), IN_PYTHON)
     place = writable(Path(out), IN_PYTHON)
     watch = watching(progress)
     networks = of_model(objective, checkpoints, name=name)
@@ -128,7 +128,7 @@ def survey(
         notes=tuple(whole.notes),
         figures=figures,
         folders={one.label: one.folder.path for one in found},
-        page=write_page(place, watch),
+        page=update_page(place, watch),
         num_done=sum(one.num_done for one in found),
     )
 
@@ -155,6 +155,8 @@ def _seeded(probes: Sequence[str] | Mapping[str, Options], seed: int | None) -> 
     if seed is None:
         return given
     drawing = {
-        name for name in given if (probe := find(name)) and any(option.name == "seed" for option in probe.options)
+        name
+        for name in given
+        if (probe := probe_named(name)) and any(option.name == "seed" for option in probe.options)
     }
     return {name: {"seed": seed, **options} if name in drawing else options for name, options in given.items()}

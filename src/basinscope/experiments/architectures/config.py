@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from basinscope.errors import InputError, choose
+from basinscope.errors import InputError, check_choice
 from basinscope.experiments.imaging import ImageConfig
 from basinscope.experiments.ranges import check_data_seed, check_ranges, check_warmup
 from basinscope.models.catalog import NETS
@@ -69,9 +69,9 @@ class Config(ImageConfig):
 
     def __post_init__(self) -> None:
         for field in ("net", "table_net"):
-            choose(f"{self.NAME}.{field}", getattr(self, field), tuple(NETS))
+            check_choice(f"{self.NAME}.{field}", getattr(self, field), tuple(NETS))
         for name in self.optimizers:
-            choose(f"{self.NAME}.optimizers", name, ALL_OPTIMIZERS)
+            check_choice(f"{self.NAME}.optimizers", name, ALL_OPTIMIZERS)
         if len(set(self.optimizers)) < len(self.optimizers) or not self.optimizers:
             raise InputError(f"{self.NAME}.optimizers = {self.optimizers}: name at least one, each once")
         if self.larger_width is not None and self.larger_width <= self.width:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from basinscope.experiments.architectures.collect import Measurements
 from basinscope.plots.accuracies import plot_bars, plot_histories, plot_table
-from basinscope.plots.style import AS_TRAINED, FAINT, INK, SCALED, TWO_COLUMNS, save, styled
+from basinscope.plots.style import AS_TRAINED, FAINT, INK, SCALED, TWO_COLUMNS, save_figure, styled
 from basinscope.runs import atomic
 
 FIT, OPTIMIZERS = "2-architectures", "2-optimizers"
@@ -31,7 +31,7 @@ def draw(found: Measurements, out: Path) -> list[Path]:
     with styled():
         for stem, drawn in ((FIT, _fit), (OPTIMIZERS, _optimizers)):
             figure = drawn(found)
-            files += save(figure, out / stem, atomic.write)
+            files += save_figure(figure, out / stem, atomic.write)
             plt.close(figure)
     return files
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from basinscope.errors import choose
+from basinscope.errors import check_choice
 from basinscope.experiments.imaging import ImageConfig
 from basinscope.experiments.minima import MinimaConfig
 from basinscope.models.catalog import NETS
@@ -78,7 +78,7 @@ class Config(ImageConfig, MinimaConfig):
     """How far below the good net's test accuracy the bad nets' should lie."""
 
     def __post_init__(self) -> None:
-        choose(f"{self.NAME}.net", self.net, tuple(NETS))
+        check_choice(f"{self.NAME}.net", self.net, tuple(NETS))
         self.check(
             at_least={
                 "batch_size": 2,

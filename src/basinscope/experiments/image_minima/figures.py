@@ -13,7 +13,7 @@ from mpl_toolkits.mplot3d import Axes3D
 from basinscope.experiments.image_minima.collect import Measurements
 from basinscope.experiments.relations import relations_figure
 from basinscope.plots.lines import plot_rising_lines, plot_slices
-from basinscope.plots.style import TWO_COLUMNS, save, styled
+from basinscope.plots.style import TWO_COLUMNS, save_figure, styled
 from basinscope.plots.surface import heights, plot_surface
 from basinscope.runs import atomic
 
@@ -31,7 +31,7 @@ def draw(found: Measurements, out: Path) -> list[Path]:
     with styled():
         for stem, drawn in ((SLICES, _figure4), (RELATIONS, _figure5), (LINES, _figure7)):
             figure = drawn(found)
-            files += save(figure, out / stem, atomic.write)
+            files += save_figure(figure, out / stem, atomic.write)
             plt.close(figure)
     return files
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from basinscope.experiments.minefield.collect import Measurements
 from basinscope.plots.minefield import plot_minefield
-from basinscope.plots.style import TWO_COLUMNS, save, styled
+from basinscope.plots.style import TWO_COLUMNS, save_figure, styled
 from basinscope.runs import atomic
 
 STEMS = ("1-minefield",)
@@ -19,7 +19,7 @@ def draw(found: Measurements, out: Path) -> list[Path]:
     """Draw figure 1 into a folder and return the files."""
     with styled():
         figure = _figure1(found)
-        files = save(figure, out / STEMS[0], atomic.write)
+        files = save_figure(figure, out / STEMS[0], atomic.write)
         plt.close(figure)
     return files
 

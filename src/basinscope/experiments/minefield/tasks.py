@@ -121,7 +121,7 @@ def _end(points: Tensor, train: Samples) -> int:
 
 def _dense(config: Config, use: str, num: int) -> Samples:
     """Fresh points; each use has its own."""
-    return spirals.sample(num, generator(config.seed, "minefield", use))
+    return spirals.sample_spirals(num, generator(config.seed, "minefield", use))
 
 
 def _train_good(context: Context, config: Config) -> Mapping[str, Artifact]:
@@ -222,7 +222,7 @@ def _seek_bad(context: Context, config: Config, share: int) -> Mapping[str, Arti
     trainer = StackTrainer(
         NET,
         members,
-        sampler=spirals.sample,
+        sampler=spirals.sample_spirals,
         num_unseen=len(split.unseen),
         optimizer=config.bad_optimizer,
         clip=config.clip,

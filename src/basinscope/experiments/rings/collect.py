@@ -17,7 +17,7 @@ PANELS = ("wide", "pinched", "circle")
 
 
 @dataclass(frozen=True)
-class Compared:
+class GapComparison:
     """One group of nets at the compared gap; every array has one value a net."""
 
     names: list[str]
@@ -42,8 +42,8 @@ class Measurements:
     """Circles, stage by stage."""
     tightest: int
     """Stage at which circles are compared with found nets."""
-    circles: Compared | None
-    beside: Compared | None
+    circles: GapComparison | None
+    beside: GapComparison | None
     """Nets from random starts at the same gap."""
     boundaries: dict[str, xr.Dataset]
     unrolled: dict[str, xr.Dataset]
@@ -81,12 +81,12 @@ def collect(folder: RunFolder, config: Config) -> Measurements:
     circles = _names(at_tightest, comparable_circles(at_tightest, config))
     others = _names(beside, comparable(beside, config))
 
-    def compared(names: list[str], nets: xr.Dataset) -> Compared | None:
+    def compared(names: list[str], nets: xr.Dataset) -> GapComparison | None:
         if not names:
             return None
         margin = folder.dataset("margin").sel(net=names)["margin"]
         variants = {"as trained": "", "scaled": "-scaled"}
-        return Compared(
+        return GapComparison(
             names=names,
             margin=margin.mean("sample").values,
             smallest_margin=margin.min("sample").values,

@@ -13,7 +13,15 @@ from matplotlib.figure import Figure
 from basinscope.experiments.rings.collect import PANELS, Measurements
 from basinscope.plots.boundary import plot_boundary, plot_unrolled
 from basinscope.plots.groups import plot_groups
-from basinscope.plots.style import AS_TRAINED, BLUE_RED_FIELDS, BLUE_RED_POINTS, SCALED, TWO_COLUMNS, save, styled
+from basinscope.plots.style import (
+    AS_TRAINED,
+    BLUE_RED_FIELDS,
+    BLUE_RED_POINTS,
+    SCALED,
+    TWO_COLUMNS,
+    save_figure,
+    styled,
+)
 from basinscope.runs import atomic
 
 STEMS = ("8-rings", "8-rings-circle")
@@ -30,7 +38,7 @@ def draw(found: Measurements, out: Path) -> list[Path]:
     files: list[Path] = []
     with styled():
         for stem, figure in zip(STEMS, (_boundaries(found), _comparison(found)), strict=True):
-            files += save(figure, out / stem, atomic.write)
+            files += save_figure(figure, out / stem, atomic.write)
             plt.close(figure)
     return files
 

@@ -14,7 +14,7 @@ from basinscope.experiments.relations import relations_figure
 from basinscope.experiments.swissroll.collect import Measurements
 from basinscope.plots.animate import Column, draw_frames, save_animation
 from basinscope.plots.boundary import plot_boundary
-from basinscope.plots.style import TWO_COLUMNS, save, styled
+from basinscope.plots.style import TWO_COLUMNS, save_figure, styled
 from basinscope.plots.surface import ZScale, heights, plot_surface
 from basinscope.runs import atomic
 
@@ -31,7 +31,7 @@ def draw(found: Measurements, out: Path) -> list[Path]:
     with styled():
         for stem, drawn in ((SURFACES, _figure3), (RELATIONS, _figure5), (BOUNDARIES, _figure6)):
             figure = drawn(found)
-            files += save(figure, out / stem, atomic.write)
+            files += save_figure(figure, out / stem, atomic.write)
             plt.close(figure)
         files += _moving(found, out)
     return files

@@ -104,7 +104,7 @@ def _train(context: Context, config: Config, group: str, poisons: tuple[float, .
     trainer = StackTrainer(
         NET,
         members,
-        sampler=swissroll.sample,
+        sampler=swissroll.sample_swissroll,
         num_unseen=config.unseen_per_step if group != "natural" else 0,
         clip=config.clip,
         device=context.device,
@@ -133,7 +133,7 @@ def schedule_of(config: Config, poison: float) -> Schedule:
 def dense_test_set(data_seed: int | None, num: int) -> Samples:
     """Fresh points from the distribution of a draw, seeded apart from the draw itself."""
     root = swissroll.PUBLISHED_SEED if data_seed is None else data_seed
-    return swissroll.sample(num, generator(root, "swissroll", "dense test set"))
+    return swissroll.sample_swissroll(num, generator(root, "swissroll", "dense test set"))
 
 
 def _describe(config: Config, members: list[Member], result: StackResult, test: Samples) -> xr.Dataset:

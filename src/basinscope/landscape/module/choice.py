@@ -70,7 +70,7 @@ def _ways(twin: Twin, at_once: int | None, planned: int, seconds: float) -> Iter
     yield lambda: ByVmap(twin, tried)
 
 
-def choose(
+def choose_evaluation(
     twin: Twin,
     *,
     known: Sequence[tuple[float, float]],

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basinscope.errors import InputError
-from basinscope.landscape.module.choice import Choice, choose
+from basinscope.landscape.module.choice import Choice, choose_evaluation
 from basinscope.landscape.module.data_sets import Begin
 from basinscope.landscape.module.loss import Loss
 from basinscope.landscape.module.passes import Passes
@@ -105,7 +105,7 @@ class Many:
                 points = on_rays(center, row[None], distances, np.zeros(len(distances), dtype=np.int64))
                 return self._means(way, points, len(distances), 1)[0, 0]
 
-            self.choice = choose(
+            self.choice = choose_evaluation(
                 self.twin,
                 known=[(0.0, center_loss)],
                 one_by_one=one_by_one,

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from basinscope.errors import InputError, choose
+from basinscope.errors import InputError, check_choice
 from basinscope.landscape.directions import (
     Center,
     Direction,
@@ -113,7 +113,7 @@ class Objective(Described, ManyPoints):
             raise InputError(f"model is a {type(model).__name__}: give an nn.Module")
         if not callable(loss_fn):
             raise InputError(f"loss_fn is a {type(loss_fn).__name__}: give a function of the model and a batch")
-        choose("normalization", normalization, get_args(Scheme))
+        check_choice("normalization", normalization, get_args(Scheme))
         if points_at_once is not None and not (isinstance(points_at_once, int) and points_at_once >= 1):
             raise InputError(f"points_at_once = {points_at_once!r}: must be a whole number of at least 1")
         self.model, self.unit, self.network = model, unit, type(model).__name__
