@@ -64,7 +64,7 @@ def _imported(module: str, *, inner: bool) -> set[str]:
 
 def _rooms() -> list[str]:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    house = text.partition("## The house")[2].partition("\n## ")[0]
+    house = text.partition("## Layout")[2].partition("\n## ")[0]
     line = next(found for found in re.findall(r"`([^`]*)`", house) if " · " in found.replace("\n", " "))
     return [name.strip() for name in line.replace("\n", " ").split("·")]
 

@@ -129,7 +129,7 @@ def test_a_reproducible_run_is_eager_and_a_run_of_its_own(smoke: Path, tmp_path:
         assert main([*COMMAND[3:], str(tmp_path), "--data-seed", "7", *settings, *more]) == 0
     found = {run.name: run.read_json("backend.json") for run in find_runs(tmp_path, ["swissroll"])}
     assert sorted(record["reason"] for record in found.values() if record) == [
-        "eager was asked for",
+        "eager requested",
         "the work is shorter than a compilation",
     ]
     assert main(["plot", "--out", str(tmp_path)]) == 0

@@ -276,7 +276,7 @@ TWO = _points([1, 0, 0], [0, 1, 0])
         (slice2d, {"directions": "between", "points": TWO[:1]}, "needs two points, not 1"),
         (slice2d, {"directions": "pca", "points": TWO[:1]}, "needs two points or more, not 1"),
         (slice2d, {"directions": "pca", "points": TWO, "names": ["a"]}, "1 names for 2 points"),
-        (slice2d, {"directions": "pca", "points": TWO, "extent": 2.0}, "leave extent out"),
+        (slice2d, {"directions": "pca", "points": TWO, "extent": 2.0}, "leave out extent"),
         (slice2d, {"directions": "pca", "points": TWO, "resolution": 1}, "resolution = 1"),
         (slice2d, {"directions": "pca", "points": _points([1, 0, math.nan], [0, 1, 0])}, "not finite"),
         (linear_path, {"other": TWO[0], "resolution": 1}, "resolution = 1"),

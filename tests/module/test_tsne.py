@@ -70,7 +70,7 @@ def test_it_saves_loads_and_draws(tmp_path):
     assert {text.get_text() for text in axes.texts} == {"lone", "model"}
     (path,) = [line for line in axes.lines if len(line.get_xdata()) == 4]
     np.testing.assert_array_equal(path.get_xdata(), found["x"].values[1:5])
-    assert "distances do not" in axes.get_xlabel()
+    assert "only neighbourhoods" in axes.get_xlabel()
 
 
 @pytest.mark.parametrize(

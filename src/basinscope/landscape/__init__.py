@@ -1,1 +1,1 @@
-"""The loss as a function of the parameters: where it is evaluated, and along which directions."""
+"""Loss landscapes: the loss as a function of the parameters, and directions to evaluate it along."""

@@ -1,4 +1,4 @@
-"""Eager or compiled: which way of evaluating a stack of networks finishes the planned work first."""
+"""Chooses eager or compiled evaluation of small networks: whichever finishes the planned work first."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from basinscope.landscape.stacked import Backend, PointObjective
 
 @dataclass(frozen=True, kw_only=True)
 class BackendChoice:
-    """The outcome of a trial, stored with the run so that a resumed run computes the same way."""
+    """Outcome of the speed trial, stored with the run so that a resumed run uses the same backend."""
 
     backend: Backend
     reason: str
     eager_us: float | None = None
-    """Microseconds an eager evaluation takes."""
+    """Microseconds per eager evaluation."""
     compiled_us: float | None = None
-    """Microseconds a compiled evaluation takes."""
+    """Microseconds per compiled evaluation."""
     compile_seconds: float | None = None
 
 
 WORTH_COMPILING = 2.0
-"""Eager work, as a multiple of what compiling may take, below which it is not even tried."""
+"""Compiling is not tried if the eager work takes less than this multiple of the compilation time."""
 AGREEING = 1e-3
-"""Largest relative difference between eager and compiled losses."""
+"""Largest accepted relative difference between eager and compiled losses."""
 CLEARLY_FASTER = 0.75
-"""Share of the eager time below which compiling is chosen; a smaller gain could turn with the machine's noise, and
-with it the last digits of a run."""
+"""Share of the eager time below which compiling is chosen; timing noise could reverse a smaller gain, and with it
+change the last digits of a run."""
 
 
 def choose_backend(
@@ -44,21 +44,21 @@ def choose_backend(
     planned: int,
     reproducible: bool = False,
 ) -> BackendChoice:
-    """Try how fast the landscape is evaluated and choose the way that finishes `planned` evaluations first.
+    """Time the backends and choose the one that finishes `planned` evaluations first.
 
-    Compiling is not even tried where evaluating everything eagerly takes no longer than compiling might.
+    Compiling is not tried if evaluating everything eagerly takes no longer than compiling might.
 
     Args:
         make: Builds the landscape for a backend.
         center: A point to evaluate around.
-        planned: Evaluations to come.
-        reproducible: Take `eager`, so that results do not depend on the outcome of a trial.
+        planned: Number of evaluations planned.
+        reproducible: Always use `eager`, so that results do not depend on a trial.
 
     Returns:
-        The choice with what was measured.
+        The choice, with the measured times.
     """
     if reproducible:
-        return BackendChoice(backend="eager", reason="eager was asked for")
+        return BackendChoice(backend="eager", reason="eager requested")
     eager = make("eager")
     eager_us = 1e6 * _seconds_per_evaluation(eager, center)
     if planned * eager_us * 1e-6 < WORTH_COMPILING * eager.compiling_seconds:
@@ -67,13 +67,13 @@ def choose_backend(
     began = time.perf_counter()
     try:
         compiled = make("compiled")
-        found = _evaluate(compiled, center)
+        losses = _evaluate(compiled, center)
         compile_seconds = time.perf_counter() - began
         compiled_us = 1e6 * _seconds_per_evaluation(compiled, center)
-    except Exception as error:  # every way in which a compiler can be missing or fail
+    except Exception as error:  # any missing or failing compiler
         reason = f"compiling does not work here ({type(error).__name__})"
         return BackendChoice(backend="eager", reason=reason, eager_us=eager_us)
-    if not torch.allclose(found, _evaluate(eager, center), rtol=AGREEING, equal_nan=True):
+    if not torch.allclose(losses, _evaluate(eager, center), rtol=AGREEING, equal_nan=True):
         return BackendChoice(backend="eager", reason="compiled losses differ from eager ones", eager_us=eager_us)
     faster: Backend = "compiled" if compiled_us < CLEARLY_FASTER * eager_us else "eager"
     return BackendChoice(
@@ -86,14 +86,14 @@ def choose_backend(
 
 
 def _evaluate(objective: PointObjective, center: Tensor) -> Tensor:
-    # Two sizes, so that a compiled loss has met a changing one.
+    # Two sizes, so that the compiled loss is also built for varying ones.
     sizes = (objective.chunk_size, max(2, objective.chunk_size // 2))
     scales = [torch.linspace(0.5, 1.5, size).to(center) for size in sizes]
     return torch.cat([objective.at(scale.unsqueeze(1) * center) for scale in scales])
 
 
 def _seconds_per_evaluation(objective: PointObjective, center: Tensor) -> float:
-    """Median over short repeats, warm."""
+    """Median over short repeats, after a warm-up."""
     points = center.expand(8 * objective.chunk_size, -1).contiguous()
     objective.at(points)
     seconds = []

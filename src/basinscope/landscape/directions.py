@@ -21,19 +21,19 @@ UNITS: Mapping[Scheme, str] = {
     "gaussian_filter": "filter norms per root entry",
     "sphere": "Euclidean length",
 }
-"""What distance 1 along a direction is."""
+"""Unit of distance along a direction, for each scheme."""
 
 
 @dataclass(frozen=True)
 class Center:
-    """The tensors that directions move, as the minimum has them, and how they fall into filters."""
+    """The tensors that directions perturb, with their values at the minimum and their filters."""
 
     filters: tuple[Filters, ...]
     tensors: tuple[Tensor, ...]
-    """Not copies: the network's own."""
+    """The network's own tensors, not copies."""
 
     def exact(self, place: int) -> Tensor:
-        """One tensor in single precision, or in double if it has that."""
+        """One tensor in float32, or in float64 if it has that precision."""
         tensor = self.tensors[place].detach()
         return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
@@ -43,22 +43,22 @@ class Direction(Protocol):
 
     @property
     def units(self) -> str:
-        """What distance 1 along it is."""
+        """Unit of distance along it."""
         ...
 
     @property
     def name(self) -> tuple[str | int, ...] | None:
-        """Seed, index and scheme from which it can be generated again; None if it is no random direction."""
+        """Seed, index and scheme from which it can be regenerated; None if it is not random."""
         ...
 
     def block(self, place: int) -> Tensor:
-        """Generate its entries for one moved tensor, on that tensor's device, in single or double precision."""
+        """Generate its entries for one moved tensor, on that tensor's device, in float32 or float64."""
         ...
 
 
 @dataclass(frozen=True)
 class RandomDirection:
-    """A random direction that depends on (seed, index) and the shapes of the tensors alone.
+    """A random direction whose Gaussian entries depend only on (seed, index) and the shapes of the tensors.
 
     Schemes, with g the Gaussian entries and w the weights: `filter`, g · ‖w‖ / ‖g‖ for each filter; `layer`, the same
     for each tensor; `gaussian_filter`, g · ‖w‖ for each filter; `sphere`, the whole direction scaled to length 1.
@@ -84,7 +84,7 @@ class RandomDirection:
         return (str(self.seed), self.index, self.scheme)
 
     def _gaussian(self, place: int) -> Tensor:
-        """Entries of one tensor: drawn on the CPU, so that they do not depend on the device."""
+        """Gaussian entries of one tensor, drawn on the CPU so that they do not depend on the device."""
         stream = torch.Generator().manual_seed(child_seed(self.seed, "direction", self.index, place))
         filters = self.center.filters[place]
         drawn = torch.empty(filters.shape).normal_(generator=stream)
@@ -120,7 +120,7 @@ class RandomDirection:
 class Orthogonal:
     """A random direction made orthogonal to another one, filter by filter, and scaled back to its length.
 
-    A filter with a single entry has only one direction: there it does not move.
+    A filter with a single entry has no orthogonal direction and is not perturbed.
     """
 
     first: RandomDirection
@@ -148,9 +148,9 @@ class Orthogonal:
         square = a.square().sum(inner, keepdim=True)
         rest = b - (a * b).sum(inner, keepdim=True) / square.clamp_min(torch.finfo(a.dtype).tiny) * a
         length, wanted = (torch.linalg.vector_norm(t, dim=inner, keepdim=True) for t in (rest, b))
-        # What rounding leaves of a filter with one entry is no direction.
-        keep = length > 1e-5 * wanted
-        return torch.where(keep, rest * wanted / length, torch.zeros_like(rest)).reshape(filters.shape)
+        # In a filter with one entry, the rest is only a rounding error.
+        valid = length > 1e-5 * wanted
+        return torch.where(valid, rest * wanted / length, torch.zeros_like(rest)).reshape(filters.shape)
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Combination:
-    """A weighted sum of the ways from the minimum to other points, such as checkpoints of a training run."""
+    """A weighted sum of the differences between other points, such as checkpoints, and the minimum."""
 
     center: Center
     others: Sequence[Sequence[Tensor]]
@@ -187,45 +187,46 @@ class Combination:
 
 
 def inner_product(center: Center, first: Direction, second: Direction) -> float:
-    """Inner product of two directions, summed up in double precision."""
-    # On the CPU, because not every device has double precision.
+    """Inner product of two directions, accumulated in float64."""
+    # On the CPU, because not every device supports float64.
     blocks = ((first.block(k).cpu().double(), second.block(k).cpu().double()) for k in range(len(center.filters)))
     return sum(float((a * b).sum()) for a, b in blocks)
 
 
 def cosine(center: Center, first: Direction, second: Direction) -> float:
     """Cosine between two directions, each generated once."""
-    ones = others = both = 0.0
+    first_square = second_square = product = 0.0
     for place in range(len(center.filters)):
         a, b = (direction.block(place).cpu().double() for direction in (first, second))
-        ones, others = ones + float((a * a).sum()), others + float((b * b).sum())
-        both += float((a * b).sum())
-    return both / math.sqrt(ones * others) if ones * others > 0 else math.nan
+        first_square += float((a * a).sum())
+        second_square += float((b * b).sum())
+        product += float((a * b).sum())
+    return product / math.sqrt(first_square * second_square) if first_square * second_square > 0 else math.nan
 
 
 @torch.no_grad()
 def random_rows(center: Center, directions: Sequence[Direction]) -> Float[Tensor, "rays moved"]:
-    """Directions as rows of one matrix, moved tensors one after another, in the precision of `Center.exact`."""
+    """Directions as rows of one matrix, moved tensors concatenated, in the precision of `Center.exact`."""
     columns = []
     for place, filters in enumerate(center.filters):
         if all(isinstance(d, RandomDirection) and d.scheme == "filter" and d.center is center for d in directions):
             columns.append(_filter_normalized(center, place, directions))
         else:
-            own = center.exact(place)
-            blocks = [d.block(place).to(own).reshape(filters.size) for d in directions]
+            weights = center.exact(place)
+            blocks = [d.block(place).to(weights).reshape(filters.size) for d in directions]
             columns.append(torch.stack(blocks))
     return torch.cat(columns, dim=1)
 
 
 def _filter_normalized(center: Center, place: int, directions: Sequence[Any]) -> Float[Tensor, "rays size"]:
-    """One tensor of many filter-normalised directions, scaled together."""
-    filters, own, num = center.filters[place], center.exact(place), len(directions)
+    """Entries of one tensor for many filter-normalised directions at once."""
+    filters, weights, num = center.filters[place], center.exact(place), len(directions)
     drawn, stream = torch.empty(num, *filters.shape), torch.Generator()
     for row, direction in zip(drawn, directions, strict=True):
         row.normal_(generator=stream.manual_seed(child_seed(direction.seed, "direction", direction.index, place)))
     if filters.still is not None:
         drawn[:, filters.still] = 0
-    drawn = drawn.to(own).reshape(num, *filters.split)
+    drawn = drawn.to(weights).reshape(num, *filters.split)
     lengths = torch.linalg.vector_norm(drawn, dim=[axis + 1 for axis in filters.inner], keepdim=True)
-    scale = torch.where(lengths > 0, filters.norms(own) / lengths, 0.0)
+    scale = torch.where(lengths > 0, filters.norms(weights) / lengths, 0.0)
     return (drawn * scale).reshape(num, filters.size)

@@ -1,21 +1,21 @@
-"""What counts as a filter in each kind of layer of any network, and which tensors a direction moves, in one table.
+"""Which tensors of a network directions perturb, and what counts as a filter in each kind of layer.
 
 | layer                                             | tensor           | a filter is                                   |
 |---------------------------------------------------|------------------|-----------------------------------------------|
-| `Linear`, `Bilinear`, `LazyLinear`                | `weight`         | what leads to one output: axis 0              |
+| `Linear`, `Bilinear`, `LazyLinear`                | `weight`         | the weights of one output: axis 0             |
 | `Conv1d` to `Conv3d`                              | `weight`         | one output channel: axis 0                    |
 | `ConvTranspose1d` to `ConvTranspose3d`            | `weight`         | one output channel: axis 1 within its group   |
-| `Conv1D` of Hugging Face (GPT-2)                  | `weight`         | what leads to one output: axis 1              |
+| `Conv1D` of Hugging Face (GPT-2)                  | `weight`         | the weights of one output: axis 1             |
 | `Embedding`, `EmbeddingBag`                       | `weight`         | the vector of one token: axis 0               |
-| `MultiheadAttention`, `RNN`, `LSTM`, `GRU`        | matrices         | what leads to one projection or gate: axis 0  |
+| `MultiheadAttention`, `RNN`, `LSTM`, `GRU`        | matrices         | the weights of one projection or gate: axis 0 |
 | any other layer                                   | two or more axes | one index of axis 0                           |
 | any layer                                         | one axis or none | the whole tensor; not moved by default        |
 
 Biases, the scales and shifts of BatchNorm, LayerNorm, GroupNorm and RMSNorm, class tokens and gates have at most one
-axis. A parametrised tensor (`torch.nn.utils.parametrize`) falls into filters as its layer's weight does. Tied tensors
-are one tensor, split as in the first layer that holds it. Buffers, such as running statistics,
-are never moved; nor are integer tensors. A filter of norm 0 stays at rest, and so does the vector at an embedding's
-`padding_idx`, which no gradient reaches either, unless the tensor is tied to another layer's.
+axis. A parametrised tensor (`torch.nn.utils.parametrize`) is split like its layer's weight. Tied tensors count once,
+split as in the first layer that holds them. Buffers, such as running statistics, and integer tensors are never
+perturbed; nor are filters of norm 0. The vector at an embedding's `padding_idx`, which gets no gradient, is perturbed
+only if the tensor is tied to another layer's.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ OneDim = Literal["fixed", "moved"]
 
 
 def one_dim_choice(value: str) -> OneDim:
-    """Check a choice of `one_dim`; `tensor`, its name before 0.2, is still taken with a warning.
+    """Validate `one_dim`; `tensor`, the name of `moved` before 0.2, is accepted with a warning.
 
     Raises:
-        InputError: It is none.
+        InputError: The value is unknown.
     """
     if value == "tensor":
         warnings.warn("one_dim='tensor' is now called one_dim='moved'", FutureWarning, stacklevel=3)
@@ -50,12 +50,12 @@ def one_dim_choice(value: str) -> OneDim:
 
 
 Choice = str | Sequence[str] | Callable[[str, Tensor], bool]
-"""Patterns of dotted names as in a shell, or a function of a name and its tensor that tells whether it is moved."""
+"""Shell patterns of dotted names, or a function of name and tensor that returns whether the tensor is moved."""
 
 
 @dataclass(frozen=True)
 class Filters:
-    """One tensor of a network that directions move, and how it falls into filters."""
+    """One tensor that directions move, and how it is split into filters."""
 
     name: str
     """Dotted name, as in `named_parameters`."""
@@ -65,16 +65,16 @@ class Filters:
     inner: tuple[int, ...]
     """Axes of `split` that lie within a filter."""
     still: int | None = None
-    """Index on axis 0 that stays at rest."""
+    """Index on axis 0 that is not perturbed."""
 
     @property
     def size(self) -> int:
-        """Entries."""
+        """Number of entries."""
         return math.prod(self.shape)
 
     @property
     def num_filters(self) -> int:
-        """Filters in the tensor."""
+        """Number of filters in the tensor."""
         return self.size // max(1, math.prod(self.split[axis] for axis in self.inner))
 
     def norms(self, tensor: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ class Filters:
 
 
 def _split(module: nn.Module, tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """How a tensor of a layer falls into filters: shape and inner axes."""
+    """Split a layer's tensor into filters: shape and inner axes."""
     shape = tuple(tensor.shape)
     if len(shape) < 2:
         return (math.prod(shape),), (0,)
@@ -91,14 +91,14 @@ def _split(module: nn.Module, tensor: Tensor) -> tuple[tuple[int, ...], tuple[in
         groups = module.groups
         split = (groups, shape[0] // groups, *shape[1:])
         return split, (1, *range(3, len(split)))
-    # Hugging Face's transposed linear layer; known by name, so that its package need not be there.
+    # Hugging Face's transposed linear layer, recognised by name so that its package is not needed.
     if type(module).__name__ == "Conv1D" and not isinstance(module, nn.Conv1d) and len(shape) == 2:
         return shape, (0,)
     return shape, tuple(range(1, len(shape)))
 
 
 def _owned(model: nn.Module) -> Iterator[tuple[str, nn.Module, Tensor]]:
-    """Every parameter once, with the first layer that holds it; of a parametrised tensor, the layer itself."""
+    """Every parameter once, with the first layer that holds it; for a parametrised tensor, the layer itself."""
     modules = dict(model.named_modules(remove_duplicate=False))
     for name, tensor in model.named_parameters():
         owner = name.rpartition(".")[0]
@@ -118,22 +118,22 @@ def _chosen(choice: Choice | None, name: str, tensor: Tensor) -> bool:
 def moved_filters(
     model: nn.Module, *, parameters: Choice | None = None, one_dim: OneDim = "fixed"
 ) -> tuple[Filters, ...]:
-    """Find the tensors of a network that directions move.
+    """Select the tensors of a network that directions move.
 
     Args:
         model: Any network.
-        parameters: Which ones: patterns such as `"*.lora_*"`, or a function of name and tensor. None takes those that
-            are not frozen; what is named is moved even if it is frozen.
-        one_dim: Whether tensors of one axis or none are moved, too, each as one filter.
+        parameters: Which ones: patterns such as `"*.lora_*"`, or a function of name and tensor. None selects those that
+            are not frozen; a selected tensor is moved even if it is frozen.
+        one_dim: Whether tensors with at most one axis are moved too, each as one filter.
 
     Returns:
         Those tensors, in the order of `named_parameters`.
 
     Raises:
-        InputError: There is nothing to move, or a tensor that is complex or has no shape yet is to be moved.
+        InputError: No tensor is left to move, or a selected one is complex or has no shape yet.
     """
     one_dim = one_dim_choice(one_dim)
-    found, chosen, seen = [], [], []
+    filters, chosen, seen = [], [], []
     holders = Counter(id(tensor) for _, tensor in model.named_parameters(remove_duplicate=False))
     for name, module, tensor in _owned(model):
         seen.append(name)
@@ -143,22 +143,22 @@ def moved_filters(
         if nn.parameter.is_lazy(tensor):
             raise InputError(f"{name} has no shape yet: call the model on one batch first")
         if tensor.is_complex():
-            raise InputError(f"{name} is complex: directions move real tensors; leave it out by parameters=")
+            raise InputError(f"{name} is complex: only real tensors can be moved; exclude it by parameters=")
         if tensor.is_floating_point() and tensor.numel() and (tensor.ndim > 1 or one_dim == "moved"):
             tied = holders[id(tensor)] > 1
             still = None if tied or not isinstance(module, nn.Embedding | nn.EmbeddingBag) else module.padding_idx
-            found.append(Filters(name, tensor.shape, *_split(module, tensor), still))
-    if not found:
-        raise InputError(_nothing(model, parameters, seen, chosen))
-    return tuple(found)
+            filters.append(Filters(name, tensor.shape, *_split(module, tensor), still))
+    if not filters:
+        raise InputError(_nothing_to_move(model, parameters, seen, chosen))
+    return tuple(filters)
 
 
-def _nothing(model: nn.Module, parameters: Choice | None, seen: list[str], chosen: list[str]) -> str:
+def _nothing_to_move(model: nn.Module, parameters: Choice | None, seen: list[str], chosen: list[str]) -> str:
     kind = type(model).__name__
     if not seen:
         return f"{kind} has no parameters: there is nothing to move"
     if chosen:
-        return f"{kind}: {', '.join(chosen[:3])} have one axis or none: there is nothing to move; say one_dim='moved'"
+        return f"{kind}: {', '.join(chosen[:3])} have one axis or none: nothing to move; pass one_dim='moved'"
     if parameters is None:
-        return f"{kind}: all {len(seen)} parameters are frozen; name some to move, parameters='*' for all"
-    return f"{kind}: parameters={parameters!r} fits none of {len(seen)} names, which begin with {', '.join(seen[:3])}"
+        return f"{kind}: all {len(seen)} parameters are frozen; select some by parameters=, or all by parameters='*'"
+    return f"{kind}: parameters={parameters!r} matches none of {len(seen)} names, such as {', '.join(seen[:3])}"

@@ -1,4 +1,4 @@
-"""Two orthogonal directions around a flat parameter vector."""
+"""Planes around a flat parameter vector: two orthogonal random directions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from basinscope.landscape.normalize import Normalization
 def plane(
     center: Float[Tensor, " params"], normalization: Normalization, *, seed: int, indices: tuple[int, int]
 ) -> Float[Tensor, "2 params"]:
-    """Make two directions around a minimum that are orthogonal to each other and filter-normalised.
+    """Make two orthogonal, filter-normalised directions around a minimum.
 
-    The second Gaussian loses, filter by filter, its part along the first; both are then scaled to the filters'
-    norms. A filter with a single entry has only one direction: there the second does not move.
+    The second Gaussian is made orthogonal to the first filter by filter; both are then scaled to the filters' norms.
+    A filter with a single entry has no orthogonal direction: the second does not perturb it.
     """
     rows = gaussian(seed, indices, normalization.num_moved).to(center.device, center.dtype)
     first, second = normalization.directions(rows, center)
@@ -34,9 +34,9 @@ def plane(
         square = a.square().sum(1, keepdim=True)
         rest = b - (a * b).sum(1, keepdim=True) / square.clamp_min(torch.finfo(a.dtype).tiny) * a
         length = rest.norm(dim=1, keepdim=True)
-        # What rounding leaves of a filter with one entry is no direction.
-        keep = length > 1e-5 * square.sqrt()
-        second[where] = torch.where(keep, rest * square.sqrt() / length, 0).flatten()
+        # In a filter with one entry, the rest is only a rounding error.
+        valid = length > 1e-5 * square.sqrt()
+        second[where] = torch.where(valid, rest * square.sqrt() / length, 0).flatten()
     return torch.stack([first, second])
 
 

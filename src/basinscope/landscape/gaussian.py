@@ -1,4 +1,4 @@
-"""Random directions that depend on (seed, index) alone: not on device, dtype, batch or worker."""
+"""Gaussian vectors that depend only on (seed, index), not on device, dtype, batch or worker."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _WORTH_A_THREAD = 32
 
 
 RAYS_BYTES = 64 * 2**20
-"""What the directions that are walked together may fill."""
+"""Memory limit for directions that are evaluated together."""
 
 
 def rays_at_once(size: int, most: int) -> int:
-    """How many directions of `size` float32 entries are walked together: at most `most`, fewer where they are long."""
+    """Number of directions of `size` float32 entries evaluated together: at most `most`, fewer if they are long."""
     return max(32, min(most, RAYS_BYTES // (4 * size)))
 
 
@@ -40,19 +40,18 @@ def gaussian(seed: int, indices: Sequence[int], size: int) -> Float[Tensor, "ray
 
     Args:
         seed: Root seed of the family of directions.
-        indices: Which members of the family.
+        indices: Members of the family.
         size: Entries of each vector.
 
     Returns:
-        Vectors on the CPU in float32, row i belonging to the i-th index. Drawing an index alone or among
-        others gives the same row.
+        Vectors on the CPU in float32, one row per index. A row does not depend on the other indices.
     """
     base = child_seed(seed, "direction")
     rows = torch.empty(len(indices), size)
 
-    def fill(part: Tensor, some: Sequence[int]) -> None:
+    def fill(part: Tensor, members: Sequence[int]) -> None:
         stream = torch.Generator()
-        for row, index in zip(part, some, strict=True):
+        for row, index in zip(part, members, strict=True):
             stream.manual_seed(_mix(base, index) >> 1)
             row.normal_(generator=stream)
 
@@ -68,8 +67,8 @@ def gaussian(seed: int, indices: Sequence[int], size: int) -> Float[Tensor, "ray
 
 
 def gaussian_into(row: Float[Tensor, " size"], seed: int, index: int) -> None:
-    """Draw one member of a family into `row`: the entries that `gaussian` gives, without a second copy on a CPU."""
-    # A row with gaps is filled in another order than a whole one.
+    """Draw one member of a family into `row`: the entries of `gaussian`, without a second copy on the CPU."""
+    # Non-contiguous rows are filled in a different order.
     if row.device.type == "cpu" and row.dtype == torch.float32 and row.is_contiguous():
         row.normal_(generator=torch.Generator().manual_seed(_mix(child_seed(seed, "direction"), index) >> 1))
     else:

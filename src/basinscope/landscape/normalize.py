@@ -1,6 +1,6 @@
-"""Turns Gaussian vectors into flat directions around a minimum; `filters` says what a filter is.
+"""Normalises Gaussian vectors to flat directions around a minimum; `filters` defines what a filter is.
 
-Running statistics are buffers, not parameters: they are never moved.
+Running statistics are buffers, not parameters: they are never perturbed.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from basinscope.parameters import ParameterLayout
 
 @dataclass(frozen=True)
 class Normalization:
-    """Turns Gaussian vectors into directions around one minimum.
+    """Normalises Gaussian vectors to directions around one minimum.
 
     Schemes, with g the Gaussian entries of a filter and w its weights:
 
     - `filter`: g · ‖w‖ / ‖g‖. Distance 1 moves each filter by its own norm.
     - `layer`: the same for each tensor as a whole.
     - `gaussian_filter`: g · ‖w‖. The unnormalised form behind the authors' trace.
-    - `sphere`: the whole vector scaled to length 1, whatever the weights: the reference for closed forms.
+    - `sphere`: the whole vector scaled to length 1, independent of the weights; the reference for closed forms.
 
     References:
         Li et al. 2018, arXiv 1712.09913 (filter normalisation).
@@ -50,51 +50,51 @@ class Normalization:
 
     @property
     def num_moved(self) -> int:
-        """Entries of the moved tensors: the dimension n of the volume."""
+        """Number of moved entries: the dimension n of the volume."""
         return sum(math.prod(self.layout.shapes[i]) for i in self._moved)
 
     def moved(self, points: Float[Tensor, "points params"]) -> Float[Tensor, "points moved"]:
-        """Pick the entries of the moved tensors, in the layout's order."""
+        """Select the entries of the moved tensors, in the layout's order."""
         return torch.cat([points[:, self.layout.slices[i]] for i in self._moved], dim=1)
 
     @property
     def num_filters(self) -> int:
-        """Filters among the moved tensors."""
+        """Number of filters in the moved tensors."""
         return sum(self._filter_shape(i)[0] for i in self._moved)
 
     def _filter_shape(self, index: int) -> tuple[int, int]:
-        """(filters, entries of each) of one tensor."""
+        """Number of filters in one tensor, and of entries per filter."""
         shape = self.layout.shapes[index]
         whole = self.scheme == "layer" or len(shape) < 2
         return (1, math.prod(shape)) if whole else (shape[0], math.prod(shape[1:]))
 
     @cached_property
     def filters(self) -> tuple[Filters, ...]:
-        """The moved tensors and their filters: one index of axis 0 each, or the whole of a tensor with one axis."""
-        found = []
+        """The moved tensors and their filters: one per index of axis 0, or the whole tensor if it has one axis."""
+        split_tensors = []
         for index in self._moved:
             shape = self.layout.shapes[index]
             split = tuple(shape) if len(shape) > 1 else (math.prod(shape),)
             inner = tuple(range(1, len(shape))) if len(shape) > 1 else (0,)
-            found.append(Filters(self.layout.names[index], shape, split, inner))
-        return tuple(found)
+            split_tensors.append(Filters(self.layout.names[index], shape, split, inner))
+        return tuple(split_tensors)
 
     @property
     def moved_slices(self) -> tuple[slice, ...]:
-        """Where each moved tensor sits in a flat parameter vector."""
+        """Slice of each moved tensor in a flat parameter vector."""
         return tuple(self.layout.slices[index] for index in self._moved)
 
     def directions(
         self, gaussian: Float[Tensor, "rays moved"], center: Float[Tensor, " params"]
     ) -> Float[Tensor, "rays params"]:
-        """Scale Gaussian vectors to directions around `center`.
+        """Normalise Gaussian vectors to directions around `center`.
 
         Args:
             gaussian: Standard normal entries for the moved tensors, in the layout's order.
-            center: The minimum whose filter norms are used. Always the minimum itself, never a moved copy.
+            center: The minimum whose filter norms are used; never a perturbed point.
 
         Returns:
-            Directions with zeros where nothing moves. A filter of norm 0 stays at rest.
+            Directions, zero in entries that are not moved. A filter of norm 0 is not perturbed.
         """
         rays = len(gaussian)
         out = gaussian.new_zeros(rays, self.layout.num_parameters)
@@ -116,16 +116,16 @@ class Normalization:
     def displace(self, point: Float[Tensor, " params"], center: Float[Tensor, " params"], distance: float) -> None:
         """Turn Gaussian entries into the point `center + distance · direction`, in place.
 
-        The same point as `directions` leads to, made without holding the direction beside it.
+        Gives the same point as `directions`, without storing the direction.
 
         Args:
-            point: Its first `num_moved` entries are the Gaussian ones; all are overwritten.
+            point: Holds the Gaussian entries in its first `num_moved`; all are overwritten.
             center: The minimum.
-            distance: How far to go.
+            distance: Distance along the direction.
         """
         length = float(point[: self.num_moved].norm()) if self.scheme == "sphere" else 1.0
         position = self.num_moved
-        # From the last tensor to the first: what is written never reaches Gaussian entries that are still to be read.
+        # Last tensor first, so that Gaussian entries are read before they are overwritten.
         for index in reversed(range(len(self.layout.shapes))):
             where = self.layout.slices[index]
             if index not in self._moved:
@@ -142,7 +142,7 @@ class Normalization:
             torch.add(center[where], entries.flatten(), alpha=distance, out=point[where])
 
     def preconditioner(self, center: Float[Tensor, " params"]) -> Float[Tensor, " params"]:
-        """Return the diagonal D for which E[d dᵀ] = D², zero where nothing moves.
+        """Return the diagonal D for which E[d dᵀ] = D², zero in entries that are not moved.
 
         D is ‖w‖/√dim on the entries of a filter for `filter`, ‖w‖ for `gaussian_filter`, 1/√n for `sphere`.
         """

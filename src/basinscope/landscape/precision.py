@@ -1,4 +1,4 @@
-"""Which arithmetic a streamed landscape can afford: tried out where a GPU offers faster ones than float32."""
+"""Chooses the precision of a streamed landscape: on a GPU, the fastest mode that agrees with float32."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from basinscope.landscape.seeded_ray import Ray
 from basinscope.landscape.streamed import Precision, StreamedLoss
 
 ACCURATE = 0.005
-"""Largest error of the logarithm of the loss. A radius moves by about a fifth of it, relatively."""
+"""Largest accepted error of the log loss; the relative error of a radius is about a fifth of it."""
 DISTANCES = (0.0, 0.02, 0.05, 0.1, 0.2)
-"""Where the loss is compared, in filter norms."""
+"""Distances at which losses are compared, in filter norms."""
 FASTER = 0.9
-"""Share of float32's time above which another arithmetic is not worth its error."""
+"""Share of float32's time above which another mode is not worth its error."""
 Way = tuple[Precision, bool]
-"""Precision, and whether forward passes are compiled."""
+"""A mode: precision, and whether forward passes are compiled."""
 ON_GPU: tuple[Way, ...] = (("tf32", False), ("bfloat16", False), ("float32", True), ("tf32", True), ("bfloat16", True))
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionChoice:
-    """The outcome of a trial, stored with a run so that all of it is computed alike."""
+    """Outcome of the trial, stored with a run so that all of it uses one mode."""
 
     precision: Precision = "float32"
     compiled: bool = False
     reason: str
     tried: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Seconds of a pass and largest error of log loss of each way that was tried, or why it failed."""
+    """Seconds per pass and largest error of the log loss of each mode tried, or why it failed."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for a record."""
+        """Plain values for JSON."""
         return asdict(self)
 
 
 def _profile(landscape: StreamedLoss, ray: Ray) -> tuple[list[float], float]:
-    """Losses at a few distances, and seconds of a pass, warm."""
+    """Losses at `DISTANCES`, and seconds per pass after a warm-up."""
     landscape.look_along(landscape.minimum, ray, 0.0)
     began = time.perf_counter()
     losses = [landscape.look_along(landscape.minimum, ray, distance).loss for distance in DISTANCES]
@@ -50,15 +50,15 @@ def _profile(landscape: StreamedLoss, ray: Ray) -> tuple[list[float], float]:
 def choose_precision(
     make: Callable[[Precision, bool], StreamedLoss], ray: Ray, *, ways: Sequence[Way] = ON_GPU
 ) -> PrecisionChoice:
-    """Try ways of computing the loss along a ray, and take the fastest that agrees with float32.
+    """Time several modes along a ray and choose the fastest that agrees with float32.
 
     Args:
-        make: Opens the landscape in a precision, compiled or not.
-        ray: Where to compare.
-        ways: What to try beside plain float32.
+        make: Builds the landscape in a precision, compiled or not.
+        ray: Ray along which losses are compared.
+        ways: Modes to try besides plain float32.
 
     Returns:
-        The choice, with seconds and errors of all that was tried.
+        The choice, with seconds and error of every mode tried.
     """
     wanted, plain = _profile(make("float32", False), ray)
     tried: dict[str, dict[str, Any]] = {"float32": {"seconds": plain, "error": 0.0}}
@@ -67,7 +67,7 @@ def choose_precision(
         name = f"{precision}{' compiled' * compiled}"
         try:
             losses, seconds = _profile(make(precision, compiled), ray)
-        except Exception as error:  # every way in which a device or a compiler can refuse
+        except Exception as error:  # any failure of the device or the compiler
             tried[name] = {"failed": type(error).__name__}
             continue
         error = max(abs(math.log(max(a, 1e-30) / max(b, 1e-30))) for a, b in zip(losses, wanted, strict=True))
@@ -84,9 +84,9 @@ def choose_precision(
 def precision_for(
     device: torch.device, make: Callable[[Precision, bool], StreamedLoss], ray: Ray, *, reproducible: bool
 ) -> PrecisionChoice:
-    """Choose at once where there is nothing to try: on a CPU, or where results must not hang on a trial."""
+    """Choose the mode; plain float32 without a trial on a CPU, or if results must not depend on a trial."""
     if reproducible:
-        return PrecisionChoice(reason="float32 was asked for")
+        return PrecisionChoice(reason="float32 requested")
     if device.type != "cuda":
-        return PrecisionChoice(reason="nothing else is tried on this device")
+        return PrecisionChoice(reason="only float32 is used on this device")
     return choose_precision(make, ray)

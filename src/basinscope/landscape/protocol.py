@@ -1,4 +1,4 @@
-"""What a probe may ask of a landscape, whichever network lies behind it."""
+"""The landscape interface: everything a probe may call, whatever the network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from basinscope.landscape.directions import Center, Direction
 from basinscope.landscape.filters import Filters
 
 Step = tuple[Direction, float]
-"""A direction and how far to go along it."""
+"""A direction and the distance along it."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Evaluation:
     """The loss at one point."""
 
     loss: float
-    """Mean loss; where the sum passed the limit early, an estimate that lies above the limit."""
+    """Mean loss; if evaluation stopped early, an estimate above the limit."""
     share: float
     """Share of the training set that was evaluated."""
 
 
 class Line(Protocol):
-    """The loss along one ray; evaluations count by their share of a pass over the training set."""
+    """The loss along one ray; an evaluation costs its share of a pass over the training set."""
 
     def look(self, distance: float, *, limit: float) -> Evaluation:
         """Evaluate the loss; may stop early, with a share below 1, once it is known to exceed the limit."""
@@ -41,11 +41,11 @@ class Line(Protocol):
         ...
 
     def worst_first(self, fraction: float) -> float:
-        """Reorder the samples, those with the largest losses at the latest point first, so that `rough` uses those.
+        """Put the samples with the largest losses at the latest point first, so that `rough` uses those.
 
         Returns:
-            Smallest leading share of the samples that accounts for `fraction` of their total loss; 0 where samples
-            keep their order.
+            Smallest leading share of the samples that accounts for `fraction` of their total loss; 0 if samples cannot
+            be reordered.
         """
         ...
 
@@ -53,29 +53,29 @@ class Line(Protocol):
 class Landscape(Protocol):
     """The loss around one center, along directions that move some of its tensors.
 
-    Implemented by `Objective` (any `nn.Module`), and by what `CleanLoss.around`, `PointObjective.around` and
-    `StreamedLoss.around` return. A landscape that cannot be differentiated lacks `gradient_at` and
-    `hessian_vector_product`, or has them raise `InputError`.
+    Implemented by `Objective` (any `nn.Module`), and by the landscapes that `CleanLoss.around`, `PointObjective.around`
+    and `StreamedLoss.around` return. If the loss cannot be differentiated, `gradient_at` and `hessian_vector_product`
+    are missing or raise `InputError`.
     """
 
     network: str
-    """What results call the network."""
+    """Name of the network in results."""
     unit: str
     """Unit of the loss."""
 
     @property
     def center(self) -> Center:
-        """The moved tensors at the center, and their filters."""
+        """The moved tensors, with their values at the center and their filters."""
         ...
 
     @property
     def filters(self) -> tuple[Filters, ...]:
-        """The moved tensors, and how each falls into filters."""
+        """The moved tensors, and how each is split into filters."""
         ...
 
     @property
     def num_moved(self) -> int:
-        """Entries of the moved tensors, n."""
+        """Number of moved entries, n."""
         ...
 
     @property
@@ -85,17 +85,17 @@ class Landscape(Protocol):
 
     @property
     def one_dim(self) -> str:
-        """Whether tensors of one axis are moved."""
+        """Whether tensors with at most one axis are moved."""
         ...
 
     @property
     def units(self) -> str:
-        """What distance 1 along a random direction is."""
+        """Unit of distance along a random direction."""
         ...
 
     @property
     def nonnegative(self) -> bool:
-        """Whether the loss is known never to be below 0."""
+        """Whether the loss is known to be non-negative."""
         ...
 
     @property
@@ -105,23 +105,23 @@ class Landscape(Protocol):
 
     @property
     def points_at_once(self) -> int:
-        """How many points are evaluated together; 1 means one by one."""
+        """Number of points evaluated together; 1 means one by one."""
         ...
 
     def plan(self, num: int) -> int:
-        """The same where so many points are to come, which may decide how they are evaluated."""
+        """Number of points evaluated together if `num` are planned; may choose how they are evaluated."""
         ...
 
     def held(self) -> AbstractContextManager[None]:
-        """Check once that the loss can be measured, for many evaluations while the context is open."""
+        """Open a context for many evaluations, in which the loss is checked only once."""
         ...
 
     def direction(self, seed: int, index: int) -> Direction:
-        """Name one member of a family of random directions."""
+        """One member of a family of random directions."""
         ...
 
     def random_directions(self, seed: int, indices: Sequence[int]) -> Sequence[Direction]:
-        """Draw several members of a family, to be evaluated together."""
+        """Several members of a family, to be evaluated together."""
         ...
 
     def orthogonal(self, seed: int, indices: tuple[int, int]) -> tuple[Direction, Direction]:
@@ -152,7 +152,7 @@ class Landscape(Protocol):
         ...
 
     def line(self, direction: Direction) -> Line:
-        """Open the loss along one ray, for searches that evaluate one point after another."""
+        """The loss along one ray, for searches that evaluate points one by one."""
         ...
 
     def loss_at(self, *steps: Step) -> float:
@@ -172,27 +172,27 @@ class Landscape(Protocol):
         ...
 
     def loss_of(self, state: Any) -> float:
-        """Mean loss of other parameters of the same network."""
+        """Mean loss of the same network with other parameters."""
         ...
 
 
 def require(landscape: Any, probe: str, *needed: str) -> Landscape:
-    """Refuse what cannot answer a probe, in one line.
+    """Check that a probe's argument is a landscape with the methods it needs.
 
     Args:
-        landscape: What the probe was given.
-        probe: Its name.
-        needed: Methods that it calls beyond `loss_at`.
+        landscape: The probe's first argument.
+        probe: Name of the probe, for messages.
+        needed: Methods it calls beyond `loss_at`.
 
     Raises:
-        InputError: It is no landscape, or lacks a method.
+        InputError: The argument is not a landscape, or lacks a method.
     """
     if all(hasattr(landscape, name) for name in ("loss_at", "direction", "center", *needed)):
         return cast("Landscape", landscape)
     kind = type(landscape).__name__
     if hasattr(landscape, "around"):
-        raise InputError(f"{probe}: a {kind} is a loss without a center: give {kind}(...).around(point)")
+        raise InputError(f"{probe}: a {kind} has no center: pass {kind}(...).around(point)")
     if not hasattr(landscape, "loss_at"):
-        raise InputError(f"{probe}: a {kind} is no landscape: give bs.Objective(model, loss_fn, batches)")
+        raise InputError(f"{probe}: a {kind} is not a landscape: pass bs.Objective(model, loss_fn, batches)")
     lacking = ", ".join(name for name in needed if not hasattr(landscape, name))
-    raise InputError(f"{probe}: {kind} cannot answer it: it has no {lacking}")
+    raise InputError(f"{probe}: not available for {kind}, which has no {lacking}")

@@ -12,19 +12,19 @@ import torch
 
 @contextlib.contextmanager
 def undisturbed(devices: Iterable[torch.device] = ()) -> Iterator[None]:
-    """Keep the random states of Python, numpy and torch, on the CPU and on some devices, as they are.
+    """Restore the random states of Python, numpy and torch, on the CPU and the given devices, on exit.
 
-    Whatever is drawn while the context is open, and however it is left, the next draw is the one that would have come.
+    Draws inside the context do not affect later ones, even if it exits by an exception.
     """
-    before, legacy = random.getstate(), np.random.get_state()
+    python_state, numpy_state = random.getstate(), np.random.get_state()
     kinds = {device.type for device in devices}
-    apple = torch.mps.get_rng_state() if "mps" in kinds else None
-    numbers = range(torch.cuda.device_count()) if "cuda" in kinds else ()
+    mps_state = torch.mps.get_rng_state() if "mps" in kinds else None
+    cuda_devices = range(torch.cuda.device_count()) if "cuda" in kinds else ()
     try:
-        with torch.random.fork_rng(devices=numbers):
+        with torch.random.fork_rng(devices=cuda_devices):
             yield
     finally:
-        random.setstate(before)
-        np.random.set_state(legacy)
-        if apple is not None:
-            torch.mps.set_rng_state(apple)
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        if mps_state is not None:
+            torch.mps.set_rng_state(mps_state)

@@ -1,4 +1,4 @@
-"""Scaling a network's last layer until its clean loss has a given value."""
+"""Scales a network's last layer until its clean loss has a given value."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def scale_last_layer(
 ) -> Float[Tensor, " params"]:
     """Scale the last layer, bias included, until the clean loss equals `loss`.
 
-    The scale multiplies all logits: predictions stay, only the confidence changes. Curvature at near-zero loss
-    mostly measures that loss; at one common loss, networks compare.
+    The scale multiplies all logits: only the confidence changes, not the predictions. Near zero loss, curvature
+    mostly measures the loss itself, so networks are compared at one common loss.
 
     Args:
         landscape: The clean loss.
-        point: Parameters of a network that gets every training sample right.
-        loss: The wanted clean loss in nats.
-        num_tensors: How many tensors, from the end of the layout, make up the last layer.
+        point: Parameters of a network that classifies every training sample correctly.
+        loss: Target clean loss in nats.
+        num_tensors: Number of tensors at the end of the layout that form the last layer.
 
     Returns:
         The scaled parameters.
@@ -49,20 +49,20 @@ def scale_last_layer(
 def with_last_layer_scaled(
     point: Float[Tensor, " params"], layout: ParameterLayout, scale: float, *, num_tensors: int = 2
 ) -> Float[Tensor, " params"]:
-    """Multiply the last layer, which is the layout's last `num_tensors` tensors, by `scale`; in a copy."""
+    """Copy parameters with the last layer, the layout's last `num_tensors` tensors, multiplied by `scale`."""
     last = layout.slices[-num_tensors].start
     return torch.cat([point[:last], point[last:] * scale])
 
 
 def scale_of_logits(logits: Float[Tensor, "samples classes"], labels: Int[Tensor, " samples"], loss: float) -> float:
-    """Find the factor by which logits, and so a last layer with its bias, reach a mean cross-entropy of `loss`.
+    """Find the factor of the logits, and so of the last layer, that gives a mean cross-entropy of `loss`.
 
-    The same scale as `scale_last_layer` finds, from one forward pass.
+    Gives the same scale as `scale_last_layer`, from one forward pass.
 
     Args:
-        logits: Outputs of a network that gets every sample right.
+        logits: Outputs of a network that classifies every sample correctly.
         labels: True classes.
-        loss: The wanted clean loss in nats.
+        loss: Target clean loss in nats.
 
     Returns:
         The factor.
@@ -80,7 +80,7 @@ def _scale_for(loss_at: Callable[[float], float], loss: float) -> float:
     def excess(log_scale: float) -> float:
         return math.log(max(loss_at(math.exp(log_scale)), 1e-300) / loss)
 
-    # Small scales give the log of the number of classes; walk outwards to the first scale whose loss is small enough.
+    # At small scales the loss is log(classes); step up to the first scale at which it is small enough.
     high = 0.0
     while excess(high) > 0:
         high += 1.0

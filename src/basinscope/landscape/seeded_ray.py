@@ -1,4 +1,4 @@
-"""One member of a family of directions around a minimum, made anew whenever it is needed."""
+"""A direction around a minimum, stored as (seed, index) and regenerated when needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from basinscope.landscape.normalize import Normalization
 
 @dataclass(frozen=True)
 class Ray:
-    """A direction that is known by its seed and index, so that nothing as large as a network has to be kept."""
+    """A direction stored as seed and index, so that no vector of the network's size is kept."""
 
     normalization: Normalization
     seed: int
@@ -25,6 +25,6 @@ class Ray:
         self.normalization.displace(point, center, distance)
 
     def direction(self, center: Float[Tensor, " params"]) -> Float[Tensor, " params"]:
-        """Make the direction itself."""
+        """Generate the direction itself."""
         rows = gaussian(self.seed, [self.index], self.normalization.num_moved).to(center.device, center.dtype)
         return self.normalization.directions(rows, center)[0]

@@ -1,4 +1,4 @@
-"""The clean loss of any network, one parameter vector at a time, with the training set streamed through it."""
+"""Clean loss of a large image network, one parameter vector at a time, streaming the training set in batches."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from basinscope.parameters import ParameterLayout, flatten
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 CACHED_BYTES = 256 * 2**20
-"""Training inputs up to this size are normalised once and kept; larger sets are normalised batch by batch."""
+"""Training inputs up to this size are normalised once and cached; larger sets are normalised batch by batch."""
 
 
 class StreamedLoss:
-    """The mean cross-entropy of a network over images, evaluated at one point at a time.
+    """Mean cross-entropy of a network over images, evaluated one point at a time.
 
-    Every point is made from the minimum itself, in a copy of the network whose parameters are overwritten; the network
-    that was passed in is never touched. BatchNorm statistics are frozen at the minimum. Memory stays within the
-    minimum, one moved copy and one forward pass: a direction is made anew from its seed at every evaluation.
+    Every point is computed from the minimum itself, in a copy of the network whose parameters are overwritten; the
+    given network is never changed. BatchNorm statistics are frozen at the minimum. Memory: the minimum, one perturbed
+    copy and one forward pass; a direction is regenerated from its seed at every evaluation.
 
-    Because the losses of samples are not negative, a point is known to lie beyond a limit as soon as the running sum
-    passes limit × N. After `look_first_at` the samples that lose most come first, so that this happens early.
+    Sample losses are non-negative, so a point is known to exceed a limit as soon as the running sum passes limit × N.
+    After `look_first_at` the samples with the largest losses come first, so that this happens early.
 
     Args:
         model: A network that maps a batch of inputs to logits; measured in eval mode.
         train: The training images, on the model's device.
-        batch_size: Images in one forward pass.
-        precision: `float32` leaves the model's own; `tf32` or `bfloat16` where a trial found them accurate enough.
+        batch_size: Images per forward pass.
+        precision: `float32` keeps the model's own; `tf32` or `bfloat16` if a trial found them accurate enough.
         compiled: Run forward passes through `torch.compile`.
 
     Raises:
-        InputError: The model has no parameters, or gives other than one logit for each class.
+        InputError: The model has no parameters, or does not return one logit per class.
 
     Example:
         >>> landscape = StreamedLoss(model, train)
@@ -71,7 +71,7 @@ class StreamedLoss:
         self.minimum: Float[Tensor, " params"] = flatten(parameters)
         """The model's own parameters as one flat vector."""
         self.num_evaluations = 0.0
-        """Passes over the training set so far; one that ended early counts for its share."""
+        """Passes over the training set so far; one that stopped early counts by its share."""
         self.train, self.batch_size, self.precision = train, batch_size, precision
         self.network = type(model).__name__
         self._module = copy.deepcopy(model).eval().requires_grad_(False)
@@ -99,7 +99,7 @@ class StreamedLoss:
 
     @contextlib.contextmanager
     def _precisely(self) -> Iterator[None]:
-        """Compute in the chosen precision; the process's own settings come back afterwards."""
+        """Compute in the chosen precision; restore the process's settings afterwards."""
         before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
         try:
@@ -109,13 +109,13 @@ class StreamedLoss:
             torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
     def _losses(self, inputs: Tensor, labels: Tensor) -> Float[Tensor, " samples"]:
-        """Loss of each sample of a batch, from logits in single precision or the more precise one of the parameters."""
+        """Loss of each sample of a batch, from logits in float32 or the parameters' higher precision."""
         exact = torch.promote_types(self.minimum.dtype, torch.float32)
         return cross_entropy(self._forward(inputs).to(exact), labels).double()
 
     @torch.no_grad()
     def _evaluate(self, limit: float = math.inf) -> Evaluation:
-        """Stream the training set through the moved copy until it is through, or known to lie beyond the limit."""
+        """Evaluate the perturbed copy on the training set; stop early once the loss is known to exceed the limit."""
         total, num, seen, last = 0.0, len(self.train), 0, 0
         losses = torch.full((num,), torch.nan, dtype=torch.float64)
         with self._precisely():
@@ -124,7 +124,7 @@ class StreamedLoss:
                 losses[where] = self._losses(inputs, labels).cpu()
                 total += float(losses[where].sum())
                 seen = where.stop
-                # Divided as the result is, so that rounding cannot part the two verdicts.
+                # The same division as in the result, so that rounding cannot make the two disagree.
                 if not total / num <= limit:
                     break
         self.num_evaluations += seen / num
@@ -137,10 +137,10 @@ class StreamedLoss:
         return Evaluation(max(beyond, math.nextafter(limit, math.inf)) if math.isfinite(total) else total, seen / num)
 
     def look_first_at(self, losses: Float[Tensor, " samples"]) -> None:
-        """Let the samples with the largest of these losses come first from now on.
+        """Evaluate the samples with the largest of these losses first from now on.
 
         Args:
-            losses: One a sample, in the order of the training set; best from a point just below the cutoff.
+            losses: One per sample, in training-set order; best from a point just below the cutoff.
         """
         order = losses.argsort(descending=True, stable=True)
         self._order = order.to(self.train.pixels.device)
@@ -149,7 +149,7 @@ class StreamedLoss:
         self._profile = running[ends] / running[-1].clamp_min(1e-300)
 
     def share_that_loses(self, fraction: float) -> float:
-        """Share of the training set, the samples that come first, that lost this fraction of all that was lost then."""
+        """Smallest leading share of the reordered training set that accounts for `fraction` of its total loss."""
         if self._profile is None:
             return fraction
         batches = int(torch.searchsorted(self._profile, fraction)) + 1
@@ -157,7 +157,7 @@ class StreamedLoss:
 
     @property
     def latest_losses(self) -> Float[Tensor, " samples"]:
-        """Losses of all samples at the latest point that was evaluated to its end, in the order of the training set."""
+        """Losses of all samples at the latest fully evaluated point, in training-set order."""
         return self._latest.clone()
 
     @torch.no_grad()
@@ -178,9 +178,9 @@ class StreamedLoss:
         rows: Int[Tensor, " points"] | None = None,
     ) -> Float[Tensor, " points"]:
         """See `FlatLoss.along`."""
-        places = range(len(distances)) if rows is None else rows.tolist()
+        ray_of_point = range(len(distances)) if rows is None else rows.tolist()
         losses = []
-        for row, distance in zip(places, distances.tolist(), strict=True):
+        for row, distance in zip(ray_of_point, distances.tolist(), strict=True):
             torch.add(center, directions[row], alpha=distance, out=self._point)
             losses.append(self._evaluate().loss)
         return torch.tensor(losses, dtype=torch.float64)
@@ -189,22 +189,22 @@ class StreamedLoss:
     def look_along(
         self, center: Float[Tensor, " params"], ray: Ray, distance: float, *, limit: float = math.inf
     ) -> Evaluation:
-        """Evaluate the loss at a distance along a ray, and stop early once it is known to exceed `limit`."""
+        """Evaluate the loss at a distance along a ray; stop early once it is known to exceed `limit`."""
         ray.place(self._point, center, distance)
         return self._evaluate(limit)
 
     @torch.no_grad()
     def rough_loss(self, center: Float[Tensor, " params"], ray: Ray, distance: float, *, share: float = 0.0) -> float:
-        """Estimate the loss at a distance along a ray from some of the samples; counts as the share that they are.
+        """Estimate the loss at a distance along a ray from a leading share of the samples.
 
-        After `look_first_at` these are the ones that lost most, and the sum of their losses is scaled by what they were
-        of the whole then. Along one ray, whose few bad samples stay the same ones, this is a close estimate.
+        After `look_first_at` these had the largest losses, and their sum is divided by their share of the total then.
+        The estimate is close along one ray, where the same few samples dominate. It costs its share of a pass.
 
         Args:
-            center: Where the ray begins.
+            center: Start of the ray.
             ray: The direction.
-            distance: How far to go along it.
-            share: How much of the training set to look at, as a fraction; always one batch or more.
+            distance: Distance along it.
+            share: Share of the training set to evaluate; at least one batch.
         """
         ray.place(self._point, center, distance)
         total, num, seen, scale = 0.0, len(self.train), 0, 1.0
@@ -218,7 +218,7 @@ class StreamedLoss:
         return total / num / max(scale, 1e-12)
 
     def line(self, center: Float[Tensor, " params"], ray: Ray) -> StreamedLine:
-        """Open the loss along one ray."""
+        """The loss along one ray."""
         return StreamedLine(self, center, ray)
 
     def around(
@@ -228,7 +228,7 @@ class StreamedLoss:
         *,
         name: str | None = None,
     ) -> StreamedLandscape:
-        """Open the landscape around a parameter vector, by default the model's own, which every probe takes."""
+        """The landscape around a parameter vector, by default the model's own, for every probe."""
         return StreamedLandscape(self, self.minimum if center is None else center, normalization, name=name)
 
     def gradient(self, point: Float[Tensor, " params"]) -> tuple[float, Float[Tensor, " params"]]:
@@ -244,17 +244,17 @@ class StreamedLoss:
 
     @torch.no_grad()
     def logits(self, point: Float[Tensor, " params"]) -> Float[Tensor, "samples classes"]:
-        """Outputs for every sample, in the order of the training set, on the CPU."""
+        """Outputs for every sample, in training-set order, on the CPU."""
         self._point.copy_(point)
         self.num_evaluations += 1
-        found = torch.cat([self._module(inputs).cpu() for inputs, _, _ in self._batches()])
-        return found if self._order is None else found[self._order.cpu().argsort()]
+        outputs = torch.cat([self._module(inputs).cpu() for inputs, _, _ in self._batches()])
+        return outputs if self._order is None else outputs[self._order.cpu().argsort()]
 
     @torch.no_grad()
     def logits_along(
         self, center: Float[Tensor, " params"], ray: Ray, distance: float, images: Images
     ) -> Float[Tensor, "images classes"]:
-        """Outputs for other images, few enough for one forward pass, at a distance along a ray, on the CPU."""
+        """Outputs for other images at a distance along a ray, in one forward pass, on the CPU."""
         ray.place(self._point, center, distance)
         return self._module(images.inputs(dtype=self.minimum.dtype)).cpu()
 
@@ -268,20 +268,20 @@ class StreamedLoss:
     def second_derivatives(
         self, center: Float[Tensor, " params"], directions: Float[Tensor, "rays params"], *, scales: Sequence[float]
     ) -> Float[Tensor, "scales rays"]:
-        """Second derivative along each direction, also for networks whose last layer is the minimum's, scaled.
+        """Second derivative along each direction, at several scales of the last layer.
 
-        A scaled last layer scales all logits, and filter-normalised directions with them: their derivatives along the
-        line are the same multiple. So one forward pass of forward mode over forward mode serves all scales.
+        Scaling the last layer scales the logits, the filter-normalised directions and so the logits' derivatives along
+        a line by the same factor: one pass of nested forward-mode differentiation serves all scales.
 
         Args:
             center: The minimum.
-            directions: Filter-normalised directions around it, biases not moved.
-            scales: Factors of the last layer, 1 for the minimum itself.
+            directions: Filter-normalised directions around it, without biases.
+            scales: Factors of the last layer; 1 is the minimum itself.
 
         Returns:
             dᵀHd in nats, float64 on the CPU.
         """
-        num, found = len(self.train), torch.zeros(len(scales), len(directions), dtype=torch.float64)
+        num, curvatures = len(self.train), torch.zeros(len(scales), len(directions), dtype=torch.float64)
         zero, one = center.new_zeros(()), center.new_ones(())
         for k, direction in enumerate(directions):
             for inputs, labels, where in self._batches():
@@ -296,8 +296,8 @@ class StreamedLoss:
                 (value, first), (_, second) = taylor
                 for j, scale in enumerate(scales):
                     mean = cross_entropy_second_derivative(scale * value, scale * first, scale * second, labels)
-                    found[j, k] += float(mean) * (where.stop - where.start) / num
-        return found
+                    curvatures[j, k] += float(mean) * (where.stop - where.start) / num
+        return curvatures
 
     def hessian_vector_product(
         self, center: Float[Tensor, " params"], vector: Float[Tensor, " params"]
@@ -313,13 +313,13 @@ class StreamedLoss:
         return total
 
     def _call(self, point: Tensor, inputs: Tensor) -> Tensor:
-        """Evaluate the network at a point that derivatives are taken by."""
+        """Evaluate the network at a point, differentiable with respect to it."""
         tensors = dict(zip(self.layout.names, self.layout.views(point), strict=True))
         return torch.func.functional_call(self._module, tensors, (inputs,))
 
 
 class StreamedLandscape(FlatLandscape):
-    """The landscape around one point of a streamed loss: rays are evaluated one at a time, each point to the limit."""
+    """Landscape around one point of a streamed loss; rays are evaluated one by one, points up to the limit."""
 
     def __init__(
         self,
@@ -333,7 +333,7 @@ class StreamedLandscape(FlatLandscape):
         self.streamed = loss
 
     def line(self, direction: Any) -> Line:
-        """See `Landscape.line`; points beyond the limit are left early."""
+        """See `Landscape.line`; points above the limit are abandoned early."""
         if isinstance(direction, SeededDirection):
             return self.streamed.line(self.point, direction.ray)
         return super().line(direction)
@@ -348,27 +348,27 @@ class StreamedLine:
     ray: Ray
 
     def look(self, distance: float, *, limit: float) -> Evaluation:
-        """Evaluate the loss, and stop early once it is known to exceed the limit."""
+        """Evaluate the loss; stop early once it is known to exceed the limit."""
         return self.landscape.look_along(self.center, self.ray, distance, limit=limit)
 
     def rough(self, distance: float, *, share: float) -> Evaluation:
-        """Estimate the loss from the samples that come first."""
+        """Estimate the loss from a leading share of the samples."""
         before = self.landscape.num_evaluations
         loss = self.landscape.rough_loss(self.center, self.ray, distance, share=share)
         return Evaluation(loss, self.landscape.num_evaluations - before)
 
     def worst_first(self, fraction: float) -> float:
-        """Let the samples that lost most at the latest point come first; return the share that lost this fraction."""
+        """Put the samples with the largest losses first; return the leading share with this fraction of the loss."""
         self.landscape.look_first_at(self.landscape.latest_losses)
         return self.landscape.share_that_loses(fraction)
 
 
 @torch.no_grad()
 def _check_classes(module: nn.Module, inputs: Tensor, train: Images) -> None:
-    """Refuse a network whose outputs are not one logit for each class."""
+    """Refuse a network whose outputs are not one logit per class."""
     shape = tuple(module(inputs).shape)
     if shape != (1, train.num_classes):
         raise InputError(
-            f"{type(module).__name__} gives outputs of shape {shape} for one image: the data have "
-            f"{train.num_classes} classes, so (1, {train.num_classes}) is needed"
+            f"{type(module).__name__} returns shape {shape} for one image: with {train.num_classes} classes, "
+            f"(1, {train.num_classes}) is needed"
         )

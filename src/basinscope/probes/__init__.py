@@ -1,1 +1,1 @@
-"""What is measured around a minimum: one estimator a file."""
+"""Probes, the measurements around a minimum: one estimator per file."""

@@ -1,4 +1,4 @@
-"""The share of samples that a network gets right."""
+"""Accuracy of a network on a set of samples."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from basinscope.models.mlp import MLP
 
 @torch.no_grad()
 def accuracy(net: MLP, points: Float[Tensor, "points params"], samples: Samples) -> Float[Tensor, " points"]:
-    """Score many parameter vectors on one set of samples, one after another.
+    """Compute the accuracy of many parameter vectors on one set of samples, one by one.
 
     Args:
         net: The architecture.
         points: Parameter vectors.
-        samples: Inputs and labels, in any type.
+        samples: Inputs and labels, in any dtype.
 
     Returns:
-        Shares from 0 to 1, float64 on the points' device.
+        Accuracies from 0 to 1, float64 on the points' device.
     """
     known = samples.to(points.device, points.dtype)
     shares = [is_correct(net.logits(p[None], known.inputs[None]), known.labels).double().mean() for p in points]

@@ -1,4 +1,4 @@
-"""The decision boundary of a network on the plane, as it is or unrolled around the origin."""
+"""Decision boundary of a two-class network in the plane, in Cartesian or polar coordinates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def decision_boundary(net: MLP, point: Float[Tensor, " params"], *, extent: floa
         A `boundary` dataset: log-odds of class 1; the boundary is its zero line.
 
     Raises:
-        InputError: The network has other inputs or outputs.
+        InputError: The network does not have 2 inputs and 1 or 2 outputs.
     """
     axis = torch.linspace(-extent, extent, resolution, device=point.device, dtype=point.dtype)
     rows = [_log_odds(net, point, torch.cartesian_prod(y, axis).flip(1)) for y in axis.split(_ROWS_AT_ONCE)]
@@ -57,24 +57,24 @@ def unrolled_boundary(
         An `unrolled` dataset: log-odds of class 1; the boundary is its zero line.
 
     Raises:
-        InputError: The network has other inputs or outputs.
+        InputError: The network does not have 2 inputs and 1 or 2 outputs.
     """
     angle = torch.linspace(*angles, resolution, device=point.device, dtype=point.dtype)
     radius = torch.linspace(*radii, resolution, device=point.device, dtype=point.dtype)
     ray = torch.stack([angle.deg2rad().cos(), angle.deg2rad().sin()], dim=1)
-    places = [(some[:, None, None] * ray).reshape(-1, 2) for some in radius.split(_ROWS_AT_ONCE)]
-    logit = torch.cat([_log_odds(net, point, some) for some in places]).view(resolution, resolution)
+    blocks = [(rows[:, None, None] * ray).reshape(-1, 2) for rows in radius.split(_ROWS_AT_ONCE)]
+    logit = torch.cat([_log_odds(net, point, block) for block in blocks]).view(resolution, resolution)
     return dataset("unrolled", {"angle": angle, "radius": radius, "logit": logit})
 
 
-def _log_odds(net: MLP, point: Tensor, places: Float[Tensor, "places 2"]) -> Float[Tensor, " places"]:
+def _log_odds(net: MLP, point: Tensor, inputs: Float[Tensor, "inputs 2"]) -> Float[Tensor, " inputs"]:
     """Log-odds of class 1.
 
     Raises:
-        InputError: The network has other than two inputs, or more than two outputs.
+        InputError: The network does not have 2 inputs and 1 or 2 outputs.
     """
     if net.widths[0] != 2 or net.widths[-1] > 2:
         shape = f"{net.widths[0]} inputs and {net.widths[-1]} outputs"
         raise InputError(f"a decision boundary needs 2 inputs and 1 or 2 outputs; this network has {shape}")
-    logits = net.logits(point[None], places[None])[0]
+    logits = net.logits(point[None], inputs[None])[0]
     return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]

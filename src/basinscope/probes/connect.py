@@ -1,4 +1,4 @@
-"""A curved way of low loss between two minima, beside the straight one."""
+"""Curved low-loss path between two minima (mode connectivity), compared with the straight line."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ def connect(
     seed: int = 0,
     progress: Watcher = None,
 ) -> xr.Dataset:
-    """Fit a curve of low loss from a network's weights to another minimum's, and evaluate the loss along it.
+    """Fit a low-loss curve from a network's weights to another minimum's, and evaluate the loss along it.
 
-    Formula: θ(t) = (1 − t)² θ₀ + 2t(1 − t) φ + t² θ₁, a quadratic Bézier curve; its bend φ begins half-way and follows
-    the gradient of E[L(θ(t))], t uniform in (0, 1), by Adam. All that is not moved, running statistics too, stays the
-    network's own: where the minima differ in it, the loss at the far end is not the other minimum's own, which is said.
+    Formula: θ(t) = (1 − t)² θ₀ + 2t(1 − t) φ + t² θ₁, a quadratic Bézier curve. Its control point φ starts half-way and
+    is trained by Adam on E[L(θ(t))], t uniform in (0, 1). Tensors that are not moved, and running statistics, are those
+    of the network; if this changes the other minimum's loss, a warning is logged.
 
-    Keeps four vectors as large as the moved tensors beside both networks.
+    Memory: four vectors of the size of the moved tensors, besides both networks.
 
     Args:
         landscape: The loss, around the center.
         other: The other minimum, a state dictionary or a network.
-        num_steps: Updates of the bend; each takes a gradient over all batches. 0 leaves the curve straight.
-        learning_rate: Highest step of Adam, which falls to 0 along a cosine, as a share of the root mean square
-            distance between the minima's entries.
-        resolution: Points on the curve.
-        seed: Of the places t.
-        progress: True or None shows a line with the time left, False none; a function gets the finished share.
+        num_steps: Updates of the control point, one gradient over all batches each. 0 keeps the curve straight.
+        learning_rate: Peak learning rate of Adam, decayed to 0 by a cosine, as a share of the root mean square
+            difference between the minima's entries.
+        resolution: Number of points on the curve.
+        seed: Seed of the random t.
+        progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
-        A `curve` dataset: the loss along the curve and along the straight line, and how much each rises at most above
-        the line between the two minima's own losses.
+        A `curve` dataset: the loss along the curve and along the straight line, and the barrier of each: its largest
+        rise above the linear interpolation of the two minima's own losses.
 
     Raises:
-        InputError: The other minimum does not fit or is the same, or a setting is out of range.
+        InputError: The other minimum does not fit or is identical, or a setting is out of range.
 
     References:
         Garipov et al. 2018, arXiv 1802.10026; Draxler et al. 2018, arXiv 1803.00885.
@@ -66,13 +66,13 @@ def connect(
     if not (learning_rate > 0 and math.isfinite(learning_rate)):
         raise InputError(f"connect: learning_rate = {learning_rate}: must be above 0")
     center = landscape.center
-    way = _way(center, moved_tensors(landscape, other, "other"))
-    length = math.sqrt(sum(float(part.cpu().double().square().sum()) for part in way))
+    difference = _difference(center, moved_tensors(landscape, other, "other"))
+    length = math.sqrt(sum(float(part.cpu().double().square().sum()) for part in difference))
     if not length > 0:
-        raise InputError("connect: the other minimum has the same moved weights: there is nothing to connect")
-    places = np.linspace(0, 1, resolution)
+        raise InputError("connect: the other minimum has the same moved weights: nothing to connect")
+    ts = np.linspace(0, 1, resolution)
     total, done = 3 * num_steps + 2 * resolution, 0
-    bend = [0.5 * part for part in way]
+    control = [0.5 * part for part in difference]
     with landscape.held(), watched("connect", progress) as tell:
 
         def advance(passes: int) -> None:
@@ -80,20 +80,21 @@ def connect(
             done += passes
             tell(done / total)
 
-        _fit(landscape, way, bend, num_steps, learning_rate * length / math.sqrt(landscape.num_moved), seed, advance)
+        rate = learning_rate * length / math.sqrt(landscape.num_moved)
+        _fit(landscape, difference, control, num_steps, rate, seed, advance)
         curved, straight = np.empty(resolution), np.empty(resolution)
-        for k, t in enumerate(places):
-            curved[k] = landscape.loss_at((Stored(tuple(_on_curve(way, bend, float(t))), ""), 1.0))
-            straight[k] = landscape.loss_at((Stored(tuple(way), ""), float(t)))
+        for k, t in enumerate(ts):
+            curved[k] = landscape.loss_at((Stored(tuple(_on_curve(difference, control, float(t))), ""), 1.0))
+            straight[k] = landscape.loss_at((Stored(tuple(difference), ""), float(t)))
             advance(2)
         other_loss = own_loss(landscape, other, float(straight[-1]), "other")
-    ends = straight[0] + places * (other_loss - straight[0])
+    ends = straight[0] + ts * (other_loss - straight[0])
     unit = landscape.unit
     return labelled(
         "curve",
         landscape,
         {
-            "place": places,
+            "place": ts,
             "loss": curved,
             "straight_loss": straight,
             "other_loss": other_loss,
@@ -107,40 +108,40 @@ def connect(
     )
 
 
-def _way(center: Center, other: Sequence[Tensor]) -> list[Tensor]:
-    """From the network to the other minimum."""
+def _difference(center: Center, other: Sequence[Tensor]) -> list[Tensor]:
+    """Moved tensors of the other minimum minus those of the network."""
     return [tensor.to(here) - here for tensor, here in zip(other, map(center.exact, range(len(other))), strict=True)]
 
 
-def _on_curve(way: Sequence[Tensor], bend: Sequence[Tensor], t: float) -> list[Tensor]:
-    """The point at place t, as seen from the network."""
-    return [2 * t * (1 - t) * b + t * t * w for w, b in zip(way, bend, strict=True)]
+def _on_curve(difference: Sequence[Tensor], control: Sequence[Tensor], t: float) -> list[Tensor]:
+    """The point of the curve at t, relative to the network."""
+    return [2 * t * (1 - t) * c + t * t * d for d, c in zip(difference, control, strict=True)]
 
 
 @torch.no_grad()
 def _fit(
     landscape: Landscape,
-    way: Sequence[Tensor],
-    bend: list[Tensor],
+    difference: Sequence[Tensor],
+    control: list[Tensor],
     num_steps: int,
     rate: float,
     seed: int,
     advance: Callable[[int], None],
 ) -> None:
-    """Bend the curve by Adam, in place."""
-    first, second = ([torch.zeros_like(part) for part in bend] for _ in range(2))
+    """Fit the control point by Adam, in place."""
+    first, second = ([torch.zeros_like(part) for part in control] for _ in range(2))
     stream = generator(seed, "connect")
-    # A shuffled grid instead of free draws: every stretch of the curve is looked at alike.
+    # A shuffled, shifted grid instead of independent draws, so that the whole curve is covered evenly.
     order = torch.randperm(max(1, num_steps), generator=stream)
     shift = torch.rand(max(1, num_steps), generator=stream)
     for step in range(num_steps):
         t = float(order[step] + shift[step]) / num_steps
-        _, slopes = landscape.gradient_at((Stored(tuple(_on_curve(way, bend, t)), ""), 1.0))
-        now = rate * 0.5 * (1 + math.cos(math.pi * step / num_steps))
-        for b, m, v, g in zip(bend, first, second, slopes, strict=True):
-            pull = 2 * t * (1 - t) * g.to(b)
-            m.mul_(BETAS[0]).add_(pull, alpha=1 - BETAS[0])
-            v.mul_(BETAS[1]).addcmul_(pull, pull, value=1 - BETAS[1])
+        _, slopes = landscape.gradient_at((Stored(tuple(_on_curve(difference, control, t)), ""), 1.0))
+        current_rate = rate * 0.5 * (1 + math.cos(math.pi * step / num_steps))
+        for c, m, v, g in zip(control, first, second, slopes, strict=True):
+            slope = 2 * t * (1 - t) * g.to(c)
+            m.mul_(BETAS[0]).add_(slope, alpha=1 - BETAS[0])
+            v.mul_(BETAS[1]).addcmul_(slope, slope, value=1 - BETAS[1])
             size = (v / (1 - BETAS[1] ** (step + 1))).sqrt_().add_(EPSILON)
-            b.addcdiv_(m, size, value=-now / (1 - BETAS[0] ** (step + 1)))
+            c.addcdiv_(m, size, value=-current_rate / (1 - BETAS[0] ** (step + 1)))
         advance(3)

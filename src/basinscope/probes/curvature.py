@@ -1,4 +1,4 @@
-"""Curvature of a network's loss: largest eigenvalues, trace and spectral density of its Hessian."""
+"""Largest eigenvalues, trace and spectral density of a network's Hessian."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from basinscope.seeds import child_seed
 _log = logging.getLogger(__name__)
 Scale = Literal["plain", "filter"]
 MAX_STEPS = 100
-WORTH_SAYING = 2**30
-"""Bytes of Lanczos vectors from which on they are spoken of."""
+ANNOUNCED_BYTES = 2**30
+"""Size of the Lanczos vectors above which it is announced."""
 
 
 class Hessian:
-    """The Hessian by the moved tensors as one flat matrix H, or D·H·D with filters scaled by their norms."""
+    """The Hessian of the moved tensors as one flat matrix H, or D·H·D with D the filter norms."""
 
     def __init__(self, landscape: Landscape, scale: Scale) -> None:
         self.landscape = landscape
@@ -47,28 +47,28 @@ class Hessian:
                 self._diagonal.append(norms.expand(filters.split).reshape(filters.shape))
 
     def blocks(self, flat: Float[Tensor, " size"]) -> list[Tensor]:
-        """Cut a flat vector into tensors, and scale them by D."""
+        """Split a flat vector into tensors, scaled by D."""
         center = self.landscape.center
         parts = flat.split([filters.size for filters in center.filters])
-        cut = [
+        tensors = [
             part.view(filters.shape).to(tensor.device)
             for part, filters, tensor in zip(parts, center.filters, center.tensors, strict=True)
         ]
         if self._diagonal is not None:
-            cut = [part * scale for part, scale in zip(cut, self._diagonal, strict=True)]
-        return cut
+            tensors = [part * scale for part, scale in zip(tensors, self._diagonal, strict=True)]
+        return tensors
 
     def product(self, flat: Float[Tensor, " size"]) -> Float[Tensor, " size"]:
-        """Multiply a flat vector.
+        """Multiply the matrix by a flat vector.
 
         Raises:
             InputError: The product is not finite.
         """
         self.num_products += 1
-        found = [part.to(self.like.dtype) for part in self.landscape.hessian_vector_product(self.blocks(flat))]
+        parts = [part.to(self.like.dtype) for part in self.landscape.hessian_vector_product(self.blocks(flat))]
         if self._diagonal is not None:
-            found = [part * scale for part, scale in zip(found, self._diagonal, strict=True)]
-        product = torch.cat([part.reshape(-1).to(self.like.device) for part in found])
+            parts = [part * scale for part, scale in zip(parts, self._diagonal, strict=True)]
+        product = torch.cat([part.reshape(-1).to(self.like.device) for part in parts])
         if not product.isfinite().all():
             raise InputError(
                 "the Hessian of the loss is not finite at the network's weights: look for roots, logarithms or powers "
@@ -77,16 +77,16 @@ class Hessian:
         return product
 
     def start(self, seed: int, number: int) -> Float[Tensor, " size"]:
-        """Make a random vector."""
+        """A random starting vector."""
         stream = torch.Generator().manual_seed(child_seed(seed, "lanczos", number))
         return torch.randn(self.size, generator=stream).to(self.like)
 
 
-def _say_memory(hessian: Hessian, vectors: int) -> None:
+def _announce_memory(hessian: Hessian, vectors: int) -> None:
     size = vectors * hessian.size * hessian.like.element_size()
-    if size >= WORTH_SAYING:
+    if size >= ANNOUNCED_BYTES:
         _log.warning(
-            "curvature: keeps up to %d vectors of %s entries, %.1f GiB; fewer steps keep fewer",
+            "curvature: stores up to %d vectors of %s entries, %.1f GiB; fewer steps need less",
             vectors,
             f"{hessian.size:,}",
             size / 2**30,
@@ -94,20 +94,20 @@ def _say_memory(hessian: Hessian, vectors: int) -> None:
 
 
 def top_directions(landscape: Landscape, num: int, *, seed: int, progress: Watcher) -> Sequence[Stored]:
-    """Make directions along the eigenvectors of the largest curvature, as long as random ones.
+    """Make directions along the eigenvectors of largest curvature, with the length of random ones.
 
-    They are eigenvectors of D·H·D, D the norms of the filters: of the length of filter-normalised random directions,
-    so that distances compare.
+    They are eigenvectors of D·H·D, with D the filter norms, scaled to the length of filter-normalised random directions
+    so that distances are comparable.
 
     Raises:
-        InputError: The network has fewer directions.
+        InputError: The network has fewer moved entries than eigenvectors requested.
     """
     hessian = Hessian(require(landscape, "curvature", "hessian_vector_product"), "filter")
     if num > hessian.size:
         raise InputError(f"{num} eigenvectors of a network with {hessian.size} moved entries: ask for fewer")
-    _say_memory(hessian, MAX_STEPS + 2)
+    _announce_memory(hessian, MAX_STEPS + 2)
     with landscape.held(), watched("eigenvectors", progress) as tell:
-        found = top_eigenvalues(
+        pairs = top_eigenvalues(
             hessian.product,
             hessian.start(seed, 0),
             num,
@@ -117,7 +117,7 @@ def top_directions(landscape: Landscape, num: int, *, seed: int, progress: Watch
             progress=tell,
         )
     scale = math.sqrt(hessian.size)
-    return [Stored(tuple(hessian.blocks(scale * vector)), "filter norms") for vector in found.vectors]
+    return [Stored(tuple(hessian.blocks(scale * vector)), "filter norms") for vector in pairs.vectors]
 
 
 def curvature(
@@ -134,28 +134,28 @@ def curvature(
     seed: int = 0,
     progress: Watcher = None,
 ) -> xr.Dataset:
-    """Measure the Hessian of a network's loss by products with vectors alone.
+    """Measure eigenvalues, trace and density of a network's Hessian by Hessian-vector products.
 
     A product costs about as much as five passes over a single batch, or ten over several.
 
     Args:
         landscape: The loss, around the center.
-        top: How many of the largest eigenvalues.
-        density: Whether the density of all eigenvalues is estimated, too.
+        top: Number of largest eigenvalues.
+        density: Whether to estimate the density of all eigenvalues too.
         scale: `plain`, the Hessian H; `filter`, D·H·D with D = ‖w_f‖/√dim_f, which does not change when a layer is
             scaled up and the next one down, and whose trace is the mean curvature along filter-normalised directions.
-        tolerance: Residual of an eigenpair, relative to the eigenvalue farthest from 0, of either sign.
-        max_steps: Lanczos steps at most; keeps as many vectors as large as the moved tensors, and two more.
-        trace_vectors: Random vectors for the trace, 2 or more; takes twice as many products, and keeps three times as
-            many vectors. 0 leaves the trace out. In a space of at most twice as many entries the trace is exact.
-        density_starts: Random starts for the density.
-        density_steps: Lanczos steps for each.
-        seed: Of all random vectors.
-        progress: True or None shows a line with the time left, False none; a function gets the finished share.
+        tolerance: Residual of an eigenpair, relative to the eigenvalue of largest magnitude.
+        max_steps: Maximum number of Lanczos steps; stores one vector of moved entries per step, and two more.
+        trace_vectors: Random vectors for the trace, 2 or more; takes twice as many products and stores three times as
+            many vectors. 0 skips the trace. With at most twice as many moved entries, the trace is exact.
+        density_starts: Number of random starts for the density.
+        density_steps: Lanczos steps per start.
+        seed: Seed of all random vectors.
+        progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
         A `curvature` dataset: eigenvalues in descending order with their residuals and a status, the trace with its
-        standard error, and the density with its own; parts that were not asked for are empty or NaN.
+        standard error, and the density with its own; parts not requested are empty or NaN.
 
     Raises:
         InputError: A setting is out of range, or the network cannot be differentiated twice.
@@ -176,24 +176,24 @@ def curvature(
         if value < least:
             raise InputError(f"curvature: {name} = {value}: must be at least {least}")
     if trace_vectors == 1:
-        raise InputError("curvature: trace_vectors = 1: give 2 or more, from which an error follows, or 0 for no trace")
+        raise InputError("curvature: trace_vectors = 1: must be at least 2, for a standard error, or 0 for no trace")
     if not 0 < tolerance < 1:
         raise InputError(f"curvature: tolerance = {tolerance}: must lie between 0 and 1")
     hessian = Hessian(landscape, scale)
     num = min(top, hessian.size)
-    most = max(max_steps, num)
-    kept = max(most + 2, 3 * trace_vectors + 2, (density_steps + 2) * density)
-    _say_memory(hessian, min(kept, hessian.size))
-    # Shares of the progress by products.
-    plan = [most, 2 * trace_vectors, density_starts * density_steps * density]
+    max_steps = max(max_steps, num)
+    num_stored = max(max_steps + 2, 3 * trace_vectors + 2, (density_steps + 2) * density)
+    _announce_memory(hessian, min(num_stored, hessian.size))
+    # Products of each part, by which progress is weighted.
+    plan = [max_steps, 2 * trace_vectors, density_starts * density_steps * density]
     with landscape.held(), watched("curvature", progress) as tell:
 
         def part(number: int) -> Callable[[float], None]:
             return lambda share: tell((sum(plan[:number]) + share * plan[number]) / sum(plan))
 
         product: Product = hessian.product
-        found = top_eigenvalues(
-            product, hessian.start(seed, 0), num, tolerance=tolerance, max_steps=most, progress=part(0)
+        pairs = top_eigenvalues(
+            product, hessian.start(seed, 0), num, tolerance=tolerance, max_steps=max_steps, progress=part(0)
         )
         total, error = math.nan, math.nan
         if trace_vectors:
@@ -223,10 +223,10 @@ def curvature(
         "curvature",
         landscape,
         {
-            "rank": np.arange(1, len(found.values) + 1),
-            "eigenvalue": found.values,
-            "residual": found.residuals,
-            "status": (found.residuals > found.bound).astype(np.int8),
+            "rank": np.arange(1, len(pairs.values) + 1),
+            "eigenvalue": pairs.values,
+            "residual": pairs.residuals,
+            "status": (pairs.residuals > pairs.bound).astype(np.int8),
             "trace": total,
             "trace_stderr": error,
             "value": value,

@@ -1,4 +1,4 @@
-"""A map of networks: their weights, projected to few dimensions and embedded in the plane."""
+"""Maps of networks: their weights, reduced by PCA and embedded in the plane by t-SNE."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FEWEST = 5
 
 
 def refuse_few(num: int) -> None:
-    """Refuse to make a map of too few networks.
+    """Refuse a map of too few networks.
 
     Raises:
         InputError: There are fewer than 5.
@@ -28,10 +28,10 @@ def refuse_few(num: int) -> None:
 def embed(
     reduced: Float[np.ndarray, "points components"], *, seed: int, perplexity: float
 ) -> tuple[Float[np.ndarray, "points 2"], float]:
-    """Embed points in the plane by t-SNE, on one thread so that the same points make the same map.
+    """Embed points in the plane by t-SNE, on one thread for reproducibility.
 
     Returns:
-        Their places, and the Kullback–Leibler divergence.
+        Their coordinates, and the Kullback–Leibler divergence.
 
     Raises:
         InputError: scikit-learn is not installed.
@@ -39,7 +39,7 @@ def embed(
     try:
         from sklearn.manifold import TSNE
     except ModuleNotFoundError as error:
-        raise InputError("a map by t-SNE needs scikit-learn: pip install scikit-learn") from error
+        raise InputError("t-SNE needs scikit-learn: pip install scikit-learn") from error
     from threadpoolctl import threadpool_limits
 
     tsne = TSNE(
@@ -57,16 +57,16 @@ def embed(
 def tsne_map(
     points: Float[Tensor, "points params"], normalization: Normalization, *, seed: int, perplexity: float = 30.0
 ) -> xr.Dataset:
-    """Embed parameter vectors in the plane so that neighbours stay neighbours.
+    """Embed parameter vectors in the plane by t-SNE.
 
     The moved tensors (weights, not biases) are projected on their first 50 principal components, then embedded by
-    t-SNE on one thread. Distances on such a map say little; neighbourhoods are what it shows.
+    t-SNE on one thread. The map preserves neighbourhoods, not distances.
 
     Args:
         points: Parameter vectors of one architecture.
-        normalization: Tells which tensors count.
-        seed: Of the embedding.
-        perplexity: Effective number of neighbours; at most a third of the points are taken.
+        normalization: Selects the tensors that count.
+        seed: Seed of the embedding.
+        perplexity: Effective number of neighbours, capped at a third of the points.
 
     Returns:
         A `map` dataset.
@@ -86,12 +86,12 @@ def tsne_map(
     with threadpool_limits(1):
         pca = PCA(min(NUM_COMPONENTS, num - 1, weights.shape[1]), svd_solver="full")
         reduced = pca.fit_transform(weights)
-    places, divergence = embed(reduced, seed=seed, perplexity=perplexity)
+    coordinates, divergence = embed(reduced, seed=seed, perplexity=perplexity)
     return dataset(
         "map",
         {
-            "x": places[:, 0],
-            "y": places[:, 1],
+            "x": coordinates[:, 0],
+            "y": coordinates[:, 1],
             "explained_variance": float(pca.explained_variance_ratio_.sum()),
             "kl_divergence": divergence,
         },

@@ -1,4 +1,4 @@
-"""The facts that every result of a probe carries."""
+"""Builds the labelled datasets that probes return."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def labelled(
     units: Mapping[str, str] | None = None,
     **attributes: Any,
 ) -> xr.Dataset:
-    """Label arrays as a result around one network.
+    """Label arrays as the result of a probe around one network.
 
     Args:
         kind: A name in `results.schema.KINDS`.
-        landscape: Whose loss was measured.
-        values: The variables of that kind.
-        units: Units of the variables that depend on the network: of its loss, or of the directions.
-        attributes: Further facts, such as the seed.
+        landscape: The landscape that was measured.
+        values: Variables of that kind.
+        units: Units of the variables whose unit depends on the loss or the directions.
+        attributes: Further attributes, such as the seed.
     """
-    evaluated = str(getattr(landscape, "evaluation", ""))
-    found = dataset(
+    evaluation = str(getattr(landscape, "evaluation", ""))
+    result = dataset(
         kind,
         values,
         model=landscape.network,
@@ -38,9 +38,9 @@ def labelled(
         one_dim=landscape.one_dim,
         loss_unit=landscape.unit,
         basinscope=__version__,
-        **({"evaluation": evaluated} if evaluated else {}),
+        **({"evaluation": evaluation} if evaluation else {}),
         **attributes,
     )
     for name, unit in (units or {}).items():
-        found[name].attrs["units"] = unit
-    return found
+        result[name].attrs["units"] = unit
+    return result

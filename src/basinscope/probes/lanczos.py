@@ -1,4 +1,4 @@
-"""Lanczos iteration with full reorthogonalisation, and what it tells of a large symmetric matrix."""
+"""Top eigenvalues and spectral density of a large symmetric matrix by Lanczos iteration, and its trace by XTrace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 Product = Callable[[Float[Tensor, " size"]], Float[Tensor, " size"]]
 """Multiplies a vector by the matrix."""
 BREAKDOWN = 1e-6
-"""Length of what is left of a new vector, relative to the matrix's size, below which the space is exhausted."""
+"""Norm of a new vector's residual, relative to the matrix, below which the Krylov space counts as exhausted."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Krylov:
     basis: list[Tensor]
     diagonal: Float[np.ndarray, " steps"]
     beside: Float[np.ndarray, " steps"]
-    """Entries beside the diagonal; the last one leads out of the space, 0 where the space holds all there is."""
+    """Off-diagonal entries; the last one couples to the next vector, and is 0 if the space is invariant."""
 
     def ritz(self) -> tuple[np.ndarray, np.ndarray]:
-        """Eigenvalues of the small matrix, ascending, and its eigenvectors."""
+        """Ritz values, ascending, and the eigenvectors of the tridiagonal matrix."""
         small = np.diag(self.diagonal)
         for k, entry in enumerate(self.beside[:-1]):
             small[k, k + 1] = small[k + 1, k] = entry
@@ -48,18 +48,18 @@ def lanczos(
     done: Callable[[Krylov], bool] = lambda _: False,
     least: int = 1,
 ) -> Krylov:
-    """Build a Krylov space from a start.
+    """Build a Krylov space from a starting vector, with full reorthogonalisation.
 
     Args:
         product: The matrix.
         start: The first vector, of any length but 0.
-        steps: Products at most; the basis holds as many vectors.
-        done: Asked after each step whether that is enough.
-        least: Vectors that the basis holds at least, if the matrix has that many rows: a space that is exhausted before
-            goes on from a random vector, as the sum of two that the matrix leaves apart.
+        steps: Maximum number of products, and of basis vectors.
+        done: Called after each step; returns whether to stop.
+        least: Minimum basis size, at most the number of rows; if the Krylov space is exhausted earlier, the iteration
+            restarts from a random orthogonal vector.
 
     Returns:
-        The space. Each new vector is made orthogonal to all earlier ones, twice.
+        The space. Each new vector is orthogonalised against all earlier ones, twice.
 
     References:
         Lanczos 1950; Parlett 1998, chapter 13.
@@ -79,11 +79,11 @@ def lanczos(
         space = Krylov(basis, np.array(diagonal), np.array(beside))
         if done(space) or len(basis) == steps or (exhausted and len(basis) >= min(least, len(start))):
             return space
-        basis.append(_another(basis) if exhausted else vector / length)
+        basis.append(_random_orthogonal(basis) if exhausted else vector / length)
 
 
-def _another(basis: list[Tensor]) -> Tensor:
-    """Make a random vector that is orthogonal to all of a basis."""
+def _random_orthogonal(basis: list[Tensor]) -> Tensor:
+    """Make a random unit vector orthogonal to the basis."""
     stream = torch.Generator().manual_seed(len(basis))
     vector = torch.randn(len(basis[0]), generator=stream).to(basis[0])
     for _ in range(2):
@@ -93,7 +93,7 @@ def _another(basis: list[Tensor]) -> Tensor:
 
 
 def _dot(first: Tensor, second: Tensor) -> float:
-    """Inner product, summed up in double precision where the device has it."""
+    """Inner product, in float64 unless the vectors are very long or the device lacks it."""
     if first.device.type == "mps":
         return float(first @ second)
     return float(torch.dot(first.double(), second.double())) if len(first) < 2**22 else float(first @ second)
@@ -106,9 +106,9 @@ class Top:
     values: Float[np.ndarray, " rank"]
     residuals: Float[np.ndarray, " rank"]
     vectors: list[Tensor]
-    """Of length 1; empty unless asked for."""
+    """Of length 1; empty unless requested."""
     bound: float
-    """Residual up to which a pair counts as found."""
+    """Residual up to which a pair counts as converged."""
     num_products: int
 
 
@@ -122,48 +122,46 @@ def top_eigenvalues(
     vectors: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Top:
-    """Find the largest eigenvalues, and how far each is from one.
+    """Compute the largest eigenvalues, with their residuals.
 
-    From a single start, an eigenvalue that stands several times in the spectrum is found once, unless there are fewer
-    different ones than are asked for.
+    From a single start, a repeated eigenvalue is returned once, unless there are fewer distinct ones than requested.
 
     Args:
         product: The matrix.
         start: A random vector.
-        num: How many.
-        tolerance: Residual at which a pair is found, relative to the size of the eigenvalue that is farthest from 0,
-            of either sign.
-        max_steps: Products at most.
-        vectors: Whether eigenvectors are wanted, too.
+        num: Number of eigenvalues.
+        tolerance: Residual at which a pair has converged, relative to the eigenvalue of largest magnitude.
+        max_steps: Maximum number of products.
+        vectors: Whether to return eigenvectors too.
         progress: Called after each product with the share of `max_steps`.
     """
 
     def bound(values: np.ndarray) -> float:
         return tolerance * float(np.abs(values).max())
 
-    def found(space: Krylov) -> bool:
+    def converged(space: Krylov) -> bool:
         if progress:
             progress(len(space.basis) / max_steps)
         if len(space.basis) < num:
             return False
         return bool((space.residuals()[-num:] <= bound(space.ritz()[0])).all())
 
-    space = lanczos(product, start, max_steps, done=found, least=num)
+    space = lanczos(product, start, max_steps, done=converged, least=num)
     values, small = space.ritz()
     order = np.argsort(values)[::-1][:num]
-    made = []
+    eigenvectors = []
     if vectors:
         for k in order:
             vector = torch.zeros_like(start)
             for weight, part in zip(small[:, k], space.basis, strict=True):
                 vector.add_(part, alpha=float(weight))
-            made.append(vector / vector.norm())
-    return Top(values[order], space.residuals()[order], made, bound(values), len(space.basis))
+            eigenvectors.append(vector / vector.norm())
+    return Top(values[order], space.residuals()[order], eigenvectors, bound(values), len(space.basis))
 
 
 @dataclass(frozen=True)
 class Density:
-    """The share of eigenvalues by size."""
+    """The spectral density: how eigenvalues are distributed."""
 
     value: Float[np.ndarray, " value"]
     density: Float[np.ndarray, " value"]
@@ -183,16 +181,16 @@ def spectral_density(
     width: float = 0.01,
     progress: Callable[[float], None] | None = None,
 ) -> Density:
-    """Estimate the density of the eigenvalues by stochastic Lanczos quadrature.
+    """Estimate the spectral density by stochastic Lanczos quadrature.
 
-    Each Ritz value counts by the square of its eigenvector's first entry, and is spread by a Gaussian.
+    Each Ritz value is weighted by the square of its eigenvector's first entry and smoothed by a Gaussian.
 
     Args:
         product: The matrix.
-        start: Makes a random start from its number.
-        num_starts: Independent starts, over which the mean is taken.
-        steps: Products for each.
-        num_values: Values at which the density is given.
+        start: Returns the random starting vector of a number.
+        num_starts: Number of independent starts to average over.
+        steps: Products per start.
+        num_values: Number of values at which the density is returned.
         width: Standard deviation of the Gaussian, as a share of the spectrum's width.
         progress: Called after each product with the finished share.
 
@@ -202,18 +200,18 @@ def spectral_density(
     nodes, weights = [], []
     for k in range(num_starts):
 
-        def tell(space: Krylov, k: int = k) -> bool:
+        def report(space: Krylov, k: int = k) -> bool:
             if progress:
                 progress((k + len(space.basis) / steps) / num_starts)
             return False
 
-        space = lanczos(product, start(k), steps, done=tell)
+        space = lanczos(product, start(k), steps, done=report)
         values, vectors = space.ritz()
         nodes.append(values)
         weights.append(vectors[0] ** 2)
     low, high = min(map(np.min, nodes)), max(map(np.max, nodes))
     size = max(abs(low), abs(high))
-    # Where there is but one eigenvalue, rounding alone would set the width.
+    # With a single eigenvalue, rounding alone would set the width.
     spread = width * (high - low if high - low > BREAKDOWN * size else size or 1.0)
     grid = np.linspace(low - 5 * spread, high + 5 * spread, num_values)
     curves = np.stack(
@@ -236,20 +234,20 @@ def trace(
     seed: int,
     progress: Callable[[float], None] | None = None,
 ) -> tuple[float, float]:
-    """Estimate the trace by XTrace: each random vector tests what the others leave.
+    """Estimate the trace by XTrace: each random vector samples the complement of the others' span.
 
     Args:
         product: The matrix.
-        size: Its side.
-        num: Random vectors, 2 or more; takes twice as many products, and three times as many vectors of memory. From
-            half the side on, the trace itself is found from as many products as the side.
+        size: Its number of rows.
+        num: Random vectors, 2 or more; takes twice as many products, and stores three times as many vectors. If `num`
+            is at least half of `size`, the trace is computed exactly from `size` products.
         like: A tensor whose device and precision are used.
-        seed: Of the vectors.
+        seed: Seed of the vectors.
         progress: Called after each product with the finished share.
 
     Returns:
-        The estimate and its standard error from the spread over the vectors. They share a basis, so that it is too
-        small, by a tenth as a rule and by half at worst (spectra that decay slowly, many vectors).
+        The estimate and its standard error. The per-vector estimates share a basis, so the standard error is biased
+        low: usually by 10 %, at worst by half (slowly decaying spectra, many vectors).
 
     References:
         Epperly, Tropp and Webber 2024, arXiv 2301.07825.
@@ -269,39 +267,38 @@ def trace(
         moved[:, k] = product(basis[:, k])
         if progress:
             progress((num + k + 1) / (2 * num))
-    own = _brought_in(triangle.double().cpu().numpy())
-    own = torch.from_numpy(own).to(basis)
+    complements = torch.from_numpy(_complements(triangle.double().cpu().numpy())).to(basis)
     small = basis.T @ moved
     within, whole = basis.T @ tests, float(torch.trace(small))
     estimates = []
     for k in range(num):
-        part = own[:, k]
-        kept = within[:, k] - part * (part @ within[:, k])
-        rest = tests[:, k] - basis @ kept
-        image = images[:, k] - moved @ kept
-        # What is left is tested in the mean over all directions that are left, whatever the length of this one.
+        part = complements[:, k]
+        projected = within[:, k] - part * (part @ within[:, k])
+        rest = tests[:, k] - basis @ projected
+        image = images[:, k] - moved @ projected
+        # Mean over the directions outside the span of the others, independent of the length of this one.
         mean = float(rest @ image) / float(rest @ rest)
         estimates.append(whole - float(part @ small @ part) + (size - num + 1) * mean)
     values = np.array(estimates)
     return float(values.mean()), float(values.std(ddof=1) / math.sqrt(num))
 
 
-def _brought_in(triangle: Float[np.ndarray, "num num"]) -> Float[np.ndarray, "num num"]:
-    """For each column, the direction of length 1 that is orthogonal to all other columns.
+def _complements(triangle: Float[np.ndarray, "num num"]) -> Float[np.ndarray, "num num"]:
+    """For each column, a unit vector orthogonal to all other columns.
 
-    Where the others span the column, too, that is a direction that none of them has.
+    For a dependent column, a unit vector orthogonal to the whole span.
     """
     left, sizes, right = np.linalg.svd(triangle)
-    # Relative to the smallest, so that nothing overflows where a matrix of low rank leaves zeros.
+    # Relative to the smallest singular value, so that a low-rank matrix causes no overflow.
     sizes = np.maximum(sizes, np.finfo(float).eps * max(float(sizes[0]), np.finfo(float).tiny))
-    own = (left * (sizes[-1] / sizes)) @ right
-    return own / np.linalg.norm(own, axis=0)
+    columns = (left * (sizes[-1] / sizes)) @ right
+    return columns / np.linalg.norm(columns, axis=0)
 
 
 def _exact_trace(
     product: Product, size: int, *, like: Tensor, progress: Callable[[float], None] | None
 ) -> tuple[float, float]:
-    """Sum up the diagonal, entry by entry."""
+    """Sum the diagonal, entry by entry."""
     total = 0.0
     for k in range(size):
         unit = torch.zeros(size).to(like)

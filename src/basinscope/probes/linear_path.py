@@ -1,4 +1,4 @@
-"""The loss on the straight line between two minima."""
+"""Loss along the straight line between two minima."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ BETWEEN = "share of the way"
 def linear_path(
     landscape: Landscape, other: Minimum, *, resolution: int = 25, beyond: float = 0.25, progress: Watcher = None
 ) -> xr.Dataset:
-    """Evaluate the loss on the straight line from a center to another minimum, and beyond both.
+    """Evaluate the loss along the straight line from a center to another minimum, and beyond both.
 
-    Running statistics and all that is not moved stay the network's own on the whole line; if the other minimum's own
-    loss therefore differs, a warning is logged.
+    Tensors that are not moved, and running statistics, are those of the network along the whole line; if this changes
+    the other minimum's loss, a warning is logged.
 
     Args:
         landscape: The loss, around the center.
-        other: The other minimum: a state dictionary, a network, or a file of safetensors.
-        resolution: Points on the line.
-        beyond: How far to go beyond either end, as a share of the way between them.
-        progress: True or None shows a line with the time left, False none; a function gets the finished share.
+        other: The other minimum: a state dictionary, a network, or a safetensors file.
+        resolution: Number of points on the line.
+        beyond: How far the line extends past either end, as a share of the distance between them.
+        progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
         A `slice1d` dataset of one ray; distance 0 is the center, 1 the other minimum, whose own loss is the attribute
@@ -48,12 +48,12 @@ def linear_path(
         raise InputError(f"linear_path: beyond = {beyond}: must be at least 0")
     distances = np.linspace(-beyond, 1 + beyond, resolution)
     with landscape.held(), watched("linear_path", progress) as tell:
-        way = Combination(landscape.center, [moved_tensors(landscape, other, "other")], [1.0], BETWEEN)
-        scored, line, rows = Scored(landscape), (way,), np.zeros(resolution, dtype=np.int64)
-        values = in_blocks(landscape, resolution, lambda here: scored.along(line, distances[here], rows[here]), tell)[
-            :, :, None
-        ]
-        other_loss = own_loss(landscape, other, landscape.loss_at((way, 1.0)), "other")
+        direction = Combination(landscape.center, [moved_tensors(landscape, other, "other")], [1.0], BETWEEN)
+        scored, directions, rows = Scored(landscape), (direction,), np.zeros(resolution, dtype=np.int64)
+        values = in_blocks(
+            landscape, resolution, lambda here: scored.along(directions, distances[here], rows[here]), tell
+        )[:, :, None]
+        other_loss = own_loss(landscape, other, landscape.loss_at((direction, 1.0)), "other")
     return labelled(
         "slice1d",
         landscape,

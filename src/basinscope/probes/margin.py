@@ -1,4 +1,4 @@
-"""The margin of a network in the plane of its inputs: how far each sample lies from another decision."""
+"""Input margin of a network in the plane: the distance from each sample to the decision boundary."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ def input_margin(
     num_angles: int = 64,
     num_radii: int = 100,
 ) -> xr.Dataset:
-    """Measure the distance from each sample to the nearest place in the plane that is classified otherwise.
+    """Measure the distance from each sample to the nearest point of the plane that is classified differently.
 
-    From each sample, rays go out in all directions; on each the first change of the decision among log-spaced radii
-    is found and closed in on by halving. A straight boundary at distance m is found at m to m / cos(π / num_angles);
-    an island narrower than the space between two rays or radii can be missed, so the margin is an upper bound.
+    Rays leave each sample in all directions; along each, the first class change among log-spaced radii is located by
+    bisection. For a straight boundary at distance m the result is m to m / cos(π / num_angles); a region narrower than
+    the gap between two rays or radii can be missed, so the margin is an upper bound.
 
     Args:
         net: A network with two inputs.
         point: Its parameters.
-        samples: Where margins are measured; a sample that is classified wrongly has margin 0.
-        reach: Radius up to which a change is sought, in the data's units.
-        num_angles: Rays from each sample.
-        num_radii: Radii on each ray, from 1e-6 to `reach`.
+        samples: Samples to measure; a misclassified one has margin 0.
+        reach: Largest radius searched, in the data's units.
+        num_angles: Rays per sample.
+        num_radii: Radii per ray, from 1e-6 to `reach`.
 
     Returns:
-        A `margin` dataset; a sample without a change within reach has the margin `reach`.
+        A `margin` dataset; a sample without a class change within `reach` has the margin `reach`.
 
     Raises:
         InputError: The network does not have two inputs, or `reach` is too small.
 
     Example:
-        For one linear unit, the margin is the distance to its line.
+        For a single linear unit, the margin is the distance to its decision line.
     """
     if net.widths[0] != 2:
         raise InputError(f"a margin in the plane needs 2 inputs; this network has {net.widths[0]}")
@@ -64,9 +64,9 @@ def input_margin(
     parts = []
     for inputs in known.inputs.split(_SAMPLES_AT_ONCE):
         own = _decide(net, point, inputs)
-        places = inputs[:, None, None] + radii[:, None] * rays[:, None]
-        changed = _decide(net, point, places) != own[:, None, None]
-        found = changed.any(-1)
+        points = inputs[:, None, None] + radii[:, None] * rays[:, None]
+        changed = _decide(net, point, points) != own[:, None, None]
+        crosses = changed.any(-1)
         first = changed.int().argmax(-1)
         high = radii[first]
         low = torch.where(first > 0, radii[(first - 1).clamp_min(0)], torch.zeros_like(high))
@@ -74,13 +74,13 @@ def input_margin(
             middle = 0.5 * (low + high)
             beyond = _decide(net, point, inputs[:, None] + middle[..., None] * rays) != own[:, None]
             low, high = torch.where(beyond, low, middle), torch.where(beyond, middle, high)
-        parts.append(torch.where(found, high, reach).amin(1))
+        parts.append(torch.where(crosses, high, reach).amin(1))
     margin = torch.where(wrong, 0.0, torch.cat(parts))
     return dataset("margin", {"margin": margin.double(), "labels": known.labels, "reach": reach})
 
 
-def _decide(net: MLP, point: Tensor, inputs: Float[Tensor, "*places 2"]) -> Tensor:
-    """Predicted class at each place."""
+def _decide(net: MLP, point: Tensor, inputs: Float[Tensor, "*points 2"]) -> Tensor:
+    """Predicted class of each input."""
     logits = net.logits(point[None], inputs.reshape(1, -1, 2))[0]
-    decision: Bool[Tensor, " places"] | Tensor = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
+    decision: Bool[Tensor, " points"] | Tensor = logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
     return decision.long().view(inputs.shape[:-1])

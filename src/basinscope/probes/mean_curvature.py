@@ -1,4 +1,4 @@
-"""The mean curvature of the loss along random directions, which the paper calls sharpness."""
+"""Mean curvature of the loss along random directions: the paper's sharpness."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def curvature_along(
 
     Args:
         landscape: The loss, around the center.
-        seed: Family of directions.
+        seed: Seed of the family of directions.
         indices: Members of the family.
-        gaussian_filter: Take the same Gaussians without the division by their norm, g · ‖w‖.
+        gaussian_filter: Use the same Gaussians without dividing by their norm: g · ‖w‖.
     """
     if isinstance(landscape, FlatLandscape):
         normalization = without_division(landscape.normalization) if gaussian_filter else landscape.normalization
         return _flat_curvature(landscape, normalization, seed, list(indices))
-    found = []
+    curvatures = []
     for index in indices:
         scheme = "gaussian_filter" if gaussian_filter and landscape.scheme != "sphere" else landscape.scheme
         direction = RandomDirection(landscape.center, seed, index, scheme)  # pyright: ignore[reportArgumentType]
         blocks = [direction.block(place) for place in range(len(landscape.filters))]
         product = landscape.hessian_vector_product(blocks)
-        found.append(sum(float((a.double() * b.double()).sum()) for a, b in zip(blocks, product, strict=True)))
-    return np.array(found)
+        curvatures.append(sum(float((a.double() * b.double()).sum()) for a, b in zip(blocks, product, strict=True)))
+    return np.array(curvatures)
 
 
 def _flat_curvature(
@@ -67,19 +67,19 @@ def mean_curvature(
     seed: int = 0,
     progress: Watcher = None,
 ) -> xr.Dataset:
-    """Measure how strongly the loss bends on average along random directions: the paper's sharpness.
+    """Measure the mean curvature of the loss along random directions: the paper's sharpness.
 
     Formulas: (a) the mean of dᵀHd over the directions, = tr(DHD) with D_ii = ‖w_f‖/√dim_f; (b) tr(DHD)/n with
-    D_ii = ‖w_f‖, from the same Gaussians without the division by their norm; and the top eigenvalue of DHD
-    with the D of (a). The rise of the loss within a ball is another quantity; see `sharpness`.
+    D_ii = ‖w_f‖, from the same Gaussians without dividing by their norm; and the top eigenvalue of DHD
+    with the D of (a). For the rise of the loss within a ball see `sharpness`.
 
     Args:
         landscape: The loss, around the center.
-        num_directions: Random directions of (a), the first of those along which radii are measured.
-        indices: Which members of the family of directions, instead of the first `num_directions`.
-        num_trace: Directions for (b), from the front of `indices`.
-        seed: Family of directions.
-        progress: True or None shows a line with the time left, False none; a function gets the finished share.
+        num_directions: Number of random directions for (a), from the same family as those of `basin_radius`.
+        indices: Members of the family of directions, instead of the first `num_directions`.
+        num_trace: Number of directions for (b), from the front of `indices`.
+        seed: Seed of the family of directions.
+        progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
         A `mean_curvature` dataset with standard errors.
@@ -107,7 +107,7 @@ def mean_curvature(
 
 
 def without_division(normalization: Normalization) -> Normalization:
-    """The directions of (b) beside those of (a)."""
+    """The normalization of (b), given that of (a)."""
     scheme = "sphere" if normalization.scheme == "sphere" else "gaussian_filter"
     return Normalization(normalization.layout, scheme, normalization.one_dim)
 
@@ -122,7 +122,7 @@ def summarised(
     *,
     eigensolver: str,
 ) -> xr.Dataset:
-    """Label curvatures along directions, their means and standard errors."""
+    """Build a `mean_curvature` dataset: curvatures along directions, their means and standard errors."""
     unit = landscape.unit
     names = (
         "curvature",

@@ -1,4 +1,4 @@
-"""The decision boundary while a network's weights go out along a direction."""
+"""Decision boundary of a network as its weights move along a direction."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def moving_boundary(
     extent: float,
     resolution: int,
 ) -> xr.Dataset:
-    """Draw the boundary, and find the loss and the right training samples, at distances from a minimum.
+    """Evaluate the boundary, the loss and the correct training samples at distances from a minimum.
 
     Args:
         landscape: The clean loss of a network with two inputs and one or two outputs, around the minimum.
-        seed: Family of directions.
+        seed: Seed of the family of directions.
         indices: The one member of the family to follow.
-        distances: How far out each frame is, in filter norms.
-        extent: Half the side of the drawn square, in the data's units.
+        distances: Distance of each frame, in filter norms.
+        extent: Half the side of the square, in the data's units.
         resolution: Grid points along each side.
 
     Returns:
-        A `frames` dataset; every frame is made from the minimum itself.
+        A `frames` dataset; every frame is computed from the minimum itself.
 
     Raises:
         InputError: `indices` names more than one direction.
@@ -50,16 +50,16 @@ def moving_boundary(
     around: Any = require(landscape, "moving_boundary", "loss", "point")
     if not isinstance(around.loss, CleanLoss):
         raise InputError(
-            f"moving_boundary: {landscape.network} has no inputs on the plane: give CleanLoss(…).around(…)"
+            f"moving_boundary: {landscape.network} has no inputs in the plane: pass CleanLoss(…).around(…)"
         )
     net, center = around.loss.net, around.point
     rows = landscape.random_directions(seed, indices)
-    direction, known = around.flat(rows[0]), around.loss.train.to(center.device, center.dtype)
-    boundaries, right = [], []
+    direction, samples = around.flat(rows[0]), around.loss.train.to(center.device, center.dtype)
+    boundaries, correct = [], []
     for distance in distances.tolist():
         point = center + distance * direction
         boundaries.append(decision_boundary(net, point, extent=extent, resolution=resolution))
-        right.append(is_correct(net.logits(point[None], known.inputs[None])[0], known.labels))
+        correct.append(is_correct(net.logits(point[None], samples.inputs[None])[0], samples.labels))
     return labelled(
         "frames",
         landscape,
@@ -69,7 +69,7 @@ def moving_boundary(
             "y": boundaries[0]["y"].values,
             "logit": torch.stack([torch.from_numpy(b["logit"].values) for b in boundaries]),
             "loss": landscape.along(rows, distances.numpy(), np.zeros(len(distances), dtype=np.int64)),
-            "right": torch.stack(right).to(torch.int8),
+            "right": torch.stack(correct).to(torch.int8),
         },
         seed=str(seed),
         scheme=landscape.scheme,

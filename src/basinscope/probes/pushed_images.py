@@ -1,4 +1,4 @@
-"""What a network says about some images while its weights go out along lines."""
+"""Predictions of a network for a few images as its weights move along random lines."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def pushed_images(
     """Evaluate a network on a few images along random lines through a minimum.
 
     Args:
-        landscape: Of a streamed network, around the minimum.
-        seen: Images on which it was trained.
-        unseen: Others.
-        seed: Family of directions.
+        landscape: Landscape of a streamed network, around the minimum.
+        seen: Images from its training set.
+        unseen: Images it was not trained on.
+        seed: Seed of the family of directions.
         indices: Members of the family, one line each.
-        distances: Where on the lines, in filter norms.
+        distances: Distances along the lines, in filter norms.
 
     Returns:
         A `pushed_images` dataset, seen images first.

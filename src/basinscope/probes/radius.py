@@ -1,9 +1,9 @@
 """The radius of a basin along a direction: the first distance at which the loss exceeds a cutoff.
 
-Each ray is walked in steps of at most ×1.5 until one distance lies below the crossing and the next beyond it; this
-bracket is then closed to a relative width of `tolerance`. Landscapes that evaluate points together are searched many
-rays at once, others one ray after another, each starting where the earlier ones crossed. Lines are not monotone:
-whether an earlier crossing was stepped over is checked on a finely scanned sample of the rays and reported.
+Each ray is searched in steps of at most ×1.5 until one distance is below the crossing and the next beyond it; this
+bracket is then narrowed to a relative width of `tolerance`. If the landscape evaluates points together, many rays are
+searched at once; otherwise rays are searched one by one, each starting where the earlier ones crossed. The loss along a
+ray is not monotone: some rays are scanned finely, and crossings that the steps missed are counted and reported.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from basinscope.probes.search.sequential import count_earlier, search_one_by_one
 from basinscope.probes.search.together import search_together
 from basinscope.progress import Watcher, watched
 
-# How a search can end, and where it looks, is needed beside the radius.
+# Statuses and limits of the search, re-exported for users of the result.
 __all__ = ["INNERMOST", "NONFINITE", "OK", "OUTERMOST", "STRIDE", "UNBOUNDED", "basin_radius"]
 EVALUATIONS_PER_RAY = 6
 RISE = 0.1
-"""Height above the center's loss that bounds a basin unless another is asked for."""
+"""Default rise above the center's loss that bounds a basin."""
 
 
 @dataclass(frozen=True)
 class _Rise:
-    """How much higher than at the center the loss lies along a line; see `landscape.protocol.Line`."""
+    """Rise of the loss above the center's along a line; see `landscape.protocol.Line`."""
 
     line: Line
     base: float
@@ -41,13 +41,13 @@ class _Rise:
 
     def look(self, distance: float, *, limit: float) -> Evaluation:
         """Evaluate the rise."""
-        found = self.line.look(distance, limit=limit + self.base)
-        return Evaluation(found.loss - self.base, found.share)
+        evaluation = self.line.look(distance, limit=limit + self.base)
+        return Evaluation(evaluation.loss - self.base, evaluation.share)
 
     def rough(self, distance: float, *, share: float) -> Evaluation:
         """Estimate the rise."""
-        found = self.line.rough(distance, share=share)
-        return Evaluation(found.loss - self.rough_base, found.share)
+        evaluation = self.line.rough(distance, share=share)
+        return Evaluation(evaluation.loss - self.rough_base, evaluation.share)
 
     def worst_first(self, fraction: float) -> float:
         """See `Line`."""
@@ -66,22 +66,22 @@ def basin_radius(
     num_scanned: int = 0,
     progress: Watcher = None,
 ) -> xr.Dataset:
-    """Measure how far the basin around a center reaches along random directions.
+    """Measure how far the basin around a center extends along random directions.
 
-    Formula: r(d) = min {c > 0 : L(θ + c·d) > cutoff}, searched in [1e-4, 10]. Lines are not monotone, so a crossing
-    nearer than where a ray starts, or between two steps, can be missed; `num_scanned` rays are checked for one.
+    Formula: r(d) = min {c > 0 : L(θ + c·d) > cutoff}, searched in [1e-4, 10]. The loss along a ray is not monotone, so
+    a crossing before its first point or between two points can be missed; `num_scanned` rays are scanned for one.
 
     Args:
         landscape: The loss, around the center θ; filter norms are taken from the center alone.
-        rise: Height above the center's loss that bounds the basin; default 0.1.
+        rise: Rise above the center's loss that bounds the basin; default 0.1.
         cutoff: Absolute loss that bounds it instead, as in the paper.
-        num_directions: Random directions.
-        indices: Which members of the family of directions, instead of the first `num_directions`.
-        seed: Family of directions; a direction depends on (seed, index) alone.
+        num_directions: Number of random directions.
+        indices: Members of the family of directions, instead of the first `num_directions`.
+        seed: Seed of the family of directions; a direction depends only on (seed, index).
         tolerance: Relative width of the bracket around each radius, verified on both sides.
-        num_scanned: How many of the rays are also scanned for an earlier crossing: at 200 points where points are
-            evaluated together, else at 20.
-        progress: True or None shows a line with the time left, False none; a function gets the finished share.
+        num_scanned: Number of rays also scanned for an earlier crossing: at 200 points if points are evaluated
+            together, else at 20.
+        progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
         A `radius` dataset. Each ray has a verified bracket [lower, upper] and a status: `ok`; `unbounded`, no crossing
@@ -105,7 +105,7 @@ def basin_radius(
     level = base + RISE if rise is None and cutoff is None else (base + rise if rise is not None else cutoff)
     assert level is not None
     height = level - base if cutoff is not None else (RISE if rise is None else rise)
-    # Of a loss that is never negative the logarithm is nearly straight; of others only that of the rise is defined.
+    # The log of a non-negative loss is nearly linear; for other losses only the log of the rise is defined.
     absolute = landscape.nonnegative
     if not (height >= 0 if absolute else height > 0):
         raise InputError(f"basin_radius: the network's loss is {base:.4g}, not below cutoff = {level:g}")
@@ -168,7 +168,7 @@ def _refuse(
     if not chosen:
         raise InputError("basin_radius: no directions to measure")
     if not 0 < tolerance <= 0.5:
-        raise InputError(f"basin_radius: tolerance = {tolerance}: must lie above 0 and at most at 0.5")
+        raise InputError(f"basin_radius: tolerance = {tolerance}: must be above 0 and at most 0.5")
     if num_scanned < 0:
         raise InputError(f"basin_radius: num_scanned = {num_scanned}: must be at least 0")
     for name, value in (("rise", rise), ("cutoff", cutoff)):

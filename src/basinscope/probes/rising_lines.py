@@ -1,4 +1,4 @@
-"""Loss along many random lines from a minimum outwards, each followed until it leaves the picture."""
+"""Loss along random lines outwards from a minimum, each up to a ceiling."""
 
 from __future__ import annotations
 
@@ -24,17 +24,16 @@ def rising_lines(
     ceiling: float,
     progress: Callable[[float], None] | None = None,
 ) -> xr.Dataset:
-    """Follow each line outwards until its loss exceeds a ceiling.
+    """Evaluate the loss along each line until it exceeds a ceiling.
 
-    Points beyond the ceiling are left as soon as that is known, and points farther out on the line are not
-    evaluated.
+    Evaluation stops early at the first point above the ceiling; points farther out are not evaluated.
 
     Args:
         landscape: The loss, around the minimum.
-        seed: Family of directions; the same lines as radii are measured along.
+        seed: Seed of the family of directions, the same as for radii.
         indices: Members of the family, one line each.
-        distances: Where on the lines, rising, in filter norms.
-        ceiling: Loss in nats at which a line is left.
+        distances: Increasing distances along the lines, in filter norms.
+        ceiling: Loss in nats at which a line ends.
         progress: Called after each line with the finished share.
 
     Returns:
@@ -44,11 +43,11 @@ def rising_lines(
     losses = np.full((len(indices), len(distances)), math.inf)
     for row, index in enumerate(indices):
         line = landscape.line(landscape.direction(seed, index))
-        for place, distance in enumerate(distances.tolist()):
+        for column, distance in enumerate(distances.tolist()):
             loss = line.look(distance, limit=ceiling).loss
             if not loss <= ceiling:
                 break
-            losses[row, place] = loss
+            losses[row, column] = loss
         if progress:
             progress((row + 1) / len(indices))
     values = {"ray": torch.tensor(list(indices)), "distance": distances, "loss": losses}

@@ -1,4 +1,4 @@
-"""The numbers that a summary takes from each kind of result: each with its uncertainty, its unit and its n."""
+"""Rows of a survey's summary: numbers from each kind of result, with uncertainty, unit and n."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import xarray as xr
 
 @dataclass(frozen=True)
 class Row:
-    """One number of a summary."""
+    """One row of a summary: a number."""
 
     name: str
     value: float
     spread: str
-    """Its uncertainty, in words and numbers; empty for an exact number."""
+    """Its uncertainty as text; empty for an exact number."""
     unit: str
     num: int
-    """Sample size: rays, vectors, ascents."""
+    """Sample size: number of rays, vectors or ascents."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; a number that is not finite becomes null."""
+        """Plain values for JSON; a non-finite number becomes null."""
         return asdict(self) | {"value": self.value if math.isfinite(self.value) else None}
 
 
@@ -32,40 +32,40 @@ def _unit(found: xr.Dataset) -> str:
 
 
 def stated_loss(found: xr.Dataset) -> float | None:
-    """The network's own loss, where a result states it as a variable."""
+    """The network's own loss, if the result has it as a variable."""
     return float(found["center_loss"]) if "center_loss" in found else None
 
 
 def loss_of_lines(found: xr.Dataset) -> float | None:
-    """The network's own loss, from lines that pass through it."""
+    """The network's own loss, from lines through it."""
     if 0 not in found["distance"].values:
         return None
     return float(found["loss"].isel(ray=0).sel(distance=0))
 
 
 def loss_of_curve(found: xr.Dataset) -> float | None:
-    """The network's own loss, at the beginning of a curve."""
+    """The network's own loss, at the start of a curve."""
     return float(found["loss"][0])
 
 
 def no_loss(_: xr.Dataset) -> None:
-    """Stands for results that do not state the network's own loss."""
+    """Placeholder for results without the network's own loss."""
 
 
 def no_rows(_: xr.Dataset) -> list[Row]:
-    """Stands for results that are only drawn."""
+    """Placeholder for results that are only drawn."""
     return []
 
 
 def plane_rows(found: xr.Dataset) -> list[Row]:
-    """Count the points of a plane where the loss is not finite."""
+    """Number of points of a plane with a non-finite loss."""
     loss = found["loss"].values
     missing = int((~np.isfinite(loss)).sum())
-    return [Row("2-D slice: points that are not finite", missing, "", "", loss.size)]
+    return [Row("2-D slice: points with a non-finite loss", missing, "", "", loss.size)]
 
 
 def path_rows(found: xr.Dataset) -> list[Row]:
-    """The barrier on the straight line between two checkpoints, above the line between their own losses."""
+    """Barrier on the straight line between two checkpoints, above the interpolation of their own losses."""
     share, loss = found["distance"].values, found["loss"].values[0]
     inside = (share >= 0) & (share <= 1)
     start, end = float(np.interp(0.0, share, loss)), float(found.attrs["other_loss"])
@@ -74,23 +74,23 @@ def path_rows(found: xr.Dataset) -> list[Row]:
 
 
 def curve_rows(found: xr.Dataset) -> list[Row]:
-    """The barrier on the fitted curve between two checkpoints, and on the straight line beside it."""
+    """Barriers on the fitted curve and on the straight line between two checkpoints."""
     num = found.sizes["place"]
     return [
         Row("barrier of the fitted curve", float(found["barrier"]), "", _unit(found), num),
-        Row("barrier beside it on the straight line", float(found["straight_barrier"]), "", _unit(found), num),
+        Row("barrier of the straight line, for comparison", float(found["straight_barrier"]), "", _unit(found), num),
         Row("distance to the other checkpoint", float(found["distance"]), "", "Euclidean length", 1),
     ]
 
 
 def map_rows(found: xr.Dataset) -> list[Row]:
-    """How much of the variance is left before a map is embedded."""
-    kept = float(found["explained_variance"])
-    return [Row("t-SNE: variance that the principal components keep", kept, "", "1", found.sizes["point"])]
+    """Share of the variance that the principal components explain."""
+    explained = float(found["explained_variance"])
+    return [Row("t-SNE: variance explained by the principal components", explained, "", "1", found.sizes["point"])]
 
 
 def radius_rows(found: xr.Dataset) -> list[Row]:
-    """The cutoff, the median radius with its quantiles, rays without a radius, and what the search cost."""
+    """Cutoff, median radius with quantiles, rays without a radius, and cost of the search."""
     radius, status = found["radius"].values, found["status"].values
     known = radius[np.isfinite(radius)]
     length = str(found["radius"].attrs["units"])
@@ -107,11 +107,11 @@ def radius_rows(found: xr.Dataset) -> list[Row]:
     if scanned := int(found["num_scanned"]):
         rows.append(Row("scanned rays with an earlier crossing", int(found["num_earlier"]), "", "", scanned))
     passes = float(found["num_evaluations"].mean())
-    return [*rows, Row("passes over the batches for a radius, mean", passes, "", "", len(status))]
+    return [*rows, Row("passes over the batches per radius, mean", passes, "", "", len(status))]
 
 
 def volume_rows(found: xr.Dataset) -> list[Row]:
-    """The mean of n·log r, the log-volume, and how many rays it rests on."""
+    """Mean of n·log r, log-volume, and the effective number of rays behind it."""
     num = int(found["num_rays"])
     error = float(found["mean_n_log_r_stderr"])
     bound = int(found["status"]) == 1
@@ -125,7 +125,7 @@ def volume_rows(found: xr.Dataset) -> list[Row]:
 
 
 def curvature_rows(found: xr.Dataset) -> list[Row]:
-    """The largest eigenvalues with their residuals, and the trace with its standard error."""
+    """Largest eigenvalues with residuals, and trace with standard error."""
     unit = str(found["eigenvalue"].attrs["units"])
     rows = [
         Row(
@@ -146,7 +146,7 @@ def curvature_rows(found: xr.Dataset) -> list[Row]:
 
 
 def mean_curvature_rows(found: xr.Dataset) -> list[Row]:
-    """Mean curvature along random directions, and the largest eigenvalue in the same scaling."""
+    """Mean curvature along random directions, and the largest eigenvalue under the same scaling."""
     unit, num = str(found["mean_curvature"].attrs["units"]), found.sizes["ray"]
     error = float(found["mean_curvature_stderr"])
     return [
@@ -156,7 +156,7 @@ def mean_curvature_rows(found: xr.Dataset) -> list[Row]:
 
 
 def sharpness_rows(found: xr.Dataset) -> list[Row]:
-    """The largest rise within the ball, a lower bound, and the mean rise on its surface."""
+    """Largest rise within the ball (a lower bound), and mean rise on its surface."""
     rho = f"{float(found['rho']):g} {found['rho'].attrs['units']}"
     rises, average = found["rise"].values, float(found["average"])
     worst = f"a lower bound; ascents {rises.min():.3g} to {rises.max():.3g}"

@@ -1,4 +1,4 @@
-"""Mean curvatures of a streamed network, as it is and with its last layer scaled, from the same passes."""
+"""Mean curvatures of a streamed network at several scales of its last layer, from the same passes."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ def mean_curvatures(
     max_steps: int = 40,
     progress: Callable[[float], None] | None = None,
 ) -> list[xr.Dataset]:
-    """Measure `mean_curvature` of a large network, also with its last layer scaled, in few passes.
+    """Measure `mean_curvature` of a large network at several scales of its last layer, in few passes.
 
     Args:
-        landscape: The loss of a streamed network, around its minimum.
-        scales: Factors of the last layer; 1 is the minimum itself. The second derivatives of all of them come from
+        landscape: Landscape of a streamed network, around its minimum.
+        scales: Factors of the last layer; 1 is the minimum itself. The second derivatives at all scales come from
             the same passes.
-        seed: Family of directions.
+        seed: Seed of the family of directions.
         indices: Members of the family for (a).
-        num_trace: Members of the family for (b), from the front of `indices`.
+        num_trace: Number of members for (b), from the front of `indices`.
         tolerance: Relative accuracy of the top eigenvalue.
-        max_steps: Products that it may take; a vector as large as the network is kept for each. Six to ten are usual.
-        progress: Called now and then with the finished share.
+        max_steps: Maximum number of products for it, each of which stores a vector; six to ten are usual.
+        progress: Called repeatedly with the finished share.
 
     Returns:
         A `mean_curvature` dataset for each scale, in order.
     """
     loss, center, normalization = landscape.streamed, landscape.point, landscape.normalization
-    plain, some = without_division(normalization), list(indices)[:num_trace]
+    plain, trace_indices = without_division(normalization), list(indices)[:num_trace]
 
     # An eigenvalue takes about as many passes as ten directions.
-    total, done = len(indices) + len(some) + 10 * len(scales), 0
+    total, done = len(indices) + len(trace_indices) + 10 * len(scales), 0
 
     def advance(by: int) -> None:
         nonlocal done
@@ -62,30 +62,30 @@ def mean_curvatures(
     def along(directions: Normalization, members: Sequence[int]) -> Float[np.ndarray, "scales rays"]:
         columns = []
         for k in members:
-            # One direction at a time: nothing but a single one is held.
+            # One direction at a time, to save memory.
             direction = Ray(directions, seed, k).direction(center)[None]
             columns.append(loss.second_derivatives(center, direction, scales=scales))
             advance(1)
         return torch.cat(columns, dim=1).numpy()
 
-    normalised, unnormalised = along(normalization, list(indices)), along(plain, some) / plain.num_moved
-    found = []
+    normalised, unnormalised = along(normalization, list(indices)), along(plain, trace_indices) / plain.num_moved
+    results = []
     for j, scale in enumerate(scales):
         scaled = with_last_layer_scaled(center, loss.layout, scale)
         diagonal = normalization.preconditioner(scaled)
         top = _top(loss, scaled, diagonal, tolerance=tolerance, max_steps=max_steps)
-        found.append(summarised(landscape, normalised[j], unnormalised[j], top, seed, indices, eigensolver="lanczos"))
+        results.append(summarised(landscape, normalised[j], unnormalised[j], top, seed, indices, eigensolver="lanczos"))
         advance(10)
-    return found
+    return results
 
 
 def _top(loss: FlatLoss, center: Tensor, diagonal: Tensor, *, tolerance: float, max_steps: int) -> float:
-    """The largest eigenvalue of DHD by Lanczos steps without restarts, which take fewer products; NaN if not found."""
-    found = top_eigenvalues(
+    """The largest eigenvalue of DHD by Lanczos iteration without restarts (fewer products); NaN if not converged."""
+    pairs = top_eigenvalues(
         lambda vector: diagonal * loss.hessian_vector_product(center, diagonal * vector),
         torch.randn(len(center), generator=generator(0, "top eigenvalue")).to(center),
         1,
         tolerance=tolerance,
         max_steps=min(max_steps, len(center)),
     )
-    return float(found.values[0]) if found.residuals[0] <= found.bound else float("nan")
+    return float(pairs.values[0]) if pairs.residuals[0] <= pairs.bound else float("nan")

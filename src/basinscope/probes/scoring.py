@@ -1,4 +1,4 @@
-"""Loss, or all scores of several data sets, at many points of a landscape; in blocks that show progress."""
+"""Evaluates the loss, or all metrics on all data sets, at many points of a landscape, block by block with progress."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from basinscope.landscape.protocol import Landscape
 from basinscope.results.convert import Values
 
 BLOCK = 8
-"""Chunks of points that are evaluated between two reports of progress."""
+"""Chunks of points that are evaluated between two progress reports."""
 
 
 class Scored:
-    """Evaluates the loss of a landscape; where it has metrics or several data sets, all of these in the same pass.
+    """Evaluates the loss of a landscape; with metrics or several data sets, all of them in the same pass.
 
     Raises:
         InputError: A metric is not finite at the center.
@@ -50,7 +50,7 @@ class Scored:
         return self.landscape.across(first, second, a, b)[None, None]
 
     def variables(self, values: Float[np.ndarray, "sets metrics *dims"]) -> dict[str, Values]:
-        """What a result holds beside the loss; nothing if there is but the loss of one data set."""
+        """Variables of a result besides the loss; none if there is only the loss on one data set."""
         if not self.several:
             return {}
         return {"batches": list(self.sets), "metric": list(self.metrics), "values": values}
@@ -65,15 +65,16 @@ def in_blocks(
     multiple: int | None = None,
     planned: int = 0,
 ) -> np.ndarray:
-    """Evaluate points block by block, and report the finished share.
+    """Evaluate points block by block and report the finished share.
 
     Args:
-        landscape: Its points at once set the size of a block; one by one, each point is reported.
+        landscape: Determines the block size by its points at once; one by one, each point is reported.
         num: Number of points.
-        evaluate: Evaluates some of them; points are the last axis of what it returns.
+        evaluate: Evaluates a slice of them; points are the last axis of its result.
         tell: Called with the finished share.
-        multiple: Points of a grid line, of which blocks are multiples; None evaluates all at once.
-        planned: Points of the whole call, if there are more than `num`.
+        multiple: Number of which the block size is a multiple, such as the points of a grid line; None evaluates
+            all at once.
+        planned: Number of points of the whole call, if more than `num`.
     """
     at_once = landscape.plan(planned or num) if num > 1 else 1
     if at_once == 1:

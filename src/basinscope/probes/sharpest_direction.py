@@ -1,4 +1,4 @@
-"""The direction along which the loss bends most."""
+"""The direction of largest curvature of the loss."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def sharpest_direction(
     tolerance: float = 1e-3,
     max_steps: int = 300,
 ) -> xr.Dataset:
-    """Find the direction along which the loss bends most, for its length as the normalisation measures it.
+    """Find the direction of largest curvature, relative to its length as the normalisation measures it.
 
-    Formula: √n · D v, with v the unit eigenvector of DHD for its largest eigenvalue λ and n the moved entries. The
-    factor makes it as long, measured by D⁻¹, as the normalisation's random directions are: its curvature n·λ stands
-    beside their mean tr(DHD).
+    Formula: √n · D v, with v the unit eigenvector of DHD for its largest eigenvalue λ and n the number of moved
+    entries. Measured by D⁻¹, it has the length of the normalisation's random directions, so its curvature n·λ
+    compares with their mean tr(DHD).
 
     Args:
         landscape: The loss, around a flat parameter vector.
-        tolerance: Residual at which the eigenvector counts as found, relative to λ.
-        max_steps: Products with the Hessian at most.
+        tolerance: Residual at which the eigenvector has converged, relative to λ.
+        max_steps: Maximum number of Hessian-vector products.
 
     Returns:
-        A `direction` dataset; all NaN where the eigenvector was not found in so many products.
+        A `direction` dataset; all NaN if the eigenvector did not converge.
 
     References:
         Lanczos 1950.
@@ -40,7 +40,7 @@ def sharpest_direction(
     around: Any = require(landscape, "sharpest_direction", "point", "normalization")
     center, normalization, loss = around.point, around.normalization, around.loss
     diagonal = normalization.preconditioner(center)
-    found = top_eigenvalues(
+    pairs = top_eigenvalues(
         lambda vector: diagonal * loss.hessian_vector_product(center, diagonal * vector),
         torch.randn(len(center), generator=generator(0, "top eigenvalue")).to(center),
         1,
@@ -48,14 +48,14 @@ def sharpest_direction(
         max_steps=min(max_steps, len(center)),
         vectors=True,
     )
-    known = bool(found.residuals[0] <= found.bound)
-    direction = math.sqrt(normalization.num_moved) * diagonal * found.vectors[0]
+    converged = bool(pairs.residuals[0] <= pairs.bound)
+    direction = math.sqrt(normalization.num_moved) * diagonal * pairs.vectors[0]
     return labelled(
         "direction",
         landscape,
         {
-            "direction": direction if known else torch.full_like(direction, math.nan),
-            "eigenvalue": float(found.values[0]) if known else math.nan,
+            "direction": direction if converged else torch.full_like(direction, math.nan),
+            "eigenvalue": float(pairs.values[0]) if converged else math.nan,
         },
         scheme=normalization.scheme,
     )

@@ -1,4 +1,4 @@
-"""Sharpness of a network's loss in a ball: how much it rises at worst, and on average."""
+"""Sharpness: the worst-case and the average rise of a network's loss within a ball."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Ball:
         return self.center.exact(place).abs() if self.adaptive else 1.0
 
     def uphill(self, slopes: Sequence[Tensor]) -> list[Tensor]:
-        """The point of the ball's surface at which a linear loss is largest: ρ T² g / ‖T g‖."""
+        """The point of the ball's surface that maximises a linear loss: ρ T² g / ‖T g‖."""
         length = self._norm([slope * self.scale(k) for k, slope in enumerate(slopes)])
         if not 0 < length < math.inf:
             return [torch.zeros_like(slope) for slope in slopes]
@@ -48,11 +48,11 @@ class _Ball:
         return [part * self.scale(k) * (self.rho / length) for k, part in enumerate(drawn)]
 
     def within(self, point: Sequence[Tensor]) -> list[Tensor]:
-        """Pull a point back into the ball."""
+        """Project a point back into the ball."""
         parts = []
         for k, part in enumerate(point):
             scale = self.scale(k)
-            # A weight of 0 has no room in an adaptive ball.
+            # An adaptive ball has no extent along a weight of 0.
             parts.append(torch.where(scale > 0, part / scale, 0.0) if isinstance(scale, Tensor) else part)
         length = self._norm(parts)
         return [part * min(1.0, self.rho / length) if length > 0 else part for part in point]
@@ -74,19 +74,19 @@ def sharpness(
 ) -> xr.Dataset:
     """Measure how much a network's loss rises within a ball around its weights.
 
-    Formulas: worst case, max of L(θ + ε) − L(θ) over ‖ε / T‖ ≤ ρ, sought by gradient ascent, so a lower bound; average
+    Formulas: worst case, max of L(θ + ε) − L(θ) over ‖ε / T‖ ≤ ρ, found by gradient ascent, so a lower bound; average
     case, the mean of the same over ε uniform on the ball's surface. T = 1, or |w| entry by entry if adaptive.
 
     Args:
         landscape: The loss, around the center.
         rho: Radius of the ball, in Euclidean length; adaptive, in multiples of the weights.
-        adaptive: Whether each entry has room in proportion to its weight; then nothing changes when a layer is scaled
-            up and the next one down.
-        num_restarts: Ascents; the first begins where the gradient points, unless that is 0, the others at random.
-        num_steps: Steps of each.
-        num_random: Random points for the average case.
-        seed: Of random points.
-        progress: True or None shows a line with the time left, False none; a function gets the finished share.
+        adaptive: Whether each entry may move in proportion to its weight; the result then does not change when a layer
+            is scaled up and the next one down.
+        num_restarts: Number of ascents; the first starts along the gradient unless it is 0, the others at random.
+        num_steps: Steps per ascent.
+        num_random: Number of random points for the average case.
+        seed: Seed of the random points.
+        progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
         A `sharpness` dataset: the rise of every ascent and the largest, the mean over random points with its standard
@@ -111,7 +111,7 @@ def sharpness(
             raise InputError(f"sharpness: {name} = {value}: must be at least {least}")
     base = landscape.center_loss
     ball = _Ball(landscape.center, rho, adaptive)
-    # An ascent's step takes about three passes.
+    # A step of ascent costs about three passes.
     total, done = 3.0 * num_restarts * (num_steps + 1) + num_random, 0.0
     worst, average = np.empty(num_restarts), np.empty(num_random)
     with landscape.held(), watched("sharpness", progress) as tell:
@@ -119,7 +119,7 @@ def sharpness(
             point = ball.uphill(landscape.gradient_at()[1]) if k == 0 else []
             if not any(bool(part.any()) for part in point):
                 point = ball.random(seed, k)
-            best = 0.0  # of the network itself
+            best = 0.0  # the network itself
             for step in range(num_steps + 1):
                 loss, slopes = landscape.gradient_at((Stored(tuple(point), ""), 1.0))
                 best = max(best, loss - base) if not math.isnan(loss) else math.nan
@@ -127,9 +127,9 @@ def sharpness(
                 tell(done / total)
                 if step == num_steps or not math.isfinite(best):
                     break
-                # Half the way to where the gradient points: on a quadratic, a power iteration.
-                way = ball.uphill(slopes)
-                point = ball.within([p + w for p, w in zip(point, way, strict=True)])
+                # A gradient step, projected into the ball: on a quadratic, a power iteration.
+                uphill = ball.uphill(slopes)
+                point = ball.within([p + u for p, u in zip(point, uphill, strict=True)])
             worst[k] = best
         for k in range(num_random):
             point = ball.random(seed, num_restarts + k)
@@ -137,8 +137,8 @@ def sharpness(
             done += 1
             tell(done / total)
     mean = float(average.mean()) if num_random else math.nan
-    known = num_random > 1 and bool(np.isfinite(average).all())
-    error = float(average.std(ddof=1) / math.sqrt(num_random)) if known else math.nan
+    has_error = num_random > 1 and bool(np.isfinite(average).all())
+    error = float(average.std(ddof=1) / math.sqrt(num_random)) if has_error else math.nan
     return labelled(
         "sharpness",
         landscape,

@@ -1,4 +1,4 @@
-"""Slices of the loss along lines and across planes through a center."""
+"""Slices of the loss: along lines and across planes through a center."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def slice1d(
 
     Args:
         landscape: The loss, around the center.
-        seed: Family of random directions, or start of the search for eigenvectors.
-        num_directions: Lines.
-        indices: Which members of the family of random directions, instead of the first `num_directions`.
+        seed: Seed of the family of random directions, or of the eigenvector search.
+        num_directions: Number of lines.
+        indices: Members of the family of random directions, instead of the first `num_directions`.
         directions: `random`, or `hessian` for the eigenvectors of the largest curvature, scaled like random directions.
-        extent: How far to go to either side; default 1 filter norm, 0.1 along eigenvectors.
-        resolution: Points on each line; of an odd number the middle one is the center itself.
-        distances: Where on the lines, instead of `resolution` points up to `extent`.
-        progress: True or None shows a line with the time left, False none; a function gets the finished share.
+        extent: Largest distance to either side; default 1 filter norm, 0.1 along eigenvectors.
+        resolution: Points per line; if odd, the middle one is the center itself.
+        distances: Distances along the lines, instead of `resolution` points up to `extent`.
+        progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
-        A `slice1d` dataset, loss by ray and distance. What is not a number, or infinite, is kept so. With metrics or
-        several data sets also `values`, by data set, metric, ray and distance; `loss` is the first of these.
+        A `slice1d` dataset, loss by ray and distance; NaN and infinite losses are kept. With metrics or several data
+        sets also `values`, by data set, metric, ray and distance; `loss` is the first of these.
 
     Raises:
         InputError: A setting is out of range, or the loss cannot be measured.
@@ -60,9 +60,9 @@ def slice1d(
     check_choice("directions", directions, ("random", "hessian"))
     if distances is None:
         refuse_coarse("slice1d", resolution)
-        places = plane_coordinates("slice1d", extent, directions, resolution)
+        line_distances = plane_coordinates("slice1d", extent, directions, resolution)
     else:
-        places = np.asarray(distances, dtype=np.float64)
+        line_distances = np.asarray(distances, dtype=np.float64)
     chosen = list(range(num_directions) if indices is None else indices)
     if not chosen:
         raise InputError(f"slice1d: num_directions = {num_directions}: must be at least 1")
@@ -72,23 +72,23 @@ def slice1d(
             lines = landscape.random_directions(seed, chosen)
         else:
             lines = top_directions(landscape, len(chosen), seed=seed, progress=progress)
-        scored, num = Scored(landscape), len(places)
-        found = []
+        scored, num = Scored(landscape), len(line_distances)
+        parts = []
         for k in range(len(lines)):
             rows = np.full(num, k)
 
             def evaluate(here: slice, rows: np.ndarray = rows) -> np.ndarray:
-                return scored.along(lines, places[here], rows[here])
+                return scored.along(lines, line_distances[here], rows[here])
 
             def report(share: float, k: int = k) -> None:
                 tell((k + share) / len(lines))
 
-            found.append(in_blocks(landscape, num, evaluate, report, planned=num * len(lines)))
-    values = np.stack(found, axis=2)
+            parts.append(in_blocks(landscape, num, evaluate, report, planned=num * len(lines)))
+    values = np.stack(parts, axis=2)
     return labelled(
         "slice1d",
         landscape,
-        {"ray": np.asarray(chosen), "distance": places, "loss": values[0, 0], **scored.variables(values)},
+        {"ray": np.asarray(chosen), "distance": line_distances, "loss": values[0, 0], **scored.variables(values)},
         units={"distance": lines[0].units, "loss": landscape.unit},
         seed=str(seed),
         scheme=landscape.scheme,
@@ -114,24 +114,24 @@ def slice2d(
     Args:
         landscape: The loss, around the center.
         directions: What spans the plane: `random`, two orthogonal random directions; `hessian`, the two eigenvectors of
-            the largest curvature; `between`, the ways to two other minima; `pca`, the two main axes of other
-            points, such as checkpoints of a training run, as seen from the center.
-        points: The other minima, or checkpoints, as state dictionaries, networks or files of safetensors, or the folder
-            of a `Recorder`; for `between` and `pca`. Or several such lists by name, such as the paths of several
-            optimizers, drawn each as a path.
-        names: What the points of a list are called in figures; those of one name are drawn as a path.
-        seed: Family of random directions, or start of the search for eigenvectors.
+            the largest curvature; `between`, the differences to two other minima; `pca`, the first two principal
+            axes of other points, such as checkpoints of a training run, relative to the center.
+        points: The other minima, or checkpoints, as state dictionaries, networks or safetensors files, or the folder of
+            a `Recorder`; for `between` and `pca`. Or several such lists by name, such as the paths of several
+            optimizers, each drawn as a path.
+        names: Labels of a list's points in figures; points with the same label are drawn as a path.
+        seed: Seed of the family of random directions, or of the eigenvector search.
         indices: The two members of the family of random directions; the second is made orthogonal to the first.
-        extent: How far to go to every side; default 1 filter norm, 0.1 along eigenvectors. Planes through points
-            reach a quarter beyond them, and take none.
-        resolution: Grid lines along both directions.
-        distances: Grid lines along both directions, instead of `resolution` lines up to `extent`.
-        progress: True or None shows a line with the time left, False none; a function gets the finished share.
+        extent: Largest distance to every side; default 1 filter norm, 0.1 along eigenvectors. Planes through points
+            extend a quarter beyond them and take no extent.
+        resolution: Number of grid lines along each direction.
+        distances: Grid lines along each direction, instead of `resolution` lines up to `extent`.
+        progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
         A `slice2d` dataset: the loss, its first axis along the first direction, the cosine between the directions, and
-        where the center and the points lie on the plane and how far off it. With metrics or several data sets also
-        `values`, by data set, metric and place; `loss` is the first of these.
+        the positions of the center and the points on the plane and their distance from it. With metrics or several data
+        sets also `values`, by data set, metric and grid point; `loss` is the first of these.
 
     Raises:
         InputError: A setting is out of range, points do not fit the network, or the loss cannot be measured.
@@ -146,15 +146,15 @@ def slice2d(
         needed = "needs points" if through else "takes no points"
         raise InputError(f"slice2d: directions={directions!r} {needed}")
     if through and not (extent is None and distances is None):
-        raise InputError(f"slice2d: directions={directions!r} reaches beyond the points by itself: leave extent out")
+        raise InputError(f"slice2d: directions={directions!r} sets its own extent: leave out extent and distances")
     labels, chosen = named_points("slice2d", points, names, "path" if directions == "pca" else None)
     if distances is None:
         refuse_coarse("slice2d", resolution)
     with landscape.held(), watched("slice2d", progress) as tell:
-        marks, given = np.zeros((1, 3)), [moved_tensors(landscape, point, what) for what, point in chosen]
+        marks, tensors = np.zeros((1, 3)), [moved_tensors(landscape, point, what) for what, point in chosen]
         plane: tuple[Direction, Direction]
         if through:
-            plane, placed = spanned(landscape, given, directions)
+            plane, placed = spanned(landscape, tensors, directions)
             marks = np.concatenate([marks, placed])
             first, second = (around(marks[:, axis], resolution) for axis in (0, 1))
         else:
@@ -167,7 +167,7 @@ def slice2d(
         scored = Scored(landscape)
         values = _on_grid(landscape, scored, plane, first, second, tell)
         if through:
-            _compare_ends(landscape, labels, chosen, given, plane[0].units, directions)
+            _compare_ends(landscape, labels, chosen, tensors, plane[0].units, directions)
         cosine = landscape.cosine(*plane)
     units = plane[0].units
     return labelled(
@@ -222,12 +222,12 @@ def _compare_ends(
     landscape: Landscape,
     labels: Sequence[str],
     chosen: Sequence[tuple[str, Any]],
-    given: Sequence[Sequence[Tensor]],
+    tensors: Sequence[Sequence[Tensor]],
     units: str,
     directions: str,
 ) -> None:
-    """Warn about points whose own loss is not that of the plane; of a path only its end, which may be a minimum."""
-    for k in {label if directions == "pca" else place: place for place, label in enumerate(labels)}.values():
+    """Warn if a point's own loss differs from the plane's; for a path only its end, which may be a minimum."""
+    for k in {label if directions == "pca" else index: index for index, label in enumerate(labels)}.values():
         what, point = chosen[k]
-        way = Combination(landscape.center, [given[k]], [1.0], units)
-        own_loss(landscape, point, landscape.loss_at((way, 1.0)), what)
+        difference = Combination(landscape.center, [tensors[k]], [1.0], units)
+        own_loss(landscape, point, landscape.loss_at((difference, 1.0)), what)

@@ -1,7 +1,7 @@
-"""Every probe of a survey in one table: the verb that runs it, its options, its numbers, and how it is drawn.
+"""Table of the probes that a survey offers: the function, options, summary rows and figure of each.
 
-The command line, requests, tasks, summaries and figures of a survey are made from this table. A new probe is a verb and
-an entry here.
+The command line, requests, tasks, summaries and figures of a survey are built from this table. A new probe needs a
+function and an entry here.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from basinscope.probes.options import OF_THE_VERB, Option, parameters
 from basinscope.probes.rows import Row
 
 Options = Mapping[str, Any]
-"""Values of a verb's parameters by name."""
+"""Values of a probe function's parameters by name."""
 Others = Literal["none", "next", "ends", "paths"]
-"""Which other checkpoints a probe takes: none; the next one, as `other`; of all others the weights, or the whole paths
-of training, as `points`."""
+"""Which other checkpoints a probe takes: none; the next one, as `other`; all others, as `points`: their final weights
+(`ends`) or whole training paths (`paths`)."""
 SHARE = 20
-"""Directions of one task: an interruption loses at most so many."""
+"""Directions per task: the most that an interruption can lose."""
 PASSES_OF_A_RADIUS, PASSES_OF_A_SCAN, PASSES_OF_A_PRODUCT, PRODUCTS = 4.2, 20, 10.0, 60
-"""From which the time left is estimated, in passes over the batches."""
+"""Costs from which the time left is estimated: passes over the batches, and products of a Hessian probe."""
 
 
 def _load(what: str | Callable[..., Any]) -> Callable[..., Any]:
-    """Import what is named by `MODULE:FUNCTION` inside the package."""
+    """Import the function named by `MODULE:FUNCTION` inside the package."""
     if not isinstance(what, str):
         return what
     module, _, name = what.partition(":")
@@ -38,32 +38,32 @@ def _load(what: str | Callable[..., Any]) -> Callable[..., Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """How a result is summed up and drawn."""
+    """How a result is summarised and drawn."""
 
     stem: str = ""
-    """Name of its files and of its figure; a probe's own name unless another is given."""
+    """Name of its files and of its figure; default the probe's name."""
     rows: Callable[[xr.Dataset], list[Row]] = numbers.no_rows
-    """Its rows of the summary."""
+    """Returns its rows of the summary."""
     center: Callable[[xr.Dataset], float | None] = numbers.stated_loss
-    """The network's own loss, if the result states it."""
+    """Returns the network's own loss, if the result has it."""
     drawn: str | Callable[..., Any] = "plots.measured:plot"
     """Draws one result, or several by network: `MODULE:FUNCTION` or a function; empty for results without a figure."""
 
     def draw(self, results: xr.Dataset | Mapping[str, xr.Dataset]) -> Any:
-        """Draw one result, or those of several networks on one scale; nothing if it has no figure.
+        """Draw one result, or those of several networks on one scale.
 
         Returns:
-            A matplotlib figure, or None.
+            A matplotlib figure, or None if the result has no figure.
         """
         return _load(self.drawn)(results) if self.drawn else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Derived(Shown):
-    """A result that follows from another one."""
+    """A result that is computed from another one."""
 
     run: Callable[[xr.Dataset], xr.Dataset | None]
-    """Result of the probe -> result, or nothing if there is too little to go by."""
+    """Result of the probe -> derived result, or None if there are too few data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +72,17 @@ class Probe(Shown):
 
     name: str
     run: str | Callable[..., xr.Dataset]
-    """The verb, `f(landscape, *, …, progress) -> Dataset`: `MODULE:FUNCTION` or a function."""
+    """`f(landscape, *, …, progress) -> Dataset`, as `MODULE:FUNCTION` or a function."""
     options: tuple[Option, ...] = ()
     """Parameters that the command line offers; others can be set from Python."""
     cost: Callable[[Options], float]
     """Options -> expected passes over the batches."""
     standard: bool = True
-    """Whether it is measured where no probes are named."""
+    """Whether it is measured by default."""
     aliases: tuple[str, ...] = ()
     others: Callable[[Options], Others] = lambda _: "none"
     split: Callable[[Options], list[Options]] | None = None
-    """Options -> those of each task, where the work is cut into several."""
+    """Options -> those of each task, if the work is split into several."""
     join: Callable[[Sequence[xr.Dataset]], xr.Dataset] = lambda parts: parts[0]
     """Results of the tasks -> the whole result."""
     derived: tuple[Derived, ...] = ()
@@ -93,23 +93,23 @@ class Probe(Shown):
 
     @property
     def verb(self) -> Callable[..., xr.Dataset]:
-        """The function that measures it."""
+        """The function that runs it."""
         return _load(self.run)
 
     def defaults(self) -> dict[str, Any]:
-        """Value of each option that is not given: the verb's, unless the table names another."""
+        """Default of each option: the function's, unless the table sets another."""
         known = parameters(self.verb)
         return {o.name: known[o.name].default if o.default is OF_THE_VERB else o.default for o in self.options}
 
     def tasks(self, options: Options) -> dict[str, Options]:
-        """Options of each of its tasks, by the task's name."""
+        """Options of each of its tasks, by task name."""
         if self.split is None:
             return {self.stem: options}
         return {f"{self.stem}-{k}": part for k, part in enumerate(self.split(options))}
 
 
 def _rays(options: Options) -> list[Options]:
-    """Cut radii into shares of their directions; only the first scans rays."""
+    """Split radii into tasks of `SHARE` directions each; only the first scans rays."""
     num = options["num_directions"]
     chosen = options.get("indices") or range(num)
     rest = {name: value for name, value in options.items() if name != "num_directions"}
@@ -126,7 +126,7 @@ def _join_rays(parts: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def _volume(radii: xr.Dataset) -> xr.Dataset | None:
-    """The log-volume, which takes two rays that count or more."""
+    """The log-volume; None with fewer than two rays that have a radius."""
     enough = int((radii["status"] <= 1).sum()) > 1
     return _load(_VOLUME)(radii) if enough else None
 
@@ -175,7 +175,7 @@ _ENTRIES = (
             Option("cutoff", "--cutoff", above_loss=True, instead="rise"),
             Option("num_directions", "--directions", least=2),
             Option("tolerance", "--tolerance", above=0),
-            # A survey looks at its own method where the verb need not.
+            # Unlike the function, a survey checks its method by default.
             Option("num_scanned", "--scanned", default=2, least=0),
             _SEED,
         ),
@@ -243,21 +243,21 @@ PROBES: dict[str, Probe] = {probe.name: probe for probe in _ENTRIES}
 
 
 def probe_named(name: str) -> Probe | None:
-    """The probe of a name or alias; nothing if there is none."""
+    """The probe with a name or alias; None if there is none."""
     return next((probe for probe in PROBES.values() if name in (probe.name, *probe.aliases)), None)
 
 
 def figures_by_kind() -> dict[str, Shown]:
-    """Every result that a survey may hold by its stem, in the order of the summary."""
+    """Every result that a survey may hold, by its stem, in the order of the summary."""
     return {one.stem: one for probe in PROBES.values() for one in (probe, *probe.derived)}
 
 
 def modules_of_probes() -> list[str]:
-    """Full names of the modules that hold the verbs, and what follows from their results."""
+    """Full names of the modules that hold the functions of probes and of derived results."""
     runs = [probe.run for probe in PROBES.values() if isinstance(probe.run, str)]
     return [f"basinscope.{run.partition(':')[0]}" for run in [*runs, _VOLUME]]
 
 
 def name_of(stem: str) -> str:
-    """What a result is called in Python: the verb's name, or the stem of a derived result."""
+    """Name of a result in Python: the probe's name, or the stem of a derived result."""
     return next((probe.name for probe in PROBES.values() if probe.stem == stem), stem)

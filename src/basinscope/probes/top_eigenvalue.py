@@ -18,20 +18,20 @@ from basinscope.probes.curvature import Hessian
 def top_eigenvalue(
     landscape: Landscape, *, tolerance: float = 1e-3, num_vectors: int | None = None, seed: int = 0
 ) -> float:
-    """Find the largest eigenvalue of DHD by implicitly restarted Lanczos iteration.
+    """Compute the largest eigenvalue of DHD by implicitly restarted Lanczos iteration.
 
-    D is the diagonal of filter norms, ‖w_f‖ / √dim_f. `curvature(landscape, scale="filter")` gives several eigenvalues
-    with their residuals.
+    D is the diagonal of filter norms, ‖w_f‖ / √dim_f. `curvature(landscape, scale="filter")` returns several
+    eigenvalues with their residuals.
 
     Args:
         landscape: The loss, around the center.
         tolerance: Relative accuracy of the eigenvalue.
-        num_vectors: Vectors that the iteration keeps, at least 3; fewer take less memory and, where one eigenvalue
-            stands out, fewer products. `None` takes scipy's choice, 20.
-        seed: Starting vector.
+        num_vectors: Lanczos vectors, at least 3; fewer take less memory and, if one eigenvalue stands out, fewer
+            products. `None` takes scipy's default, 20.
+        seed: Seed of the starting vector.
 
     Returns:
-        The eigenvalue in the loss's unit; NaN where the iteration did not converge.
+        The eigenvalue in the loss's unit; NaN if the iteration did not converge.
 
     Raises:
         InputError: The landscape has no Hessian products.
@@ -44,9 +44,9 @@ def top_eigenvalue(
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)  # pyright: ignore[reportCallIssue]
     begin = np.random.default_rng(seed).standard_normal(size)
     try:
-        # One thread, so that the last digits of long vectors' products do not depend on how many there are.
+        # One thread, so that the last digits of long vectors' products do not depend on the number of threads.
         with landscape.held(), threadpool_limits({"blas": 1}):
-            found = eigsh(
+            values = eigsh(
                 operator,
                 k=1,
                 which="LA",
@@ -57,11 +57,11 @@ def top_eigenvalue(
             )
     except ArpackNoConvergence:
         return math.nan
-    return float(found[0])
+    return float(values[0])
 
 
 def _product(landscape: Landscape) -> tuple[int, Any]:
-    """Size of DHD, and its product with a vector; around flat vectors entries that are not moved are 0."""
+    """Size of DHD, and a function that multiplies it by a vector; in flat landscapes, unmoved entries are 0."""
     if isinstance(landscape, FlatLandscape):
         center, diagonal, loss = (
             landscape.point,
@@ -70,8 +70,8 @@ def _product(landscape: Landscape) -> tuple[int, Any]:
         )
 
         def flat(vector: np.ndarray) -> np.ndarray:
-            moved = torch.from_numpy(vector.ravel()).to(center) * diagonal
-            return (diagonal * loss.hessian_vector_product(center, moved)).double().cpu().numpy()
+            scaled = torch.from_numpy(vector.ravel()).to(center) * diagonal
+            return (diagonal * loss.hessian_vector_product(center, scaled)).double().cpu().numpy()
 
         return len(center), flat
     hessian = Hessian(landscape, "filter")

@@ -1,4 +1,4 @@
-"""A map of a network's way among other points, such as checkpoints of several training runs."""
+"""t-SNE map of a network and other points, such as checkpoints of several training runs."""
 
 from __future__ import annotations
 
@@ -21,23 +21,22 @@ def tsne(
     names: Sequence[str] | None = None,
     perplexity: float = 30.0,
 ) -> xr.Dataset:
-    """Embed checkpoints and the network itself in the plane so that neighbours stay neighbours.
+    """Embed checkpoints and the network itself in the plane by t-SNE.
 
-    The moved tensors are projected on their first 50 principal components, then embedded by t-SNE. Neighbourhoods
-    are what such a map shows; its distances and its axes say little. Nothing in it is random: it starts from the
-    first two components.
+    The moved tensors are projected on their first 50 principal components, then embedded by t-SNE. The map preserves
+    neighbourhoods; distances and axes mean little. It is deterministic: it starts from the first two components.
 
     Args:
         landscape: The network; no loss is evaluated.
         points: Checkpoints, as for `slice2d`: a list, or lists by name, such as the paths of several optimizers.
-        names: What the points of a list are called in figures; those of one name are drawn as a path.
-        perplexity: Effective number of neighbours; at most a third of the points are taken.
+        names: Labels of a list's points in figures; points with the same label are drawn as a path.
+        perplexity: Effective number of neighbours, capped at a third of the points.
 
     Returns:
         A `weight_map` dataset; the network itself comes first.
 
     Raises:
-        InputError: There are fewer than 5 points with the network, some do not fit it, or weights are not finite.
+        InputError: There are fewer than 5 points, the network included, some do not fit it, or weights are not finite.
 
     References:
         van der Maaten and Hinton 2008; Huang et al. 2019, arXiv 1906.03291, figure 1.
@@ -47,26 +46,26 @@ def tsne(
         raise InputError(f"tsne: perplexity = {perplexity}: must be above 0")
     labels, chosen = named_points("tsne", points, names, "path")
     refuse_few(1 + len(chosen))
-    given = [moved_tensors(landscape, point, what) for what, point in chosen]
-    inner = np.zeros((1 + len(given),) * 2)
-    inner[1:, 1:] = gram(landscape.center, given)
-    # Principal components from inner products: the weights of all points are never held in one array.
+    tensors = [moved_tensors(landscape, point, what) for what, point in chosen]
+    inner = np.zeros((1 + len(tensors),) * 2)
+    inner[1:, 1:] = gram(landscape.center, tensors)
+    # Principal components from inner products, so that all weights are never stored in one array.
     inner -= inner.mean(0)
     inner -= inner.mean(1, keepdims=True)
     values, vectors = np.linalg.eigh(inner)
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
-    kept = min(NUM_COMPONENTS, len(values) - 1)
+    num = min(NUM_COMPONENTS, len(values) - 1)
     if not values[0] > 0:
         raise InputError("tsne: all points are the same")
-    places, divergence = embed(vectors[:, :kept] * np.sqrt(values[:kept]), seed=0, perplexity=perplexity)
+    coordinates, divergence = embed(vectors[:, :num] * np.sqrt(values[:num]), seed=0, perplexity=perplexity)
     return labelled(
         "weight_map",
         landscape,
         {
             "marker": ["model", *labels],
-            "x": places[:, 0],
-            "y": places[:, 1],
-            "explained_variance": float(values[:kept].sum() / values.sum()),
+            "x": coordinates[:, 0],
+            "y": coordinates[:, 1],
+            "explained_variance": float(values[:num].sum() / values.sum()),
             "kl_divergence": divergence,
         },
         units={},

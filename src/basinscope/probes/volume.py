@@ -1,4 +1,4 @@
-"""The paper's log-volume of a basin, with what tells whether it can be trusted."""
+"""The paper's log-volume of a basin, with diagnostics of its reliability."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from basinscope.probes.radius import OK, UNBOUNDED
 from basinscope.results.convert import dataset
 
 ENOUGH_RAYS = 100.0
-"""Effective rays below which the log-volume is called a lower bound."""
+"""Effective rays below which the log-volume is reported as a lower bound."""
 Z95 = 1.959964
 
 
@@ -23,22 +23,22 @@ def log_unit_ball(n: int) -> float:
 
 
 def log_volume(radii: xr.Dataset) -> xr.Dataset:
-    """Estimate the volume of a basin from its radii, and say how far the estimate can be trusted.
+    """Estimate the volume of a basin from its radii, with diagnostics of its reliability.
 
-    Formula: log ω_n + log E[rⁿ] by log-mean-exp over the rays, n the entries of the moved tensors. In high
-    dimension the largest ray decides this mean: with few effective rays it is a lower bound, and no interval
-    is given. The mean of n·log r beside it is steadier; it is a different quantity, and never the larger one
-    (Jensen). The constant of the product of spheres is left out: only nets of one shape compare.
+    Formula: log ω_n + log E[rⁿ] by log-mean-exp over the rays, n the number of moved entries. In high dimension the
+    largest ray dominates this mean: with few effective rays it is a lower bound without an interval. The mean of
+    n·log r, also returned, has less variance; it is a different quantity and never larger than log E[rⁿ] (Jensen). The
+    constant of the product of spheres is omitted: only networks of one architecture are comparable.
 
     Args:
         radii: A `radius` dataset.
 
     Returns:
         A `volume` dataset. `status` is `estimate` or `lower_bound` (fewer than 100 effective rays, or a ray
-        without a crossing); the interval is of the delta method on log E[rⁿ].
+        without a crossing); the interval comes from the delta method on log E[rⁿ].
 
     Raises:
-        InputError: Fewer than two rays have a radius, or these are no radii.
+        InputError: Fewer than two rays have a radius, or the dataset is not of radii.
 
     References:
         Huang et al. 2019, arXiv 1906.03291, section 5.
@@ -47,14 +47,14 @@ def log_volume(radii: xr.Dataset) -> xr.Dataset:
         All radii 2 in n dimensions: log ω_n + n·log 2, and as many effective rays as rays.
     """
     if radii.attrs.get("kind") not in (None, "radius"):
-        raise InputError(f"log_volume: give radii, as basin_radius returns them, not a {radii.attrs['kind']}")
+        raise InputError(f"log_volume: pass a radius dataset, as basin_radius returns it, not a {radii.attrs['kind']}")
     n = int(radii["num_moved"])
     status = radii["status"].values
     counted = (status == OK) | (status == UNBOUNDED)
     radius = radii["radius"].values[counted]
     num = len(radius)
     if num < 2:
-        raise InputError(f"{num} of {len(status)} rays have a radius: a volume needs at least 2")
+        raise InputError(f"log_volume: {num} of {len(status)} rays have a radius: at least 2 are needed")
     log_weights = n * np.log(radius)
     log_sum = np.asarray(logsumexp(log_weights)).item()
     log_mean = log_sum - math.log(num)
@@ -66,7 +66,7 @@ def log_volume(radii: xr.Dataset) -> xr.Dataset:
     # Standard error of log of a mean: the coefficient of variation of the weights over √num.
     stderr = math.sqrt(max(0.0, num / effective - 1) / (num - 1))
     half = math.nan if bound else Z95 * stderr
-    found = dataset(
+    result = dataset(
         "volume",
         {
             "log_volume": log_total,
@@ -81,6 +81,6 @@ def log_volume(radii: xr.Dataset) -> xr.Dataset:
             "status": np.asarray(bound, dtype=np.int8),
         },
     )
-    # Whose basin it is, and in which directions, stays beside the number.
-    found.attrs = {**radii.attrs, **found.attrs}
-    return found
+    # Keep the network and the directions as attributes.
+    result.attrs = {**radii.attrs, **result.attrs}
+    return result

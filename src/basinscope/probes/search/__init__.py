@@ -1,1 +1,1 @@
-"""Searches for the first crossing along rays: brackets, many rays together, one ray after another."""
+"""Searches for the first crossing along rays: brackets, rays searched together, rays searched one by one."""

@@ -1,6 +1,6 @@
-"""The search for a first crossing along many rays at once: brackets, and where each ray is evaluated next.
+"""Brackets of the first crossings along many rays, and the distance at which each ray is evaluated next.
 
-A ray is walked in steps of at most ×1.5 until one distance lies below the crossing and the next beyond it; the bracket
+A ray is searched in steps of at most ×1.5 until one distance is below the crossing and the next beyond it; the bracket
 is then closed by interpolation of log loss against log distance, from whichever side closes it first.
 """
 
@@ -20,7 +20,7 @@ MAX_EVALUATIONS = 100
 _CODES = {name: code for code, name in RAY_STATUS.items()}
 OK, UNBOUNDED, NONFINITE, MAX_EVALS = (_CODES[n] for n in ("ok", "unbounded", "nonfinite", "max_evals"))
 PATIENCE = 7
-"""Evaluations after which a bracket that does not shrink is cut in half."""
+"""Evaluations after which a bracket that hardly shrinks is bisected."""
 RUNNING = -1
 _CLOSING = 0.97
 """Width of a closing bracket as a share of the tolerance."""
@@ -28,30 +28,30 @@ _CLOSING = 0.97
 
 @dataclass(frozen=True)
 class Start:
-    """Where rays begin and how their lines bend, learned from a pilot.
+    """Where rays start and how their lines bend, estimated from a pilot search.
 
-    With x the log distance and f = log(loss / cutoff), the pilot's lines are summed up as x(f) near the crossing.
+    With x the log distance and f = log(loss / cutoff), the pilot's lines are summarised as x(f) near the crossing.
     """
 
     distance: float = INNERMOST
     slope: float = 1.0
-    """Log distance still to go from the start, per unit of −f there."""
+    """Log distance from the start to the crossing, per unit of −f at the start."""
     bend: float = 0.0
-    """Its change with f."""
+    """Change of the slope with f."""
     curvature: float = 0.0
-    """Second divided difference of x(f) on the way from the start to the crossing."""
+    """Second divided difference of x(f) between the start and the crossing."""
     inwards: float = math.log(STRIDE)
-    """Log distance to step back from a point beyond the crossing whose height is not known."""
+    """Log distance to step back from a point beyond the crossing whose f is not known exactly."""
 
 
 @dataclass
 class Rays:
-    """A block of rays: for each its bracket, and the latest three points seen, newest first."""
+    """A block of rays: the bracket of each, and its latest three points, newest first."""
 
     low: Float[np.ndarray, " rays"]
-    """Log distance of the outermost point below the crossing; −inf where none is known."""
+    """Log distance of the outermost point below the crossing; −inf if none is known."""
     high: Float[np.ndarray, " rays"]
-    """Log distance of the innermost point beyond the crossing; inf where none is known."""
+    """Log distance of the innermost point beyond the crossing; inf if none is known."""
     width: Float[np.ndarray, " rays"]
     """Width of the bracket before the latest point."""
     x: Float[np.ndarray, "3 rays"]
@@ -62,9 +62,9 @@ class Rays:
     """Whether the loss at `high` is NaN."""
     status: Int[np.ndarray, " rays"]
     evaluations: Int[np.ndarray, " rays"]
-    """How often the loss was asked for."""
+    """Number of loss evaluations."""
     spent: Float[np.ndarray, " rays"]
-    """What that cost, in evaluations: one that could end early counts for less."""
+    """Their cost in full evaluations; one that stopped early counts by its share."""
 
     @classmethod
     def start(cls, num: int) -> Rays:
@@ -83,9 +83,9 @@ class Rays:
 
 
 def estimate(x: np.ndarray, f: np.ndarray, start: Start) -> np.ndarray:
-    """Estimate the log distance of the crossing from the one, two or three points seen; NaN from none.
+    """Estimate the log distance of the crossing from the latest one, two or three points; NaN without any.
 
-    One point: the pilot's line. Two: the straight line x(f) through them, bent as the pilot's lines are.
+    One point: the pilot's line. Two: the straight line x(f) through them, bent like the pilot's lines.
     Three: inverse quadratic interpolation (Brent 1973, chapter 4), in Newton's form.
     """
     one = x[0] - start.slope * f[0] - start.bend * f[0] ** 2
@@ -101,12 +101,12 @@ def next_distance(rays: Rays, live: np.ndarray, start: Start, tolerance: float) 
     low, high = rays.low[live], rays.high[live]
     stride, nudge = math.log(STRIDE), 0.45 * tolerance
     crossing = estimate(rays.x[:, live], rays.f[:, live], start)
-    # Only one end known: follow the estimate, at most one stride; where it points back, a whole stride.
+    # Only one end known: follow the estimate, at most one stride; if it points back, take a full stride.
     outwards = np.where(crossing > low, np.minimum(crossing + nudge, low + stride), low + stride)
     back = np.where(np.isfinite(crossing), stride, start.inwards)
     inwards = np.where(crossing < high, np.maximum(crossing - nudge, high - stride), high - back)
-    # Both ends known: close the bracket from its end nearer to the estimate if that is near enough, else step past
-    # the estimate towards the farther end, so that the next point closes it.
+    # Both ends known: close the bracket from the end nearer to the estimate if it is near enough; else step past the
+    # estimate towards the farther end, so that the next point closes the bracket.
     from_low = crossing - low < high - crossing
     gap = np.where(from_low, crossing - low, high - crossing)
     side = np.where(from_low, 1.0, -1.0)
@@ -135,9 +135,9 @@ def record(
     spent: float = 1.0,
     exact: bool = True,
 ) -> None:
-    """Enter the losses found at log distances `x`; a NaN bounds the search from beyond, and is remembered.
+    """Record losses at log distances `x`; a NaN counts as beyond the crossing and is flagged.
 
-    A loss that is not `exact` says only on which side of the cutoff it lies.
+    A loss that is not `exact` only determines the side of the cutoff.
     """
     rays.evaluations[live] += 1
     rays.spent[live] += spent
@@ -153,13 +153,13 @@ def record(
 
 
 def settle(rays: Rays, live: np.ndarray, tolerance: float) -> None:
-    """Close the rays that are done."""
+    """Set the status of rays whose search has ended."""
     status = rays.status[live]
     width = rays.high[live] - rays.low[live]
     running = status == RUNNING
     unbounded = running & (rays.low[live] >= math.log(OUTERMOST))
     status[unbounded] = UNBOUNDED
-    # A bracket that closes on a NaN is no crossing; nor is a NaN as far in as any search begins.
+    # A bracket that ends at a NaN is not a crossing; a NaN at the innermost distance ends the search.
     undefined = rays.undefined[live]
     closed = running & ~unbounded & (np.expm1(width) <= tolerance)
     status[closed] = np.where(undefined, NONFINITE, OK)[closed]
@@ -169,9 +169,9 @@ def settle(rays: Rays, live: np.ndarray, tolerance: float) -> None:
 
 
 def measured(parts: Sequence[Rays]) -> dict[str, np.ndarray]:
-    """Sum up blocks of closed rays as variables of a `radius` dataset, ray after ray.
+    """Merge blocks of finished rays into variables of a `radius` dataset.
 
-    An unbounded ray counts with the outermost distance; one that ended otherwise without a crossing has no radius.
+    An unbounded ray gets the outermost distance as its radius; any other ray without a crossing gets NaN.
     """
 
     def joined(name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What earlier rays teach: where the next ones start, and how their lines bend near the crossing."""
+"""Statistics of earlier rays: where the next one starts, and how lines bend near the crossing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from basinscope.probes.search.bracket import Start
 
 ENOUGH_POINTS = 6
-"""Points near crossings from which the bend of lines is fitted; fewer give their slope alone."""
+"""Fewest points near crossings from which a bend is fitted; fewer points give only a slope."""
 ENOUGH_RAYS, USUAL_SPREAD = 4, 0.15
-"""Rays from which the spread of log distances is taken, and what it is until then."""
+"""Fewest rays from which the spread of log distances is estimated, and the value used until then."""
 NEAR = 0.7
-"""Log distance from a crossing up to which points tell of its neighbourhood."""
+"""Log distance from a crossing within which points enter the fit."""
 
 
 @dataclass
 class Seen:
-    """What earlier rays taught: where they crossed, and the points near their crossings whose loss is known."""
+    """Crossings of earlier rays, and the points near them whose loss is known exactly."""
 
     crossings: list[float] = field(default_factory=list)
     """Log distances."""
@@ -29,7 +29,7 @@ class Seen:
     """log(loss / cutoff) at that point."""
 
     def add(self, trace: list[tuple[float, float]], crossing: float) -> None:
-        """Learn from a ray's points (log distance, height) and its crossing."""
+        """Add a ray's points (log distance, height) and its crossing."""
         self.crossings.append(crossing)
         for x, f in trace:
             if abs(x - crossing) < NEAR and f != 0:
@@ -37,7 +37,7 @@ class Seen:
                 self.heights.append(f)
 
     def start(self, begin: float) -> Start:
-        """Tell where the next ray begins and how its line may bend; `begin` is for a first ray."""
+        """Where the next ray starts and how its line may bend; the first ray starts at `begin`."""
         if not self.crossings:
             return Start(begin)
         enough = len(self.crossings) >= ENOUGH_RAYS
@@ -47,7 +47,7 @@ class Seen:
         return Start(distance, slope, bend, inwards=max(2 * spread, math.log1p(1e-3)))
 
     def _line(self) -> tuple[float, float]:
-        """Log distance still to go per unit of −height, and its change with the height."""
+        """Log distance to the crossing per unit of −height, and its change with the height."""
         f, to_go = np.array(self.heights), np.array(self.to_go)
         if len(f) < ENOUGH_POINTS:
             return (float(np.median(-to_go / f)) if len(f) else 1.0), 0.0

@@ -1,10 +1,10 @@
-"""First crossings of rays that are evaluated one after another, such as those of a streamed network.
+"""First crossings of rays searched one by one, such as those of a streamed network.
 
 Cost is dominated by full passes over the training set, so one batch is used to choose where the first ray starts, and
 every later ray starts where the earlier ones crossed. Beyond a basin a few samples, different ones on every ray, make
-up nearly all of the loss: the first pass along a ray finds them, estimates from them alone lead to the crossing, and
-evaluated first they let a point beyond it be left as soon as the running sum exceeds the cutoff (`StreamedLoss`). What
-remains is one whole pass at the lower end of the bracket, which is verified as every bracket is.
+up nearly all of the loss: the first pass along a ray identifies them, and estimates from them alone locate the
+crossing. With them first, a point beyond it is abandoned as soon as the running sum exceeds the cutoff
+(`StreamedLoss`). One full pass remains, at the lower end of the bracket, which is verified like every bracket.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ from basinscope.probes.search.experience import NEAR, Seen
 ROUGH_BEGIN, ROUGH_STRIDE, ROUGH_CUTS = 0.02, 2.0, 3
 STREAMED_SCAN_POINTS = 20
 KNOWN_UP_TO = math.exp(4)
-"""Multiple of the cutoff up to which a loss is taken exactly, unless it closes a bracket: to know the height saves more
-evaluations than to end early would."""
+"""Multiple of the cutoff up to which a loss is computed exactly, unless it closes a bracket: knowing it saves more
+evaluations than stopping early."""
 WORST, WORST_SHARE = 0.95, 0.25
-"""The worst samples of a ray foretell its crossing: those that lose this fraction of all that is lost; but no larger a
-share of the samples."""
+"""Samples from which a ray's crossing is predicted: the worst ones, which account for this fraction of the loss, but at
+most this share of the samples."""
 MAX_LOOKS, SURE_WITHIN = 4, 2.0
-"""Looks at them at most; and the move of the crossing that ends them, in tolerances."""
+"""Maximum number of predictions per ray, and the change, in tolerances, below which a prediction is accepted."""
 
 
 def _rough_begin(line: Line, cutoff: float) -> tuple[float, float]:
-    """Find about where one batch's loss crosses the cutoff; return a distance a little below, and what that cost."""
+    """Locate roughly where one batch's loss crosses the cutoff; return a distance just below, and the cost."""
     spent = 0.0
 
     def below(distance: float) -> bool:
         nonlocal spent
-        found = line.rough(distance, share=0.0)
-        spent += found.share
-        return found.loss <= cutoff
+        look = line.rough(distance, share=0.0)
+        spent += look.share
+        return look.loss <= cutoff
 
     low = high = ROUGH_BEGIN
     if below(low):
@@ -83,21 +83,21 @@ def search_one_by_one(
     tolerance: float,
     progress: Callable[[float], None] | None = None,
 ) -> list[Rays]:
-    """Find the first crossing along each line, one after another.
+    """Find the first crossing along each line, one by one.
 
     Args:
-        lines: The loss along each ray; 0 or more, in nats or whatever else.
+        lines: The loss along each ray; non-negative, in any unit.
         cutoff: Loss that bounds the basin.
         tolerance: Relative width of the final bracket.
         progress: Called after each line with the finished share.
 
     Returns:
-        A block of a single ray for each line.
+        A block with a single ray for each line.
     """
     seen, parts, begin = Seen(), [], INNERMOST
-    for place, line in enumerate(lines):
+    for index, line in enumerate(lines):
         rough = 0.0
-        if not place:
+        if not index:
             begin, rough = _rough_begin(line, cutoff)
         rays, trace = _search(line, cutoff, seen.start(begin), tolerance)
         rays.spent += rough
@@ -105,29 +105,29 @@ def search_one_by_one(
         if rays.status[0] == OK:
             seen.add(trace, 0.5 * float(rays.low[0] + rays.high[0]))
         if progress:
-            progress((place + 1) / len(lines))
+            progress((index + 1) / len(lines))
     return parts
 
 
 @dataclass(frozen=True)
-class _Foretold:
-    """A crossing as a ray's worst samples foretell it."""
+class _Prediction:
+    """A crossing predicted from a ray's worst samples."""
 
     crossing: float
     """Log distance."""
     slope: float
-    """Log distance per unit of height there."""
+    """Log distance per unit of height at the crossing."""
 
 
 def _search(line: Line, cutoff: float, start: Start, tolerance: float) -> tuple[Rays, list[tuple[float, float]]]:
-    """Find the crossing of one ray; also return the points (log distance, height) whose loss is known exactly."""
-    rays, live, trace, foretold = Rays.start(1), np.array([0]), [], None
+    """Find the crossing of one ray; also return the points (log distance, height) with exactly known loss."""
+    rays, live, trace, predicted = Rays.start(1), np.array([0]), [], None
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         while rays.status[0] == RUNNING:
             x = next_distance(rays, live, start, tolerance)
-            # What closes the bracket, or lies beyond a crossing that is foretold, need only lie beyond; elsewhere the
-            # height leads to the crossing.
-            beyond = np.expm1(x[0] - rays.low[0]) <= tolerance or (foretold is not None and x[0] > foretold.crossing)
+            # A point that closes the bracket, or lies beyond the predicted crossing, only needs its side of the cutoff;
+            # elsewhere its height helps to locate the crossing.
+            beyond = np.expm1(x[0] - rays.low[0]) <= tolerance or (predicted is not None and x[0] > predicted.crossing)
             look = line.look(math.exp(x[0]), limit=cutoff if beyond else KNOWN_UP_TO * cutoff)
             loss = np.array([look.loss])
             exact = look.share == 1
@@ -136,23 +136,23 @@ def _search(line: Line, cutoff: float, start: Start, tolerance: float) -> tuple[
             if not exact or rays.status[0] != RUNNING:
                 continue
             trace.append((float(x[0]), float(log_height(loss, cutoff)[0])))
-            if foretold is None:
-                foretold = _foretell(line, cutoff, rays, start, tolerance)
-                if foretold is not None:
-                    start = Start(start.distance, foretold.slope)
-                    _know_only(rays, foretold.crossing, 0.0)
+            if predicted is None:
+                predicted = _predict(line, cutoff, rays, start, tolerance)
+                if predicted is not None:
+                    start = Start(start.distance, predicted.slope)
+                    _keep_only(rays, predicted.crossing, 0.0)
             else:
-                _know_only(rays, *trace[-1])
+                _keep_only(rays, *trace[-1])
     return rays, trace
 
 
-def _know_only(rays: Rays, x: float, f: float) -> None:
-    """Forget the points seen along a single ray but for one."""
+def _keep_only(rays: Rays, x: float, f: float) -> None:
+    """Replace the latest points of a single ray by one point."""
     rays.x[:, 0], rays.f[:, 0] = (x, np.nan, np.nan), (f, np.nan, np.nan)
 
 
-def _foretell(line: Line, cutoff: float, rays: Rays, start: Start, tolerance: float) -> _Foretold | None:
-    """Follow the worst samples at the latest point of a ray to where the loss crosses the cutoff; None if it is far."""
+def _predict(line: Line, cutoff: float, rays: Rays, start: Start, tolerance: float) -> _Prediction | None:
+    """Predict the crossing from the worst samples at the ray's latest point; None if it is far away."""
     x, f = rays.x.copy(), rays.f.copy()
     first = float(x[0, 0])
     share = min(WORST_SHARE, line.worst_first(WORST))
@@ -164,7 +164,7 @@ def _foretell(line: Line, cutoff: float, rays: Rays, start: Start, tolerance: fl
             break
         if looks == MAX_LOOKS or (looks and abs(crossing - x[0, 0]) <= SURE_WITHIN * tolerance):
             slope = float((x[0, 0] - x[1, 0]) / (f[0, 0] - f[1, 0]))
-            return _Foretold(crossing, slope) if 0 < slope < math.inf else None
+            return _Prediction(crossing, slope) if 0 < slope < math.inf else None
         look = line.rough(math.exp(crossing), share=share)
         rays.spent += look.share
         x[1:], f[1:] = x[:-1].copy(), f[:-1].copy()
@@ -173,7 +173,7 @@ def _foretell(line: Line, cutoff: float, rays: Rays, start: Start, tolerance: fl
 
 
 def count_earlier(lines: Sequence[Line], parts: Sequence[Rays], *, cutoff: float) -> int:
-    """Count the lines on which a scan at 20 points finds the loss above the cutoff before the bracket."""
+    """Count the lines on which a scan at 20 points exceeds the cutoff before the bracket."""
     count = 0
     for line, rays in zip(lines, parts, strict=False):
         if rays.status[0] not in (OK, UNBOUNDED):
