@@ -1,6 +1,6 @@
 /* Logits of one fully connected ReLU network at many parameter vectors.
  *
- * A point, center + step · direction, is made in a small buffer and carried through all layers while it lies in the
+ * A point, center + step · direction, is computed into a small buffer and carried through all layers while it lies in the
  * first-level cache; samples are the lanes of vector registers. Each output is one chain of fused products in a
  * fixed order, so neither threads nor the number of points change a bit.
  *
@@ -75,12 +75,15 @@ static void layer(int64_t fan_in, int64_t fan_out, const REAL *weight, const REA
     }
 }
 
-/* One point. `scratch` holds the parameters, then two blocks of `widest` units. */
-static void one(const REAL *center, const REAL *direction, REAL step, int64_t num_parameters, const int64_t *widths,
-                int64_t num_layers, int64_t widest, const reg *inputs, int64_t registers, reg *scratch, reg *logits) {
+/* One point. `scratch` holds two blocks of `widest` units, then the parameters. `second` is NULL along rays. */
+static void one(const REAL *center, const REAL *direction, REAL step, const REAL *second, REAL second_step,
+                int64_t num_parameters, const int64_t *widths, int64_t num_layers, int64_t widest, const reg *inputs,
+                int64_t registers, reg *scratch, reg *logits) {
     reg *block[2] = {scratch, scratch + widest * registers};
     REAL *point = (REAL *)(scratch + 2 * widest * registers);
     for (int64_t k = 0; k < num_parameters; k++) point[k] = center[k] + step * direction[k];
+    if (second)
+        for (int64_t k = 0; k < num_parameters; k++) point[k] += second_step * second[k];
     const reg *in = inputs;
     const REAL *weight = point;
     for (int64_t l = 0; l < num_layers; l++) {
@@ -94,11 +97,13 @@ static void one(const REAL *center, const REAL *direction, REAL step, int64_t nu
     }
 }
 
-/* inputs: widths[0] × (registers · LANES); logits: num × widths[last] × (registers · LANES);
+/* On a plane every point takes a step along `second`, too: `second_steps`, one a point. Along rays both are NULL.
+ * inputs: widths[0] × (registers · LANES); logits: num × widths[last] × (registers · LANES);
  * scratch: threads × scratch_registers registers. All three start on a register's boundary. */
-void mlp_logits(const REAL *center, const REAL *directions, const int64_t *rows, const REAL *steps, int64_t num,
-                int64_t num_parameters, const int64_t *widths, int64_t num_layers, int64_t widest, const reg *inputs,
-                int64_t registers, reg *scratch, int64_t scratch_registers, int64_t threads, reg *logits) {
+void mlp_logits(const REAL *center, const REAL *directions, const int64_t *rows, const REAL *steps,
+                const REAL *second, const REAL *second_steps, int64_t num, int64_t num_parameters,
+                const int64_t *widths, int64_t num_layers, int64_t widest, const reg *inputs, int64_t registers,
+                reg *scratch, int64_t scratch_registers, int64_t threads, reg *logits) {
     int64_t size = widths[num_layers] * registers;
     (void)threads;
 #ifdef _OPENMP
@@ -110,7 +115,7 @@ void mlp_logits(const REAL *center, const REAL *directions, const int64_t *rows,
 #else
         reg *own = scratch;
 #endif
-        one(center, directions + rows[i] * num_parameters, steps[i], num_parameters, widths, num_layers, widest,
-            inputs, registers, own, logits + i * size);
+        one(center, directions + rows[i] * num_parameters, steps[i], second, second ? second_steps[i] : 0,
+            num_parameters, widths, num_layers, widest, inputs, registers, own, logits + i * size);
     }
 }

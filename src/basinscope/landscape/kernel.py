@@ -173,20 +173,31 @@ class MLPKernel:
         directions: Float[Tensor, "rays params"],
         rows: Int[Tensor, " points"],
         distances: Float[Tensor, " points"],
+        second: tuple[Float[Tensor, " params"], Float[Tensor, " points"]] | None = None,
     ) -> Float[Tensor, "points samples classes"]:
-        """Evaluate the network at `center + distance · directions[row]` for each row and distance."""
+        """Evaluate the network at `center + distance · directions[row]` for each row and distance.
+
+        Args:
+            center: Parameters that the points are around.
+            directions: What is added to them.
+            rows: Direction of each point.
+            distances: Its distance along that direction.
+            second: A second direction, and each point's distance along it: points on a plane.
+        """
         dtype = self._inputs.dtype
         threads = max(1, min(torch.get_num_threads(), len(rows) // _POINTS_PER_THREAD))
         center, directions = center.to(dtype).contiguous(), directions.to(dtype).contiguous()
         steps, rows = distances.to(dtype).contiguous(), rows.to(torch.int64).contiguous()
+        across = [tensor.to(dtype).contiguous() for tensor in second or ()]
         assert len(center) == directions.shape[1] == self._num_parameters
         assert len(rows) == len(steps)
+        assert not across or (across[0].shape == center.shape and across[1].shape == steps.shape)
         assert not len(rows) or (int(rows.min()) >= 0 and int(rows.max()) < len(directions))
         scratch = _aligned(threads, self._scratch_size, dtype=dtype)
         logits = _aligned(len(rows), self._num_classes, self._padded, dtype=dtype)
 
-        def pointer(tensor: Tensor) -> ctypes.c_void_p:
-            return ctypes.c_void_p(tensor.data_ptr())
+        def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+            return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
 
         number = ctypes.c_int64
         self._library.mlp_logits(
@@ -194,6 +205,7 @@ class MLPKernel:
             pointer(directions),
             pointer(rows),
             pointer(steps),
+            *(map(pointer, across) if across else (pointer(None), pointer(None))),
             number(len(rows)),
             number(self._num_parameters),
             pointer(self._widths),

@@ -393,7 +393,7 @@ def test_the_kernel_in_c_agrees_with_batched_products(vmapped):
         points = on_rays(center, matrix, np.linspace(-0.5, 0.5, 21), np.arange(21) % 3)
         ways = [kernel, together.ByOutputs(twin, chain, 8, vmapped=vmapped)]
         for batch in batches:
-            (found, counts), (wanted, same) = (way.totals(points, 21, batch, [("loss", sample_losses)]) for way in ways)
+            (found, counts), (wanted, same) = (way.totals(points, batch, [("loss", sample_losses)]) for way in ways)
             assert counts == same == [len(batch[1])]
             _agree(found.numpy(), wanted.numpy(), torch.float32)
     except KernelError as error:

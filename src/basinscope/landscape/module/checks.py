@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -12,8 +13,7 @@ from torch import nn
 from basinscope.errors import InputError
 from basinscope.landscape.module.data_sets import Begin
 from basinscope.landscape.module.loss import Answer
-from basinscope.landscape.module.passes import EMPTY, Passes
-from basinscope.landscape.protocol import Step
+from basinscope.landscape.module.passes import Passes
 
 AGREE = 1e-5
 """Relative difference of two passes over the same batches that rounding may explain."""
@@ -68,37 +68,29 @@ def refuse_random(
     )
 
 
-def refuse_other_model(
-    passes: Passes, begin: Begin, answer: Callable[[Any], Answer], center: list[Step], nearby: list[Step]
-) -> None:
-    """Refuse a loss function that uses another model than the one it is given.
-
-    Args:
-        passes: Goes over the first batch.
-        begin: Begins a pass.
-        answer: The loss of a batch.
-        center: Steps to the center.
-        nearby: Steps to a point at which a loss that depends on the weights is another.
-
-    Raises:
-        InputError: The loss is the same, and the model was never called.
-    """
-    twin = passes.twin
+@contextlib.contextmanager
+def calls_of(model: nn.Module) -> Iterator[list[bool]]:
+    """Collect an entry for each call of one of the model's modules while the context is open."""
     called: list[bool] = []
-    handles = [m.register_forward_pre_hook(lambda *_: called.append(True)) for m in twin.copy.modules()]
+    handles = [module.register_forward_pre_hook(lambda *_: called.append(True)) for module in model.modules()]
     try:
-        batch = next(passes.batches(begin), None)
-        if batch is None:
-            raise InputError(EMPTY)
-        losses = []
-        for steps in (center, nearby):
-            with torch.no_grad():
-                twin.move_to(steps)
-                losses.append(sum(float(f.total) for f in passes.pieces("loss", batch, answer)))
+        yield called
     finally:
         for handle in handles:
             handle.remove()
-    if not called and losses[0] == losses[1]:
+
+
+def refuse_other_model(center: float, nearby: float) -> None:
+    """Refuse a loss function that uses another model than the one it is given.
+
+    Args:
+        center: Loss at the current weights, for which the model was never called.
+        nearby: Loss at a point at which a loss that depends on the weights is another.
+
+    Raises:
+        InputError: The loss is the same.
+    """
+    if center == nearby:
         raise InputError(
             "the loss does not depend on the weights, and the model was never called: let loss_fn(model, batch) use "
             "the model that it is given, not one from outside"

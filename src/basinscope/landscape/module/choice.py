@@ -12,7 +12,7 @@ from jaxtyping import Float
 from basinscope.errors import InputError
 from basinscope.landscape.kernel import KernelError, is_built
 from basinscope.landscape.module.chain import recognised
-from basinscope.landscape.module.together import ByKernel, ByOutputs, ByVmap, Together
+from basinscope.landscape.module.together import ByKernel, ByOutputs, ByVmap, Together, num_evaluated
 from basinscope.landscape.module.twin import Twin
 
 AT_ONCE = 32
@@ -21,12 +21,14 @@ AT_ONCE_ON_GPU = 256
 AT_ONCE_BY_SECONDS = ((2e-3, 32), (2e-2, 4), (float("inf"), 2))
 """Points that `vmap` is tried with, by the seconds of a pass: a slow network fills the processor by itself."""
 TRIES = 3
+FEW = 48
+"""Evaluations below which points go one by one: a trial would cost more than it saves."""
 CLEARLY_FASTER = 0.9
 """Share of the time of one by one above which points are evaluated one by one."""
 WORTH_VMAP = 2_000
-"""Evaluations from which on losses of outputs are computed by `vmap`, for which torch has to load more."""
+"""Evaluations in one process from which on losses of outputs are computed by `vmap`, for which torch loads more."""
 WORTH_THE_KERNEL = 4_000
-"""Evaluations from which on the kernel in C is worth being compiled; one that is there is always tried."""
+"""Evaluations in one process from which on the kernel in C is worth compiling; a compiled one is always tried."""
 AGREE = {"torch.float64": 1e-12, "torch.float32": 1e-6}
 """Largest relative difference of losses, by the type of the moved tensors."""
 
@@ -41,6 +43,12 @@ class Choice:
     microseconds: float = float("nan")
     """Of an evaluation this way."""
     one_by_one_us: float = float("nan")
+    final: bool = True
+    """Whether it holds for a call with more points, too."""
+
+    def holds_for(self, planned: int) -> bool:
+        """Whether it can be kept for a call that takes so many evaluations."""
+        return self.final or 0 < planned < FEW
 
     @property
     def points_at_once(self) -> int:
@@ -61,9 +69,9 @@ def _ways(twin: Twin, at_once: int | None, planned: int, seconds: float) -> Iter
     num = at_once or (AT_ONCE_ON_GPU if on_gpu else AT_ONCE)
     chain = recognised(twin.copy, twin.filters)
     if chain is not None:
-        vmapped = planned >= WORTH_VMAP
+        vmapped = planned + num_evaluated() >= WORTH_VMAP
         served = chain.rectifies and twin.device.type == "cpu" and planned > 0
-        if served and (planned >= WORTH_THE_KERNEL or is_built(twin.targets[0].dtype)):
+        if served and (planned + num_evaluated() >= WORTH_THE_KERNEL or is_built(twin.targets[0].dtype)):
             yield lambda: ByKernel(twin, chain, num, vmapped=vmapped)
         yield lambda: ByOutputs(twin, chain, num, vmapped=vmapped)
     tried = num if at_once or on_gpu else next(count for limit, count in AT_ONCE_BY_SECONDS if seconds < limit)

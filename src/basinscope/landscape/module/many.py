@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basinscope.errors import InputError
-from basinscope.landscape.module.choice import Choice, choose_evaluation
+from basinscope.landscape.module.choice import FEW, Choice, choose_evaluation
 from basinscope.landscape.module.data_sets import Begin
 from basinscope.landscape.module.loss import Loss
 from basinscope.landscape.module.passes import Passes
@@ -64,10 +64,20 @@ class Many:
         self.asked = at_once
         self.choice: Choice | None = Choice(None, "as asked") if at_once == 1 else None
         self.num_evaluated = 0
+        self._center: tuple[Sequence[Tensor], Float[Tensor, " moved"]] | None = None
 
     def forget(self) -> None:
         """Try again before the next points, because the network has changed."""
         self.choice = Choice(None, "as asked") if self.asked == 1 else None
+
+    def skips_trial(self, planned: int) -> bool:
+        """Whether so few evaluations are to come that a trial does not pay."""
+        return self.asked is None and 0 < planned < FEW
+
+    def go_one_by_one(self) -> Choice:
+        """Evaluate points one by one until more are to come."""
+        self.choice = Choice(None, "few points", final=False)
+        return self.choice
 
     def take_count(self) -> int:
         """Points evaluated since this was asked last."""
@@ -76,7 +86,11 @@ class Many:
 
     def center(self) -> Float[Tensor, " moved"]:
         """The moved tensors at the center, as one vector."""
-        return torch.cat([tensor.reshape(-1) for tensor in self.twin.exact])
+        known = self._center
+        if known is None or known[0] is not self.twin.exact:
+            known = (self.twin.exact, torch.cat([tensor.reshape(-1) for tensor in self.twin.exact]))
+            self._center = known
+        return known[1]
 
     def cut(self, row: Float[Tensor, " moved"]) -> list[Tensor]:
         """The moved tensors of one vector; inverse of `center`."""
@@ -98,12 +112,12 @@ class Many:
             one_by_one: Loss at a distance along the direction, evaluated alone.
             planned: Evaluations to come.
         """
-        if self.choice is None:
+        if self.choice is None or not self.choice.holds_for(planned):
             center = self.center()
 
             def together(way: Together, distances: Float[np.ndarray, " points"]) -> np.ndarray:
                 points = on_rays(center, row[None], distances, np.zeros(len(distances), dtype=np.int64))
-                return self._means(way, points, len(distances), 1)[0, 0]
+                return self._means(way, points, 1)[0, 0]
 
             self.choice = choose_evaluation(
                 self.twin,
@@ -118,13 +132,12 @@ class Many:
         return self.choice
 
     def evaluate(
-        self, points: Points, num: int, *, scored: bool = False, known: Known | None = None
+        self, points: Points, *, scored: bool = False, known: Known | None = None
     ) -> Float[np.ndarray, "sets functions points"] | None:
         """Evaluate points together; None where that fails, and points go one by one from then on.
 
         Args:
-            points: Generates them.
-            num: How many there are.
+            points: Where the losses are evaluated.
             scored: Whether every metric of every data set is wanted, instead of the loss of the first.
             known: Losses that need not be evaluated again. A chunk is evaluated whole, so that what is resumed is
                 bit-identical.
@@ -133,6 +146,7 @@ class Many:
             InputError: A function does not return what it should.
         """
         sets, functions = (len(self.sets), len(self.functions)) if scored else (1, 1)
+        num = len(points)
         found = np.empty((sets, functions, num))
         begin = 0
         while begin < num:
@@ -148,7 +162,7 @@ class Many:
                 begin = end
                 continue
             try:
-                some = self._means(choice.way, lambda i, j, b=begin: points(b + i, b + j), len(here), sets, functions)
+                some = self._means(choice.way, points.part(begin, end), sets, functions)
             except InputError:
                 raise
             except Exception as error:  # what worked in the trial may fail at other points, or run out of memory
@@ -162,9 +176,9 @@ class Many:
         return found
 
     def _means(
-        self, way: Together, points: Points, num: int, sets: int, functions: int = 1
+        self, way: Together, points: Points, sets: int, functions: int = 1
     ) -> Float[np.ndarray, "sets functions points"]:
-        return means(way, points, num, self.passes, self.sets[:sets], self.functions[:functions])
+        return means(way, points, self.passes, self.sets[:sets], self.functions[:functions])
 
     def _retreat(self, way: Together, error: Exception) -> None:
         """Evaluate fewer points together after an error, or one by one."""

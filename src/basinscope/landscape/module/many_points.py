@@ -134,7 +134,7 @@ class ManyPoints(ABC):
         with self.held():
             if self._decide(len(steps)).way is not None:
                 known = None if self._journal is None or scored else Recalled(self._journal, steps)
-                found = self._many.evaluate(points(), len(steps), scored=scored, known=known)
+                found = self._many.evaluate(points(), scored=scored, known=known)
                 if found is not None:
                     self.num_evaluations += self._many.take_count()
                     return found
@@ -144,8 +144,11 @@ class ManyPoints(ABC):
 
     def _decide(self, planned: int) -> Choice:
         """How points are evaluated; tried out the first time."""
-        if self._many.choice is not None:
-            return self._many.choice
+        known = self._many.choice
+        if known is not None and known.holds_for(planned):
+            return known
+        if self._many.skips_trial(planned):
+            return self._many.go_one_by_one()
         with self.held():
             direction, before = self.direction(0, 0), self.num_evaluations
             row = random_rows(self.center, [direction])[0]

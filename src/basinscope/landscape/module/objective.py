@@ -211,10 +211,11 @@ class Objective(Described, ManyPoints):
         bits = bits_of(self.model)
         with self._quiet():
             first = self._mean([])
-            second = self._mean([]) if math.isfinite(first) else first
+            with checks.calls_of(self._twin.copy) as called:
+                second = self._mean([]) if math.isfinite(first) else first
             checks.refuse_random(first, second, self.model, self._passes, self._begin, self._answer)
-            nearby: list[Step] = [(self.direction(0, 0), NUDGE)]
-            checks.refuse_other_model(self._passes, self._begin, self._answer, [], nearby)
+            if not called:
+                checks.refuse_other_model(first, self._mean([(self.direction(0, 0), NUDGE)]))
         self._center_loss, self._version, self._bits = first, version, bits
         if self._journal_path is not None:
             self._journal = Journal(self._journal_path, self.fingerprint())

@@ -1,16 +1,39 @@
-"""Many points around a center, generated chunk by chunk."""
+"""Many points around a center: directions, and how far each point lies along them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-Points = Callable[[int, int], Float[Tensor, "chunk moved"]]
-"""Generates the points from one number to another, a row each."""
+
+@dataclass(frozen=True)
+class Points:
+    """Points on rays or on a plane; their coordinates are computed chunk by chunk."""
+
+    center: Float[Tensor, " moved"]
+    directions: Float[Tensor, "directions moved"]
+    steps: Float[Tensor, "points terms"]
+    """Distance along one direction (rays), or along each of two (plane)."""
+    rows: Int[Tensor, " points"] | None
+    """Direction of each point; None on a plane."""
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def part(self, begin: int, end: int) -> Points:
+        """The points from one number to another."""
+        return replace(self, steps=self.steps[begin:end], rows=None if self.rows is None else self.rows[begin:end])
+
+    def weights(self) -> Float[Tensor, "points moved"]:
+        """The moved tensors at every point, a row each."""
+        if self.rows is not None:
+            return torch.addcmul(self.center, self.directions[self.rows], self.steps)
+        first, second = self.directions
+        return torch.addcmul(torch.addcmul(self.center, first, self.steps[:, :1]), second, self.steps[:, 1:])
 
 
 def on_rays(
@@ -21,8 +44,7 @@ def on_rays(
 ) -> Points:
     """Points `center + distance · matrix[row]`."""
     steps = torch.from_numpy(np.asarray(distances, dtype=np.float64)).to(center)[:, None]
-    chosen = torch.from_numpy(np.asarray(rows, dtype=np.int64)).to(center.device)
-    return lambda begin, end: torch.addcmul(center, matrix[chosen[begin:end]], steps[begin:end])
+    return Points(center, matrix, steps, torch.from_numpy(np.asarray(rows, dtype=np.int64)).to(center.device))
 
 
 def on_plane(
@@ -32,5 +54,4 @@ def on_plane(
     b: Float[np.ndarray, " points"],
 ) -> Points:
     """Points `center + a · matrix[0] + b · matrix[1]`."""
-    one, two = (torch.from_numpy(np.asarray(c, dtype=np.float64)).to(center)[:, None] for c in (a, b))
-    return lambda begin, end: torch.addcmul(torch.addcmul(center, matrix[0], one[begin:end]), matrix[1], two[begin:end])
+    return Points(center, matrix, torch.from_numpy(np.stack([a, b], axis=1)).to(center), None)

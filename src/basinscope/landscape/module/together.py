@@ -25,7 +25,17 @@ CACHE_BYTES = 4 * 2**20
 """What the hidden units of the points that go through a network together may take for each thread."""
 OUTPUT_BYTES, PIECE = 2**25, 256
 """Points whose losses are computed together: bytes that their outputs may take, and how many at most."""
+FEW_OUTPUTS = 16
+"""Points below which losses are computed point by point: `vmap` has a cost of its own."""
 Functions = Sequence[tuple[str, Loss]]
+
+
+_evaluated = [0]
+
+
+def num_evaluated() -> int:
+    """Losses that were computed from outputs in this process so far."""
+    return _evaluated[0]
 
 
 class Together(Protocol):
@@ -36,30 +46,29 @@ class Together(Protocol):
     """Points that go through the network together."""
 
     def totals(
-        self, points: Points, num: int, batch: Any, functions: Functions
+        self, points: Points, batch: Any, functions: Functions
     ) -> tuple[Float[Tensor, "functions points"], list[float]]:
         """Sum of each function over a batch at each point, and the counts."""
         ...
 
 
 def means(
-    way: Together, points: Points, num: int, passes: Passes, sets: Sequence[Begin], functions: Functions
+    way: Together, points: Points, passes: Passes, sets: Sequence[Begin], functions: Functions
 ) -> Float[np.ndarray, "sets functions points"]:
     """Mean of every function over every data set at many points.
 
     Args:
         way: How points are evaluated together.
-        points: Generates them.
-        num: How many.
+        points: Where the means are evaluated.
         passes: Goes over batches.
         sets: Begin a pass over each data set.
         functions: The loss and metrics, by name.
     """
-    found = np.empty((len(sets), len(functions), num))
+    found = np.empty((len(sets), len(functions), len(points)))
     for place, data in enumerate(sets):
-        total, counts = torch.zeros(len(functions), num, dtype=torch.float64), [0.0] * len(functions)
+        total, counts = torch.zeros(len(functions), len(points), dtype=torch.float64), [0.0] * len(functions)
         for batch in passes.batches(data):
-            sums, weights = way.totals(points, num, batch, functions)
+            sums, weights = way.totals(points, batch, functions)
             total += sums.cpu()
             counts = [a + b for a, b in zip(counts, weights, strict=True)]
         found[place] = total.numpy() / np.array(counts)[:, None]
@@ -116,12 +125,15 @@ class ByOutputs:
         self.twin, self.chain, self.at_once, self.vmapped = twin, chain, at_once, vmapped
         self._cut = _Cutter(twin)
 
-    def outputs(self, points: Points, begin: int, end: int, inputs: Tensor) -> Tensor:
-        """Outputs of the last linear layer at the points from one number to another."""
+    def outputs(self, points: Points, inputs: Tensor) -> Tensor:
+        """Outputs of the last linear layer at each point."""
         samples = max(1, inputs.numel() // inputs.shape[-1])
         fitting = CACHE_BYTES * torch.get_num_threads() // (self.chain.widest * samples * inputs.element_size())
         step = max(1, min(self.at_once, fitting)) if inputs.device.type == "cpu" else self.at_once
-        parts = [self.chain.outputs(self._cut(points(k, min(k + step, end))), inputs) for k in range(begin, end, step)]
+        parts = [
+            self.chain.outputs(self._cut(points.part(k, k + step).weights()), inputs)
+            for k in range(0, len(points), step)
+        ]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _inputs(self, batch: Any, function: Loss) -> Tensor:
@@ -134,7 +146,7 @@ class ByOutputs:
 
     @torch.no_grad()
     def totals(
-        self, points: Points, num: int, batch: Any, functions: Functions
+        self, points: Points, batch: Any, functions: Functions
     ) -> tuple[Float[Tensor, "functions points"], list[float]]:
         """See `Together`."""
         given = self._inputs(batch, functions[0][1])
@@ -150,12 +162,14 @@ class ByOutputs:
                 sums.append(function(answers, batch))
             return torch.stack(sums) if len(sums) > 1 else sums[0].reshape(1)
 
+        _evaluated[0] += len(points)
         size = inputs.numel() // inputs.shape[-1] * self.chain.widths[-1] * inputs.element_size()
         piece = max(self.at_once, min(PIECE, OUTPUT_BYTES // max(1, size)))
         parts = []
-        for k in range(0, num, piece):
-            outputs = self.outputs(points, k, min(k + piece, num), inputs)
-            parts.append(vmap(total)(outputs) if self.vmapped else torch.stack([total(each) for each in outputs]))
+        for k in range(0, len(points), piece):
+            outputs = self.outputs(points.part(k, k + piece), inputs)
+            vmapped = self.vmapped and len(outputs) >= FEW_OUTPUTS
+            parts.append(vmap(total)(outputs) if vmapped else torch.stack([total(each) for each in outputs]))
         return torch.cat(parts).T, [function.count for function in counted]
 
 
@@ -178,6 +192,8 @@ class ByKernel(ByOutputs):
         super().__init__(twin, chain, at_once, vmapped=vmapped)
         self._tensors = chain.constants()
         self._kernels: dict[tuple[int, ...], tuple[Tensor, MLPKernel]] = {}
+        self._placed: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
+        """Center and directions as given, and as the kernel takes them."""
 
     def _kernel(self, inputs: Tensor) -> MLPKernel:
         """The kernel for one batch of inputs; rebuilt if they changed."""
@@ -188,19 +204,37 @@ class ByKernel(ByOutputs):
             self._kernels = {**dict(list(self._kernels.items())[-7:]), key: known}
         return known[1]
 
-    def outputs(self, points: Points, begin: int, end: int, inputs: Tensor) -> Tensor:
+    def _whole(self, rows: Tensor, dtype: torch.dtype, *, moving: bool) -> Tensor:
+        """Moved tensors as all parameters of the chain, in the kernel's order; frozen ones have zero directions."""
+        if self._tensors == list(range(len(self._cut.sizes))):
+            return rows.to(dtype)
+        moved = rows.reshape(-1, rows.shape[-1]).split(self._cut.sizes, dim=1)
+
+        def frozen(tensor: Tensor) -> Tensor:
+            row = tensor.reshape(1, -1)
+            return (torch.zeros_like(row) if moving else row).expand(len(moved[0]), -1)
+
+        parts = [(moved[t] if isinstance(t, int) else frozen(t)).to(dtype) for t in self._tensors]
+        return torch.cat(parts, dim=1).reshape(*rows.shape[:-1], -1)
+
+    def outputs(self, points: Points, inputs: Tensor) -> Tensor:
         """See `ByOutputs`."""
-        moved, num = points(begin, end).split(self._cut.sizes, dim=1), end - begin
-        whole = torch.cat(
-            [
-                moved[t].to(inputs.dtype) if isinstance(t, int) else t.reshape(1, -1).expand(num, -1)
-                for t in self._tensors
-            ],
-            dim=1,
-        )
-        zero, rows = torch.zeros_like(whole[0]), torch.arange(num)
-        logits = self._kernel(inputs).logits(zero, whole, rows, torch.ones(num))
-        return logits.reshape(num, *inputs.shape[:-1], -1)
+        known = self._placed
+        if known is None or known[0] is not points.center or known[1] is not points.directions:
+            center = self._whole(points.center, inputs.dtype, moving=False)
+            known = (
+                points.center,
+                points.directions,
+                center,
+                self._whole(points.directions, inputs.dtype, moving=True),
+            )
+            self._placed = known
+        _, _, center, directions = known
+        rows, second = points.rows, None
+        if rows is None:
+            rows, second = torch.zeros(len(points), dtype=torch.int64), (directions[1], points.steps[:, 1])
+        logits = self._kernel(inputs).logits(center, directions, rows, points.steps[:, 0], second)
+        return logits.reshape(len(points), *inputs.shape[:-1], -1)
 
 
 class _Whole(nn.Module):
@@ -233,7 +267,7 @@ class ByVmap:
 
     @torch.no_grad()
     def totals(
-        self, points: Points, num: int, batch: Any, functions: Functions
+        self, points: Points, batch: Any, functions: Functions
     ) -> tuple[Float[Tensor, "functions points"], list[float]]:
         """See `Together`."""
         counted = _named(functions)
@@ -242,5 +276,8 @@ class ByVmap:
         def sums(tensors: list[Tensor]) -> Tensor:
             return functional_call(whole, dict(zip(self._names, tensors, strict=True)), (batch,))
 
-        parts = [vmap(sums)(self._cut(points(k, min(k + self.at_once, num)))) for k in range(0, num, self.at_once)]
+        parts = [
+            vmap(sums)(self._cut(points.part(k, k + self.at_once).weights()))
+            for k in range(0, len(points), self.at_once)
+        ]
         return torch.cat(parts).T, [function.count for function in counted]

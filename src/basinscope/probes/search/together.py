@@ -14,6 +14,7 @@ from basinscope.landscape.gaussian import rays_at_once
 from basinscope.landscape.protocol import Landscape
 from basinscope.probes.search.bracket import (
     OK,
+    OUTERMOST,
     RUNNING,
     STRIDE,
     UNBOUNDED,
@@ -30,8 +31,10 @@ from basinscope.probes.search.experience import Seen
 NUM_PILOT = 32
 BLOCK = 1024
 SCAN_POINTS = 200
-FIRST_BLOCK, FIRST_DISTANCE = 16, 0.02
-"""Rays that are searched without knowing where to start, and where they start, in filter norms."""
+FIRST_DISTANCE, NUM_SCOUTS, RUNGS = 0.02, 4, 8
+"""Where rays start as long as nothing is known, in filter norms; rays that scout; steps they take at once."""
+LADDER = np.arange(math.log(FIRST_DISTANCE), math.log(OUTERMOST), math.log(STRIDE))
+"""Log distances at which scouts look."""
 Heights = Callable[[Sequence[Direction], Float[np.ndarray, " points"], Int[np.ndarray, " points"]], np.ndarray]
 """Loss, or its rise, at distances along directions."""
 
@@ -121,7 +124,7 @@ def search_together(
         tolerance: Relative width of the final bracket.
         num_scanned: How many of the first rays are also scanned for an earlier crossing.
         walked_in: Whether a pilot first walks the family's first rays outwards from the innermost distance, which pays
-            for thousands of rays; else a first block of the rays themselves does, from an ordinary distance.
+            for thousands of rays; else a few of the rays are evaluated at a ladder of distances.
         progress: Called now and then with the finished share.
 
     Returns:
@@ -134,19 +137,25 @@ def search_together(
     parts: list[Rays] = []
     earlier, first = 0, 0
     while first < len(indices):
-        block = indices[first : first + (most if walked_in or first else min(most, FIRST_BLOCK))]
+        block = indices[first : first + most]
         directions = landscape.random_directions(seed, block)
 
         def tell(share: float, begin: int = first, num: int = len(block)) -> None:
             if progress:
                 progress((begin + share * num) / len(indices))
 
+        scouted = 0.0
+        if not walked_in and not first:
+            scouted = _scout(seen, heights, directions[:NUM_SCOUTS], cutoff)
+            start = seen.start(FIRST_DISTANCE)
         rays = search(heights, directions, cutoff, start, tolerance, tell)
+        rays.spent[:NUM_SCOUTS] += scouted
         parts.append(rays)
         earlier += _count_earlier(heights, directions, rays, cutoff, max(0, min(len(block), num_scanned - first)))
         first += len(block)
         if not walked_in:
-            start = _learned(seen, rays)
+            _learn(seen, rays)
+            start = seen.start(FIRST_DISTANCE)
     return parts, earlier
 
 
@@ -155,12 +164,34 @@ def _size(landscape: Landscape) -> int:
     return len(getattr(landscape, "point", ())) or sum(f.size for f in landscape.filters)
 
 
-def _learned(seen: Seen, rays: Rays) -> Start:
-    """Where the next block starts."""
+def _scout(seen: Seen, heights: Heights, directions: Sequence[Direction], cutoff: float) -> float:
+    """Evaluate a few rays at a ladder of distances, several steps at once, to see where they cross.
+
+    Returns:
+        Evaluations of each ray.
+    """
+    num, x, f = len(directions), LADDER, np.full((len(directions), len(LADDER)), np.nan)
+    for begin in range(0, len(x), RUNGS):
+        steps = x[begin : begin + RUNGS]
+        rows = np.repeat(np.arange(num), len(steps))
+        losses = heights(directions, np.exp(np.tile(steps, num)), rows)
+        f[:, begin : begin + RUNGS] = log_height(losses.reshape(num, -1), cutoff)
+        if (f[:, begin : begin + RUNGS] > 0).any(axis=1).all():
+            break
+    for ray in f:
+        beyond = np.flatnonzero(ray > 0)
+        if len(beyond) and beyond[0]:
+            last, next_ = beyond[0] - 1, beyond[0]
+            crossing = x[last] - ray[last] * (x[next_] - x[last]) / (ray[next_] - ray[last])
+            seen.add([(float(x[k]), float(ray[k])) for k in (last, next_)], float(crossing))
+    return float(np.isfinite(f).sum() / num)
+
+
+def _learn(seen: Seen, rays: Rays) -> None:
+    """Enter the closed rays of a block."""
     for k in np.flatnonzero(rays.status == OK):
         trace = [(float(x), float(f)) for x, f in zip(rays.x[:, k], rays.f[:, k], strict=True) if np.isfinite(x + f)]
         seen.add(trace, 0.5 * float(rays.low[k] + rays.high[k]))
-    return seen.start(FIRST_DISTANCE)
 
 
 def _count_earlier(
