@@ -153,7 +153,7 @@ def test_the_lead_and_the_sizes_are_those_of_network_and_linear_model(found: Mea
     nets = found.nets.copy()
     nets["test_accuracy"], nets["num_parameters"] = ("net", [0.7, 0.4]), ("net", [100, 210])
     rows = replace(found, nets=nets)
-    lead, sizes = _row(rows, "the network's test accuracy lies above"), _row(rows, "parameters, the larger count")
+    lead, sizes = _row(rows, "the network's test accuracy is above"), _row(rows, "parameters, the larger count")
     assert (lead.measured, lead.holds) == (pytest.approx(0.3), True)
     assert (sizes.measured, sizes.holds) == (pytest.approx(2.1), False)
 
@@ -170,7 +170,7 @@ def test_the_lead_and_the_sizes_are_those_of_network_and_linear_model(found: Mea
         ("optimizers", "adamant", "architectures.optimizers = 'adamant': choose from sgd"),
         ("larger_width", "0.5", "architectures.larger_width = 0.5: must be above width = 0.5, or none"),
         ("larger_width", "0.25", "must be above width"),
-        ("warmup", "1", "architectures.warmup = 1.0: must lie at 0 or above, and below 1"),
+        ("warmup", "1", "architectures.warmup = 1.0: must be at least 0 and below 1"),
         ("table_rates", "mine", "architectures.table_rates = 'mine': choose from published, short"),
         ("lbfgs_steps", "0", "architectures.lbfgs_steps = 0: must be at least 1"),
         ("fit_target", "1.5", "architectures.fit_target = 1.5: must be at most 1"),

@@ -69,7 +69,8 @@ def test_claimed_loss_and_accuracy_are_those_of_the_stored_weights(
     loss = float(flat_loss(net, task.train, flat_parameters(net)))
     assert found.of("clean_loss", name) == pytest.approx(loss, rel=1e-4)
     rows = {row.claim: row for row in claims.claims(found, "smoke")}
-    assert rows["good net (run 0, natural): accuracy on the test images"].measured == found.of("test_accuracy", NETS[0])
+    row = rows["good net (run 0, ordinary training): accuracy on the test images"]
+    assert row.measured == found.of("test_accuracy", NETS[0])
     assert rows["bad net (run 0, β = 1): accuracy on the test images"].measured == found.of("test_accuracy", NETS[1])
 
 
@@ -215,8 +216,8 @@ def test_interrupted_within_training_and_run_again_gives_the_same_arrays(
         ("num_curvature", "5", "image_minima.num_curvature = 5: must be at most 4"),
         ("num_trace", "3", "image_minima.num_trace = 3: must be at most 2"),
         ("scaled_loss", "0.1", "image_minima.scaled_loss = 0.1: must be below the cutoff 0.1"),
-        ("settle_ratio", "0", "image_minima.settle_ratio = 0.0: must lie above 0"),
-        ("warmup", "1", "image_minima.warmup = 1.0: must lie at 0 or above, and below 1"),
+        ("settle_ratio", "0", "image_minima.settle_ratio = 0.0: must be above 0"),
+        ("warmup", "1", "image_minima.warmup = 1.0: must be at least 0 and below 1"),
         ("decay", "slow", "image_minima.decay = 'slow': choose from cosine"),
         ("source", "moon", "image_minima.source = 'moon': choose from scattered-digits, files"),
         ("canvas", "5", "canvas = 5"),
@@ -249,7 +250,7 @@ def test_figure_4_compares_on_one_scale_and_draws_what_is_stored(found: Measurem
     assert lines[0].get_ylim() == lines[1].get_ylim()
     assert lines[0].get_xlim() == lines[1].get_xlim()
     assert surfaces[0].get_zlim() == surfaces[1].get_zlim()
-    for axes, above, net, words in zip(lines, surfaces, NETS, ("natural training", "β = 1"), strict=True):
+    for axes, above, net, words in zip(lines, surfaces, NETS, ("ordinary training", "β = 1"), strict=True):
         stored = found.slices.sel(net=net)
         for line, loss in zip(axes.lines, stored["loss"].values, strict=False):
             np.testing.assert_array_equal(line.get_xdata(), stored["distance"])

@@ -166,8 +166,8 @@ def test_missing_files_are_told_in_one_line_before_anything_is_written(
     out = tmp_path / "out"
     assert main(["run", EXPERIMENTS[kind], "--preset", preset, "--out", str(out)]) == 2
     told = _one_line(capsys)
-    assert f"{tmp_path / 'nothing'}: {FIRST_FILES[kind]} is not there" in told
-    assert f"basinscope fetch {kind} gets the files" in told
+    assert f"{tmp_path / 'nothing'}: {FIRST_FILES[kind]} not found" in told
+    assert f"get the files with basinscope fetch {kind}" in told
     assert "--data-dir" in told
     assert not out.exists()
 
@@ -177,7 +177,7 @@ def test_missing_files_are_told_in_one_line_before_anything_is_written(
     ("settings", "says"),
     [
         ({"num_train": "41"}, "images asked for"),
-        ({"num_test": "21"}, "21 .* test images asked for, there are 20"),
+        ({"num_test": "21"}, "21 .* test images requested, but there are 20"),
         ({"num_unseen": "5000"}, r"5000 .*images"),
     ],
 )
@@ -194,7 +194,7 @@ def test_more_images_than_the_files_hold_are_refused(
 @pytest.mark.parametrize("field", ["num_train", "num_test"])
 def test_scattered_digits_have_no_end(kind: str, field: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", EXPERIMENTS[kind], "--preset", "smoke", "--set", f"{EXPERIMENTS[kind]}.{field}=none"]) == 2
-    assert f"{EXPERIMENTS[kind]}.{field} = none: scattered digits have no end, give a number" in _one_line(capsys)
+    assert f"{EXPERIMENTS[kind]}.{field} = none: scattered digits are unlimited; give a number" in _one_line(capsys)
 
 
 @pytest.fixture

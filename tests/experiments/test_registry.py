@@ -67,7 +67,7 @@ def test_old_names_are_accepted_and_told_of_once(
     assert main(["run", "svhn", "--preset", "smoke", "--set", "svhn.runs=0"]) == 2
     assert "image_minima.runs = 0: must be at least 1" in capsys.readouterr().err
     assert main(["run", "rings", "--set", "svhn.runs=4"]) == 2
-    assert "image_minima is not among what is run (rings)" in capsys.readouterr().err
+    assert "image_minima is not among the experiments (rings)" in capsys.readouterr().err
     assert [record.message for record in caplog.records] == [
         "the experiment cifar10 is now called architectures",
         "the experiment svhn is now called image_minima",

@@ -37,7 +37,7 @@ def _scipys(one: np.ndarray, other: np.ndarray) -> float:
     return float(found.statistic)
 
 
-def _probed(log_r: np.ndarray, bound: np.ndarray, radius: np.ndarray, sharpness: np.ndarray) -> Probed:
+def _probed(log_r: np.ndarray, bound: np.ndarray, radius: np.ndarray, curvature: np.ndarray) -> Probed:
     """Sizes in orders of magnitude; three rays a network, the median in the middle."""
     rays = radius[:, None] * np.array([0.5, 1.0, 3.0])
     return Probed(
@@ -53,11 +53,11 @@ def _probed(log_r: np.ndarray, bound: np.ndarray, radius: np.ndarray, sharpness:
             },
             {"net": NETS},
         ),
-        sharpness=xr.Dataset(
+        mean_curvature=xr.Dataset(
             {
-                "mean_curvature": _nets(sharpness),
-                "mean_curvature_stderr": _nets(0.1 * sharpness),
-                "top_eigenvalue": _nets(sharpness[::-1]),
+                "mean_curvature": _nets(curvature),
+                "mean_curvature_stderr": _nets(0.1 * curvature),
+                "top_eigenvalue": _nets(curvature[::-1]),
             },
             {"net": NETS},
         ),
@@ -66,7 +66,7 @@ def _probed(log_r: np.ndarray, bound: np.ndarray, radius: np.ndarray, sharpness:
 
 @pytest.fixture
 def found() -> Relations:
-    """Good basins 5,000 orders of magnitude larger, four times as wide and a hundredth as sharp."""
+    """Good basins 5,000 orders of magnitude larger, four times as wide and 10,000 times as flat."""
     falling = np.array([0.0, -1000, -2000, -3000, -5000, -6000])
     natural = _probed(falling, falling / 2, np.array([0.4, 0.4, 0.2, 0.2, 0.1, 0.1]), 10.0 ** np.arange(6) / 100)
     nets = xr.Dataset(
@@ -97,9 +97,8 @@ def _without(found: Relations, *nets: str) -> Relations:
         return part.where(xr.DataArray(~lost, dims="net"))
 
     natural = found.natural
-    return replace(
-        found, natural=Probed(blank(natural.radius), blank(natural.volume), blank(natural.sharpness)), scaled=natural
-    )
+    measured = Probed(blank(natural.radius), blank(natural.volume), blank(natural.mean_curvature))
+    return replace(found, natural=measured, scaled=natural)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -118,10 +117,9 @@ def test_rank_correlation_knows_ranks_alone() -> None:
 
 def test_the_interval_of_a_rank_is_that_of_networks_drawn_again(found: Relations) -> None:
     values = np.array([3.0, 1.0, 2.0, 6.0, 5.0, 4.0])
-    sharpness = found.natural.sharpness.assign(mean_curvature=_nets(values))
-    row = _row(
-        replace(found, natural=replace(found.natural, sharpness=sharpness)), "rank correlation of the gap with s"
-    )
+    curvature = found.natural.mean_curvature.assign(mean_curvature=_nets(values))
+    natural = replace(found.natural, mean_curvature=curvature)
+    row = _row(replace(found, natural=natural), "rank correlation of the gap with mean curvature")
     stream = np.random.default_rng(0)
     picks = [pick for pick in stream.integers(6, size=(500, 6)) if len(set(pick.tolist())) > 1]
     again = [_scipys(GAPS[pick], values[pick]) for pick in picks]
@@ -138,7 +136,7 @@ def test_too_few_or_constant_values_have_no_rank_correlation(one: list[float], o
 def test_ranks_are_judged_in_the_direction_that_the_paper_claims(found: Relations) -> None:
     words = "rank correlation of the gap with "
     for what, measured, holds in (
-        ("sharpness", 1, True),
+        ("mean curvature", 1, True),
         ("mean n·log r", -1, True),
         ("the log-volume bound", -1, None),
         ("top eigenvalue", -1, None),
@@ -148,7 +146,7 @@ def test_ranks_are_judged_in_the_direction_that_the_paper_claims(found: Relation
         low, high = row.spread
         assert -1 <= low <= high <= 1
     turned = replace(found, nets=found.nets.assign(gap=_nets(GAPS[::-1])))
-    assert _row(turned, f"{words}sharpness, ").holds is False
+    assert _row(turned, f"{words}mean curvature, ").holds is False
     assert _row(turned, f"{words}mean n·log r, ").holds is False
 
 
@@ -170,9 +168,9 @@ def test_sizes_compare_the_ends_and_leave_the_middle_out(found: Relations) -> No
     assert (bound.measured, bound.holds) == (pytest.approx(2500), None)
     wider = _row(found, "median radius, good divided by bad")
     assert wider.measured == pytest.approx(4)
-    sharper = _row(found, "sharpness, bad divided by good")
-    assert sharper.measured == pytest.approx(550 / 0.055)
-    assert sharper.spread == pytest.approx((100 / 0.1, 1000 / 0.01))
+    steeper = _row(found, "mean curvature, bad divided by good")
+    assert steeper.measured == pytest.approx(550 / 0.055)
+    assert steeper.spread == pytest.approx((100 / 0.1, 1000 / 0.01))
 
 
 def test_basins_of_a_few_hundred_orders_are_not_thousands(found: Relations) -> None:
@@ -191,7 +189,7 @@ def test_networks_that_could_not_be_measured_count_nowhere_but_in_their_share(fo
     assert larger.measured == pytest.approx(6000), "a against f"
     assert fewer.effective_rays(fewer.natural) == 3.5
     none = _without(found, "e", "f")
-    for words in ("good basins are larger", "sharpness, bad divided", "median radius"):
+    for words in ("good basins are larger", "mean curvature, bad divided", "median radius"):
         assert math.isnan(_row(none, words).measured)
     assert _row(none, "good basins are larger").holds is False
     assert math.isnan(_without(found, *NETS).effective_rays(found.natural))
@@ -222,7 +220,7 @@ def look() -> Iterator[None]:
 
 @pytest.mark.usefixtures("look")
 def test_the_figure_shows_every_network_of_each_measure_where_it_lies(found: Relations) -> None:
-    scaled = replace(found.natural, sharpness=found.natural.sharpness * 7)
+    scaled = replace(found.natural, mean_curvature=found.natural.mean_curvature * 7)
     figure = relations_figure(replace(found, scaled=scaled), "made up data")
     assert "made up data" in figure.get_suptitle()
     assert len(figure.axes) == 8
@@ -231,8 +229,8 @@ def test_the_figure_shows_every_network_of_each_measure_where_it_lies(found: Rel
         (scaled, figure.axes[1::2], "scaled to clean loss 0.001"),
     ):
         drawn = (
-            probed.sharpness["mean_curvature"],
-            probed.sharpness["top_eigenvalue"],
+            probed.mean_curvature["mean_curvature"],
+            probed.mean_curvature["top_eigenvalue"],
             probed.volume["mean_n_log_r"] / DECADE,
             probed.volume["log_volume"] / DECADE,
         )
@@ -254,11 +252,11 @@ def test_the_figure_shows_every_network_of_each_measure_where_it_lies(found: Rel
 
 
 @pytest.mark.usefixtures("look")
-def test_the_sharpness_shows_its_error(found: Relations) -> None:
-    sharp = relations_figure(found, "made up data").axes[0]
-    (bars,) = sharp.containers
+def test_the_mean_curvature_shows_its_error(found: Relations) -> None:
+    axes = relations_figure(found, "made up data").axes[0]
+    (bars,) = axes.containers
     ends = np.array([segment[:, 1] for segment in bars[2][0].get_segments()])
-    np.testing.assert_allclose(np.ptp(ends, axis=1), 2 * found.natural.sharpness["mean_curvature_stderr"])
+    np.testing.assert_allclose(np.ptp(ends, axis=1), 2 * found.natural.mean_curvature["mean_curvature_stderr"])
 
 
 @pytest.mark.usefixtures("look")

@@ -82,21 +82,21 @@ def test_the_tightest_comparable_stage_is_chosen(smoke: Path, found: collect.Mea
 
 
 def test_side_by_side_claims_compare_circles_with_the_others(found: collect.Measurements):
-    def group(margin: float, size: float, sharpness: float) -> collect.GapComparison:
+    def group(margin: float, size: float, curvature: float) -> collect.GapComparison:
         return collect.GapComparison(
             names=["a", "b"],
             margin=np.array([margin, margin]),
             smallest_margin=np.array([margin, margin]),
             clean_loss=np.array([1e-3, 2e-3]),
             size={"as trained": np.array([size, size]), "scaled": np.array([size, size])},
-            sharpness={"as trained": np.array([sharpness, sharpness]), "scaled": np.array([sharpness] * 2)},
+            mean_curvature={"as trained": np.array([curvature, curvature]), "scaled": np.array([curvature] * 2)},
         )
 
     rows = claims.claims(replace(found, circles=group(0.01, -30.0, 8.0), beside=group(0.04, -10.0, 2.0)), "smoke")
     measured = {row.claim.split(",")[0]: row for row in rows if "against nets" in row.claim}
     assert measured["margin around the inner points"].measured in (0.25,)
     assert measured["size of the basin"].measured == -20
-    assert measured["sharpness"].measured == 4
+    assert measured["mean curvature"].measured == 4
     assert all(row.holds for row in rows if "against nets" in row.claim and row.target)
     other_way = claims.claims(replace(found, circles=group(0.04, -10.0, 2.0), beside=group(0.01, -30.0, 8.0)), "smoke")
     judged = [row.holds for row in other_way if "against nets" in row.claim and row.target and "loss" not in row.claim]

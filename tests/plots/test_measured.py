@@ -128,7 +128,7 @@ def test_axes_of_lines_carry_units_and_the_title_what_was_moved():
     axes = plot(_lines([BOWL, 2 * BOWL])).axes[0]
     assert axes.get_xlabel() == "distance along the direction [filter norms]"
     assert axes.get_ylabel() == "loss [nat]"
-    styles = "\none line style a direction"
+    styles = "\none line style per direction"
     assert axes.get_title() == f"Net, 1,234 moved entries\nrandom directions, filter-normalised{styles}"
     assert "line style" not in plot(_lines([BOWL])).axes[0].get_title()
     assert [list(line.get_ydata()) for line in axes.lines] == [list(BOWL), list(2 * BOWL)]
@@ -334,12 +334,12 @@ def test_an_infinite_rise_is_marked():
     [
         ({}, "give results of one kind, not none"),
         ({"a": _lines(BOWL), "b": _ball([1.0])}, "give results of one kind, not sharpness, slice1d"),
-        (xr.Dataset({"x": 1}), "None is not drawn; choose from slice1d"),
+        (xr.Dataset({"x": 1}), "None cannot be drawn; choose from slice1d"),
         (dict.fromkeys("abcdefg", _lines(BOWL)), "7 results in one figure are too many; at most 6"),
         ({"a": _lines(BOWL), "b": _lines(BOWL, unit="bit")}, "loss is given in bit and in nat"),
         ({"a": _plane(np.ones((2, 2))), "b": _plane(np.ones((2, 2)), unit="bit")}, "loss is given in bit and in nat"),
         ({"a": _spectrum([1.0]), "b": _spectrum([1.0], unit="bit")}, "eigenvalue is given in bit and in nat"),
-        ({"a": _ball([1.0]), "b": _ball([1.0], rho=0.1)}, "balls of rho = 0.05 and 0.1 do not compare"),
+        ({"a": _ball([1.0]), "b": _ball([1.0], rho=0.1)}, r"rho differs \(0.05 and 0.1\); results must share one"),
     ],
 )
 def test_what_does_not_compare_is_refused_in_one_line(results, says):

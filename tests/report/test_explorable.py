@@ -178,8 +178,8 @@ def test_the_poison_slider_changes_everything_together(window: Window, smoke: Pa
         radii = folder.dataset(f"radius-beta{beta}")["radius"].sel(net=name).values
         counts = np.histogram(radii, np.geomspace(1e-4, 1, 81))[0]
         np.testing.assert_allclose(charts["counts"], counts, atol=1)
-        sharp = float(folder.dataset(f"mean_curvature-beta{beta}")["mean_curvature"].sel(net=name))
-        assert charts["sharpness"] == pytest.approx(sharp, rel=1e-6)
+        mean = float(folder.dataset(f"mean_curvature-beta{beta}")["mean_curvature"].sel(net=name))
+        assert charts["meanCurvature"] == pytest.approx(mean, rel=1e-6)
     assert seen[0][1]["curve"] != seen[1][1]["curve"]
     window.slide(_slider(window, "poison", "Run"), 1)
     window.until_shown("poison", "it.net === 5")
@@ -264,9 +264,9 @@ def test_the_cutoff_moves_radii_and_sizes(window: Window, smoke: Path) -> None:
 
 def test_every_number_can_stand_against_the_gap(window: Window, smoke: Path) -> None:
     section = window.bring("basins")
-    section.get_by_role("radio", name="last layers scaled to one loss").check()
-    section.get_by_role("combobox").select_option("sharpness")
-    shown = window.until_shown("basins-nets", "it.measure === 'sharpness' && it.variant === '_scaled'")
+    section.get_by_role("radio", name="rescaled to equal loss").check()
+    section.get_by_role("combobox").select_option("mean_curvature")
+    shown = window.until_shown("basins-nets", "it.measure === 'mean_curvature' && it.variant === '_scaled'")
     folder = the_run(smoke, "swissroll")
     stored = np.concatenate(
         [folder.dataset(f"mean_curvature-beta{b}-scaled")["mean_curvature"].values for b in ("0", "0.05", "0.3")]
@@ -284,7 +284,7 @@ def test_images_are_called_as_the_stored_logits_say(window: Window, smoke: Path)
     folder = the_run(smoke, "image_minima")
     poisons = json.loads((folder.path / "config.json").read_text())["config"]["poisons"]
     bad = f"beta{poisons[-1]:g}-run0"
-    for side in shown["told"]:
+    for side in shown["sides"]:
         name = GOOD if side["role"] == "good" else bad
         stored = folder.dataset(f"examples-{name}")
         logits = stored["logits"].isel(ray=1, distance=0).values
@@ -302,7 +302,7 @@ def test_rings_are_pinched_and_looked_at_closer(window: Window, smoke: Path) -> 
     section = window.bring("rings")
     window.slide(_slider(window, "rings", "Gap"), 1)
     window.until_shown("rings-start", "it.name === 'gap0.05-start0' && it.live")
-    window.slide(_slider(window, "rings", "Look closer"), 60)
+    window.slide(_slider(window, "rings", "Zoom"), 60)
     shown = window.until_shown("rings-start", "it.live && it.field.view.right - it.field.view.left < 1")
     view, resolution = shown["field"]["view"], shown["field"]["resolution"]
     weights = the_run(smoke, "rings").weights("found-weights-gap0.05")["gap0.05-start0"].half().double()

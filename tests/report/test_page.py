@@ -56,7 +56,7 @@ def test_a_run_without_what_is_explored_keeps_its_printed_figures(
     shutil.copytree(smoke, out)
     (the_run(out, "swissroll").path / "results" / "lines.nc").unlink()
     page = write_page(out).read_text(encoding="utf-8")
-    assert "basinscope run swissroll makes what can be explored" in caplog.text
+    assert "for the interactive part: basinscope run swissroll" in caplog.text
     assert 'id="exhibit-swissroll"' not in page
     assert 'id="exhibit-image_minima"' in page
     assert page.count("<figure>") == 11

@@ -1,1 +1,1 @@
-"""Experiments: each makes some of the paper's figures and holds its claims against what it measured."""
+"""Experiments: each reproduces some of the paper's figures and checks the paper's claims."""

@@ -1,4 +1,4 @@
-"""A published claim beside the measured number."""
+"""A published claim with its measured value."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _COMPARE = {">=": operator.ge, "<=": operator.le, "==": operator.eq}
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One claim; `holds` is `None` where the number is only reported."""
+    """One claim; `holds` is None if the number is only reported."""
 
     figure: str
     """Stem of the figure's files."""
     claim: str
     published: float | None = None
-    """The paper's number, where it gives one."""
+    """The paper's number, if it gives one."""
     target: str = ""
     """A comparison such as `>= 0.9`, or empty."""
     measured: float
     unit: str
     num: int
-    """How many networks or rays the number rests on."""
+    """Number of networks or rays behind the measured value."""
     spread: tuple[float, float]
     """Smallest and largest value among them."""
     preset: str
@@ -33,14 +33,14 @@ class Claim:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the measured number meets the target; a NaN does not."""
+        """Whether the measured value meets the target; NaN does not."""
         if not self.target:
             return None
         sign, bound = self.target.split()
         return bool(_COMPARE[sign](self.measured, float(bound)))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values in the order of the file format; a number that is not finite becomes null."""
+        """Convert to plain values in the order of the file format; numbers that are not finite become None."""
         fields = asdict(self)
         ends = [fields.pop(name) for name in ("preset", "data")]
         fields |= {"holds": self.holds, "preset": ends[0], "data": ends[1]}
@@ -55,6 +55,6 @@ def _finite(value: float) -> float | None:
 
 
 def span(values: Sequence[float]) -> tuple[float, float]:
-    """Smallest and largest of some values, NaN where there is none."""
+    """Smallest and largest value, ignoring NaN; NaN if there are none."""
     present = [float(v) for v in values if not math.isnan(v)]
     return (min(present), max(present)) if present else (math.nan, math.nan)

@@ -1,4 +1,4 @@
-"""What the experiments that compare good and bad minima measure alike, and what their figures and claims share."""
+"""Measurements, facts and claims shared by the experiments that compare good and bad minima."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Settings = TypeVar("Settings", bound=MinimaConfig)
 
 
 class Compared(NamedTuple):
-    """One of the two networks that figures put side by side."""
+    """One of the two networks that figures show side by side."""
 
     role: str
     """`good` or `bad`."""
@@ -35,13 +35,13 @@ class Compared(NamedTuple):
 
 @dataclass(frozen=True)
 class MinimaMeasurements(Generic[Settings]):
-    """Everything that a finished run on good and bad minima holds, whichever experiment it is."""
+    """All measurements of a finished run on good and bad minima."""
 
     config: Settings
     nets: xr.Dataset
-    """What is known of every network, along `net`."""
+    """Poison factor, accuracies, loss and gap of every network, along `net`."""
     relations: Relations
-    """Radius, volume and sharpness of every network."""
+    """Radius, volume and mean curvature of every network."""
 
     @property
     def good(self) -> str:
@@ -57,10 +57,10 @@ class MinimaMeasurements(Generic[Settings]):
     def pair(self) -> tuple[Compared, Compared]:
         """The good and the bad net."""
         beta = f"poison factor β = {self.config.poisons[-1]:g}"
-        return Compared("good", self.good, GOOD, "natural training"), Compared("bad", self.bad, BAD, beta)
+        return Compared("good", self.good, GOOD, "ordinary training"), Compared("bad", self.bad, BAD, beta)
 
     def of(self, name: str, net: str) -> float:
-        """One number of one network."""
+        """Value of a variable of `nets` for one network."""
         return float(self.nets[name].sel(net=net))
 
     def scores(self, net: str, *, test: str = "test_accuracy", words: str = "test") -> str:
@@ -74,26 +74,37 @@ class MinimaMeasurements(Generic[Settings]):
         return f"train {100 * self.of('train_accuracy', net):.1f} %, {words} {100 * self.of(test, net):.1f} %"
 
     def facts(self) -> dict[str, Any]:
-        """Facts that the page takes of every such experiment."""
+        """Facts for the page: settings, and how the good and the bad net compare; None where not measured."""
+        natural = self.relations.natural
+        good, bad = (natural.median_radius.sel(net=net).item() for net in (self.good, self.bad))
+        sizes = natural.volume["mean_n_log_r"] / math.log(10)
+        difference = sizes.sel(net=self.good).item() - sizes.sel(net=self.bad).item()
+        is_known = math.isfinite(difference) and bad > 0
         return {
             "good": self.good,
             "bad": self.bad,
             "poisons": list(self.config.poisons),
             "cutoff": self.config.cutoff,
             "num_directions": self.config.num_directions,
+            "train_accuracy": {
+                "good": self.of("train_accuracy", self.good),
+                "bad": self.of("train_accuracy", self.bad),
+            },
+            "radius_ratio": good / bad if is_known else None,
+            "size_difference": difference if is_known else None,
         }
 
 
 def relations_of(
     config: MinimaConfig, nets: xr.Dataset, probed: Callable[[bool], Probed], *, enough_nets: int
 ) -> Relations:
-    """Collect what was measured around every network.
+    """Collect the measurements around every network.
 
     Args:
-        config: Of the run.
-        nets: What is known of every network.
+        config: Configuration of the run.
+        nets: Poison factor, accuracies, loss and gap of every network.
         probed: Reads the measurements: as trained (False), or with last layers scaled to one clean loss (True).
-        enough_nets: Networks below which a rank correlation is reported but not judged.
+        enough_nets: Smallest number of networks at which a rank correlation is tested against its target.
     """
     return Relations(
         nets=nets,
@@ -109,12 +120,12 @@ def slice_claim(found: MinimaMeasurements[Any], surfaces: xr.Dataset, claim: par
     """Claim that, in the plane, the bad net's loss is high where the good net's is low.
 
     Args:
-        found: What was measured.
+        found: Measurements of the run.
         surfaces: 2-D slices of both nets on the same grid, with `loss` along `net`.
         claim: Makes a claim about the figure.
     """
     good, bad = (surfaces["loss"].sel(net=net).values for net in (found.good, found.bad))
-    # What is undefined does not exceed the cutoff, and is not low either.
+    # NaN counts as low for the good net, and as not exceeding the cutoff for the bad one.
     low = ~(good > found.config.cutoff)
     share = float((bad[low] > found.config.cutoff).mean()) if np.any(low) else math.nan
     return claim(

@@ -1,4 +1,4 @@
-"""What the configuration of every experiment has."""
+"""Base class of all experiment configurations."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import ClassVar
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentConfig:
-    """Settings of an experiment; each has a subclass, which checks its fields when it is made."""
+    """Settings of an experiment; subclasses check their fields at construction."""
 
     NAME: ClassVar[str]
     """Name of the experiment, on the command line, on disk and in messages."""
 
     seed: int = 0
-    """Moves starting weights, orders and directions."""
+    """Seed of initial weights, data order and directions."""
     data_seed: int | None = None
-    """Which draw of the data; none is the published one."""
+    """Draw of the data; none takes the published one."""
 
     @property
     def data(self) -> str:
-        """What claims and titles call the data."""
-        raise AssertionError("each experiment names its own")
+        """Name of the data in claims and titles."""
+        raise AssertionError("subclasses name their data")

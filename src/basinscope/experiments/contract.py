@@ -1,8 +1,8 @@
-"""The contract of an experiment: what its folder must offer, as one typed object.
+"""The interface of an experiment, as one typed object.
 
 An experiment is a folder with a module `experiment` that builds one `Experiment` named `EXPERIMENT`, and a line in
-`registry`. `collect` returns all that figures and claims see; its type is the one that `claims` and `draw` take, which
-a type checker verifies where the object is built.
+`registry`. `collect` returns everything that figures and claims may use; a type checker verifies that `claims` and
+`draw` accept its type.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Settings = TypeVar("Settings", bound=ExperimentConfig)
 Measurements = TypeVar("Measurements")
 
 
-def _as_asked(config: Settings, _: Path | None) -> Settings:
-    """Leave the configuration of an experiment that makes its own data as it is."""
+def _unchanged(config: Settings, _: Path | None) -> Settings:
+    """Return the configuration of an experiment that generates its own data unchanged."""
     return config
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment(Generic[Settings, Measurements]):
-    """One experiment: its configurations, its work, and what becomes of its results.
+    """One experiment: configurations, tasks, and what is drawn and claimed from its results.
 
     Example:
         >>> EXPERIMENT = Experiment(
@@ -41,27 +41,27 @@ class Experiment(Generic[Settings, Measurements]):
     """
 
     config: type[Settings]
-    """Class of its configurations."""
+    """Configuration class."""
     summary: str
-    """One line for lists and for the page."""
+    """One line for listings and the page."""
     presets: Mapping[str, Settings]
-    """Configurations by name; `smoke`, `quick` and `paper` at least."""
+    """Configurations by name; at least `smoke`, `quick` and `paper`."""
     figures: tuple[str, ...]
-    """Stems of the figures and animations it draws, in the order of the page."""
+    """Stems of its figures and animations, in the order of the page."""
     tasks: Callable[[Settings], Sequence[Task]]
-    """Cuts a configuration into tasks. A function of the module whose imports do all the computing."""
+    """Splits a configuration into tasks. Its module must import all computing code, which the run's hash covers."""
     collect: Callable[[RunFolder, Settings], Measurements]
-    """Reads a finished run; raises `DamagedResultError` where a result is missing or unreadable."""
+    """Reads a finished run; raises `DamagedResultError` if a result is missing or unreadable."""
     claims: Callable[[Measurements, str], Sequence[Claim]]
-    """Measurements and name of the preset -> the paper's claims beside what was measured."""
+    """Measurements and name of the preset -> the paper's claims with measured values."""
     draw: Callable[[Measurements, Path], Sequence[Path]]
-    """Draws all figures into a folder and returns the files."""
+    """Draws all figures into a folder; returns the files."""
     exhibit: Callable[[RunFolder, Settings], Exhibit]
-    """Run folder and configuration -> what the page holds to be explored."""
-    prepare: Callable[[Settings, Path | None], Settings] = _as_asked
-    """Configuration and folder of data files -> configuration that says what the data are."""
+    """Run folder and configuration -> interactive data for the page."""
+    prepare: Callable[[Settings, Path | None], Settings] = _unchanged
+    """Configuration and data folder -> configuration that records name and checksum of the data."""
     reads_files: bool = False
-    """Whether its data may come from files, which `--data-dir` names."""
+    """Whether it can read its data from files (`--data-dir`)."""
 
     @property
     def name(self) -> str:
@@ -70,16 +70,16 @@ class Experiment(Generic[Settings, Measurements]):
 
     @property
     def source(self) -> tuple[str, ...]:
-        """Modules at which the source that a run's hash covers begins, see `runs.source`."""
+        """Modules whose imports a run's hash covers, see `runs.source`."""
         return (self.config.__module__, self.tasks.__module__)
 
     def restore(self, stored: Mapping[str, Any]) -> Settings:
-        """Build a configuration from plain values, as JSON keeps them.
+        """Build a configuration from plain values, as read from JSON.
 
-        What another release knew and this one does not is left out; what only this one knows keeps its default.
+        Fields unknown to this release are ignored; fields missing from `stored` keep their defaults.
         """
         known = {field.name for field in fields(self.config)}
-        kept: dict[str, Any] = {
+        values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in stored.items() if name in known
         }
-        return self.config(**kept)
+        return self.config(**values)

@@ -1,4 +1,4 @@
-"""What the experiments on images share: where the images come from, and networks on disk."""
+"""Shared by the experiments on images: data sources and stored networks."""
 
 from __future__ import annotations
 
@@ -30,39 +30,39 @@ _READERS: dict[str, Callable[..., ImageTask]] = {"cifar10": cifar10.load_cifar10
 
 @dataclass(frozen=True, kw_only=True)
 class ImageConfig(ExperimentConfig):
-    """Settings of an experiment on images: which ones."""
+    """Image data settings of an experiment."""
 
     seed: int = 0
-    """Moves starting weights, order of batches, unseen images and directions."""
+    """Seed of initial weights, batch order, unseen images and directions."""
     data_seed: int | None = None
-    """Which images are drawn, or how digits are scattered; none stands for 0."""
+    """Seed that selects images or scatters digits; none stands for 0."""
     source: Source = "scattered-digits"
-    """`scattered-digits` needs no files; `files` reads those that --data-dir names or `basinscope fetch` got."""
+    """`scattered-digits` needs no files; `files` reads --data-dir or what `basinscope fetch` downloaded."""
     data_name: str = ""
-    """What titles call the data; empty takes the name that goes with them."""
+    """Name of the data in titles; empty takes their default name."""
     data_checksum: str = ""
-    """SHA-256 of the images, noted when a run begins; one that is given must be theirs."""
+    """SHA-256 of the images, recorded when a run begins; if given, it must match."""
     num_train: int | None = 1_000
-    """Training images; none takes all that there are."""
+    """Number of training images; none takes all."""
     num_unseen: int = 3_000
-    """Images among which unseen samples are drawn."""
+    """Pool size from which unseen samples are drawn."""
     num_test: int | None = 2_000
-    """Test images; none takes all that there are."""
+    """Number of test images; none takes all."""
     canvas: int = 16
-    """Edge of the scattered digits' images in pixels."""
+    """Side of the scattered-digits images, in pixels."""
 
     @property
     def data(self) -> str:
-        """What the images are called in claims and titles."""
+        """Name of the images in claims and titles."""
         return self.data_name
 
     def nets(self) -> tuple[tuple[str, float], ...]:
-        """Every kind of network that a run builds, with its width."""
-        raise AssertionError("each experiment names its own")
+        """Name and width of every network that a run builds."""
+        raise AssertionError("subclasses name their networks")
 
     @property
     def edge_of_products(self) -> int:
-        """Edge of the shrunk image whose pixels' products a linear model takes."""
+        """Side of the downscaled image whose pixel products are inputs of a linear model."""
         return 16
 
 
@@ -83,7 +83,7 @@ def _load(kind: str, config: ImageConfig, data_dir: Path | None) -> ImageTask:
         return _read(kind, folder, config.num_train, config.num_unseen, config.num_test, seed)
     for field in ("num_train", "num_test"):
         if getattr(config, field) is None:
-            raise InputError(f"{config.NAME}.{field} = none: scattered digits have no end, give a number")
+            raise InputError(f"{config.NAME}.{field} = none: scattered digits are unlimited; give a number")
     return digits.scattered_digits(
         data_seed=seed,
         num_train=config.num_train or 0,
@@ -94,12 +94,12 @@ def _load(kind: str, config: ImageConfig, data_dir: Path | None) -> ImageTask:
 
 
 def prepare(kind: str, config: Settings, data_dir: Path | None) -> Settings:
-    """Look at the images before a run begins, and note their name and checksum in its configuration.
+    """Check the images before a run begins, and record their name and checksum in its configuration.
 
     Args:
-        kind: Which files, `cifar10` or `svhn`.
-        config: As asked for.
-        data_dir: Where files lie; naming it asks for files, whatever the preset's source.
+        kind: Kind of files, `cifar10` or `svhn`.
+        config: Requested configuration.
+        data_dir: Folder of the files; if given, files are used whatever the preset's source.
 
     Raises:
         InputError: Files are missing or damaged, there are too few images, or a network cannot be built for them.
@@ -118,15 +118,15 @@ def prepare(kind: str, config: Settings, data_dir: Path | None) -> Settings:
 
 
 def open_task(kind: str, config: ImageConfig, context: Context) -> ImageTask:
-    """Open the images of a run, on its device.
+    """Load the images of a run onto its device.
 
     Raises:
-        InputError: They are not those with which the run began.
+        InputError: They are not the images with which the run began.
     """
     task = _load(kind, config, context.data_dir)
     if config.data_checksum and task.checksum != config.data_checksum:
         raise InputError(
-            f"{config.NAME}: these are not the images with which the run began; name their folder by --data-dir"
+            f"{config.NAME}: these are not the images with which the run began; give their folder with --data-dir"
         )
     return task.to(context.device)
 
@@ -138,14 +138,14 @@ def build_net(name: str, width: float, task: ImageTask, *, shrunk: int = 16) -> 
 
 
 def load_net(folder: RunFolder, name: str, model: nn.Module, device: torch.device) -> nn.Module:
-    """Fill a network with what a training task stored, in eval mode."""
+    """Load the weights stored by a training task into a network, in eval mode."""
     model.load_state_dict(folder.weights(f"weights-{name}"))
     placed: Any = model.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return placed.eval()
 
 
 def describe_net(name: str, model: nn.Module, result: SingleResult, *, poison: float = 0.0, run: int = 0) -> xr.Dataset:
-    """Label what is known of one trained network."""
+    """Convert the results of one trained network to a dataset."""
     return dataset(
         "image_nets",
         {
@@ -163,5 +163,5 @@ def describe_net(name: str, model: nn.Module, result: SingleResult, *, poison: f
 
 
 def label_history(history: History) -> xr.Dataset:
-    """Label the looks at a network while it was trained."""
+    """Convert a training history to a dataset."""
     return dataset("history", {name: np.array(values) for name, values in vars(history).items()})

@@ -30,46 +30,46 @@ POSITIVE = ("learning_rate", "settle_loss", "cutoff", "scaled_loss", "line_exten
 
 @dataclass(frozen=True, kw_only=True)
 class MinimaConfig(ExperimentConfig):
-    """Several networks for each of some poison factors, with the same measurements around each."""
+    """Settings for several networks per poison factor, with the same measurements around each."""
 
     runs: int
-    """Networks trained for each poison factor."""
+    """Networks per poison factor."""
     poisons: tuple[float, ...]
-    """Poison factors β in rising order, first 0 for natural training; the last makes the bad net."""
+    """Poison factors β, ascending; the first is 0 (ordinary training), the last gives the bad net."""
     learning_rate: float
     """Highest learning rate."""
     warmup: float = 0.04
-    """Fraction of the course over which the learning rate rises."""
+    """Fraction of the steps over which the learning rate rises."""
     settle_ratio: float
-    """β at the end of the course as a fraction of β before settling."""
+    """β at the last planned step as a fraction of β before settling."""
     settle_loss: float = 0.005
-    """Clean loss in nats at which a network that has done its course stops."""
+    """Clean loss in nats at which a network stops after its planned steps."""
     cutoff: float = 0.1
     """Clean loss in nats that bounds a basin."""
     num_directions: int
-    """Random directions for the radius of each network."""
+    """Random directions per network for the radius."""
     num_scanned: int
-    """Directions of each network that are scanned finely for an earlier crossing."""
+    """Directions per network scanned finely for an earlier crossing."""
     scaled_loss: float = 1e-3
     """Clean loss in nats to which last layers are scaled for the second comparison."""
     slice_extent: float = 0.3
-    """Half the side of the 2-D slice, in filter norms."""
+    """Half the side length of the 2-D slice, in filter norms."""
     slice_resolution: int
     """Points along each side of a 2-D slice."""
     num_lines: int
-    """Random directions of each network along which the loss is followed outwards."""
+    """Random lines per network along which the loss is measured outwards."""
     line_extent: float
-    """How far it is followed, in filter norms."""
+    """Length of these lines, in filter norms."""
     line_points: int
     """Points on each of these lines."""
 
     def check(
         self, *, at_least: Mapping[str, float], at_most: Mapping[str, float], positive: Iterable[str] = ()
     ) -> None:
-        """Check all fields; the bounds of those that only one experiment has are arguments, see `check_ranges`.
+        """Check all fields; bounds of fields specific to one experiment are arguments, see `check_ranges`.
 
         Raises:
-            InputError: Names the field, its value and what is wrong with it.
+            InputError: A field is out of range; the message names field, value and bound.
         """
         check_ranges(
             self.NAME,
@@ -84,18 +84,18 @@ class MinimaConfig(ExperimentConfig):
         if self.scaled_loss >= self.cutoff:
             raise InputError(f"{self.NAME}.scaled_loss = {self.scaled_loss}: must be below the cutoff {self.cutoff}")
         if not 0 < self.settle_ratio <= 1:
-            raise InputError(f"{self.NAME}.settle_ratio = {self.settle_ratio}: must lie above 0 and at most at 1")
+            raise InputError(f"{self.NAME}.settle_ratio = {self.settle_ratio}: must be above 0 and at most 1")
 
     def net_names(self) -> list[str]:
-        """Every network of the experiment, by poison factor and run."""
+        """Names of all networks, by poison factor and run."""
         return [net_name(poison, run) for poison in self.poisons for run in range(self.runs)]
 
     @property
     def compared(self) -> tuple[str, str]:
-        """The good net and the bad net: run 0 of natural training and of the largest poison factor."""
+        """Names of the good and the bad net: run 0 of ordinary training and of the largest poison factor."""
         return net_name(self.poisons[0], 0), net_name(self.poisons[-1], 0)
 
 
 def net_name(poison: float, run: int) -> str:
-    """Name a network by its poison factor and run."""
+    """Name a network by poison factor and run."""
     return f"beta{poison:g}-run{run}"

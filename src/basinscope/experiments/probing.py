@@ -1,4 +1,4 @@
-"""What experiments measure around a minimum, all in the same way."""
+"""Radius, volume and mean curvature of a minimum, as measured by several experiments."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ class Probing:
     """Settings of the probes."""
 
     seed: int
-    """Family of directions."""
+    """Seed of the family of directions."""
     num_directions: int
     cutoff: float
     """Clean loss in nats that bounds a basin."""
     num_scanned: int
-    """Directions that are scanned finely for an earlier crossing."""
+    """Directions scanned finely for an earlier crossing."""
     scaled_loss: float | None = None
-    """Clean loss in nats to which the last layer is scaled first; `None` measures the minimum as it is."""
+    """Clean loss in nats to which the last layer is scaled first; None leaves the minimum as trained."""
 
 
 def open_landscape(
     context: Context, make: Callable[[Backend], CleanLoss], center: Float[Tensor, " params"], *, num_rays: int
 ) -> CleanLoss:
-    """Open the clean loss, eager or compiled as the run's first trial found.
+    """Open the clean loss, eager or compiled, whichever the run's first trial found faster.
 
     Args:
-        context: Of the task at work; the outcome of the trial is kept in its run.
+        context: Context of the current task; the trial's outcome is stored in its run.
         make: Builds the landscape.
-        center: A point to try it at.
-        num_rays: Radii that the whole run measures.
+        center: Parameter vector for the trial.
+        num_rays: Number of radii that the whole run measures.
     """
     stored = context.folder.take_json("backend.json")
     if stored is None or stored.get("backend") not in get_args(Backend):
@@ -65,7 +65,7 @@ def open_landscape(
 def probe(
     landscape: CleanLoss, minimum: Float[Tensor, " params"], normalization: Normalization, settings: Probing
 ) -> list[xr.Dataset]:
-    """Measure radius, volume and mean curvature of one network; all NaN where its loss is not below the cutoff."""
+    """Measure radius, volume and mean curvature of one network; all NaN if its loss is not below the cutoff."""
     indices = range(settings.num_directions)
     try:
         center = minimum
@@ -83,5 +83,5 @@ def probe(
         )
     except InputError:
         return [unmeasured(kind, ray=np.arange(settings.num_directions)) for kind in KINDS]
-    bend = mean_curvature(around, seed=settings.seed, indices=indices, progress=False)
-    return [radius, log_volume(radius), bend]
+    curvature = mean_curvature(around, seed=settings.seed, indices=indices, progress=False)
+    return [radius, log_volume(radius), curvature]

@@ -1,4 +1,4 @@
-"""Holding the fields of a configuration to their ranges, with one clear line for the first that lies outside."""
+"""Checks that configuration fields are in range, with a one-line error for the first that is not."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def check_ranges(
     at_most: Mapping[str, float],
     positive: Iterable[str] = (),
 ) -> None:
-    """Refuse numbers that are not finite, and fields outside their bounds.
+    """Reject numbers that are not finite and fields outside their bounds.
 
     Args:
-        name: What messages call the experiment.
+        name: Name of the experiment in messages.
         config: A configuration dataclass.
         at_least: Smallest value of fields.
         at_most: Largest value of fields.
-        positive: Fields that must lie above 0.
+        positive: Fields that must be above 0.
 
     Raises:
-        InputError: Names the field, its value and the bound.
+        InputError: A field is out of range; the message names field, value and bound.
     """
     for field, value in vars(config).items():
         numbers = value if isinstance(value, tuple) else (value,)
@@ -46,20 +46,20 @@ def check_ranges(
 
 
 def check_data_seed(name: str, data_seed: int | None) -> None:
-    """Refuse a seed that numpy's legacy stream cannot take.
+    """Reject a seed that numpy's legacy generator does not accept.
 
     Raises:
         InputError: It is out of range.
     """
     if data_seed is not None and not 0 <= data_seed < 2**32:
-        raise InputError(f"{name}.data_seed = {data_seed}: must lie between 0 and 2³² − 1")
+        raise InputError(f"{name}.data_seed = {data_seed}: must be between 0 and 2³² − 1")
 
 
 def check_poisons(name: str, poisons: tuple[float, ...]) -> None:
-    """Refuse poison factors that do not rise from 0, or whose names would be the same.
+    """Reject poison factors that do not rise from 0 or that share a name.
 
     Raises:
-        InputError: They do not.
+        InputError: They do not rise, or agree in their first six digits.
     """
     rising = all(a < b for a, b in itertools.pairwise(poisons))
     if len(poisons) < 2 or poisons[0] != 0 or not rising:
@@ -69,10 +69,10 @@ def check_poisons(name: str, poisons: tuple[float, ...]) -> None:
 
 
 def check_warmup(name: str, warmup: float) -> None:
-    """Refuse a fraction of the course that is none.
+    """Reject a warm-up fraction outside [0, 1).
 
     Raises:
         InputError: It is below 0, or 1 or above.
     """
     if not 0 <= warmup < 1:
-        raise InputError(f"{name}.warmup = {warmup}: must lie at 0 or above, and below 1")
+        raise InputError(f"{name}.warmup = {warmup}: must be at least 0 and below 1")

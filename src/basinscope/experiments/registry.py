@@ -1,4 +1,4 @@
-"""Every experiment by name, and the names that experiments and figures had in earlier releases."""
+"""All experiments by name, and earlier names of experiments and figures."""
 
 from __future__ import annotations
 
@@ -34,44 +34,44 @@ OLD_STEMS: Mapping[str, str] = {
 
 
 def resolve(name: str) -> str:
-    """Turn an earlier name of an experiment into its name, and log that once; return any other name unchanged."""
+    """Map an earlier name of an experiment to its current one, with one warning; return other names unchanged."""
     if name not in OLD_NAMES:
         return name
-    _tell(name)
+    _warn(name)
     return OLD_NAMES[name]
 
 
 @cache
-def _tell(old: str) -> None:
+def _warn(old: str) -> None:
     _log.warning("the experiment %s is now called %s", old, OLD_NAMES[old])
 
 
 def spellings(names: Iterable[str]) -> list[str]:
-    """List the given names of experiments, and all earlier names of them, by which stored runs may go."""
+    """List names of experiments with all their earlier names, under which runs may be stored."""
     wanted = list(names)
     return [*wanted, *(old for old, name in OLD_NAMES.items() if name in wanted)]
 
 
 def published_folder(out: Path, name: str) -> Path:
-    """Find the folder that holds an experiment's figures: OUT/NAME, or one of an earlier name if only that exists."""
-    places = [out / spelling for spelling in spellings([name])]
-    return next((place for place in places if (place / "run.json").exists()), places[0])
+    """Folder of an experiment's figures: OUT/NAME, or that of an earlier name if only that exists."""
+    folders = [out / spelling for spelling in spellings([name])]
+    return next((folder for folder in folders if (folder / "run.json").exists()), folders[0])
 
 
 def stored_figure(place: Path, stem: str) -> Path:
-    """Name the picture of a figure in a folder, which may hold it under its earlier stem."""
+    """Path of a figure's picture in a folder, possibly under its earlier stem."""
     stems = [stem, *(old for old, new in OLD_STEMS.items() if new == stem)]
     files = [place / f"{spelling}.png" for spelling in stems]
     return next((file for file in files if file.exists()), files[0])
 
 
 def load_experiment(name: str) -> Experiment[Any, Any]:
-    """Import an experiment; nothing heavy is imported before it is asked for."""
+    """Import an experiment on demand."""
     return import_module(_MODULES[resolve(name)]).EXPERIMENT
 
 
 def reading_files() -> list[str]:
-    """Name the experiments whose data may come from files."""
+    """Names of the experiments that can read their data from files."""
     return [name for name in NAMES if load_experiment(name).reads_files]
 
 
@@ -81,6 +81,6 @@ def restore(experiment: Experiment[Settings, Any], stored: Mapping[str, Any]) ->
 
 
 def tasks_of(name: str, stored: Mapping[str, Any]) -> Sequence[Task]:
-    """Build the tasks of an experiment from the plain values of its configuration, on whatever machine."""
+    """Build the tasks of an experiment from the plain values of its configuration, also on another machine."""
     experiment = load_experiment(name)
     return experiment.tasks(experiment.restore(stored))

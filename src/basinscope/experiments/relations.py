@@ -1,4 +1,7 @@
-"""Generalisation against sharpness and size of the basin: figure 5 and its claims, whatever was measured."""
+"""Generalisation gap against mean curvature and size of the basin: figure 5 and its claims.
+
+The paper calls the mean curvature dᵀHd "sharpness"; here that word is reserved for the rise of the loss in a ball.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +22,19 @@ from basinscope.plots.relation import plot_relation
 from basinscope.plots.style import AS_TRAINED, SCALED, TWO_COLUMNS
 
 COMPARED_LOSS = 0.01
-"""Largest clean loss in nats of a network that may be compared: ten times below the cutoff."""
+"""Largest clean loss in nats of a compared network: a tenth of the cutoff."""
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's rank correlation of the finite pairs; NaN where there are under three, or one side is constant."""
+    """Spearman's rank correlation of the finite pairs; NaN for fewer than three, or if one side is constant."""
     return float(_rank_correlations(one[None], other[None])[0])
 
 
 def _rank_correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The same of each row of two arrays; a thousand rows take hardly longer than one."""
+    """The same for each row of two arrays, vectorized."""
     both = np.isfinite(one) & np.isfinite(other)
     count = both.sum(axis=1, keepdims=True)
-    # What does not count ranks last, so that it moves no other rank.
+    # Excluded entries rank last, so that they change no other rank.
     ranks = [np.where(both, rankdata(np.where(both, side, np.inf), axis=1), 0) for side in (one, other)]
     first, second = (np.where(both, rank - rank.sum(1, keepdims=True) / np.maximum(1, count), 0) for rank in ranks)
     norm = np.sqrt((first**2).sum(1) * (second**2).sum(1))
@@ -41,11 +44,11 @@ def _rank_correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Probed:
-    """Radius, volume and sharpness of every network, along `net`."""
+    """Radius, volume and mean curvature of every network, along `net`."""
 
     radius: xr.Dataset
     volume: xr.Dataset
-    sharpness: xr.Dataset
+    mean_curvature: xr.Dataset
 
     @property
     def median_radius(self) -> xr.DataArray:
@@ -55,22 +58,22 @@ class Probed:
 
 @dataclass(frozen=True)
 class Relations:
-    """What was measured around every network of an experiment, as trained and at one common clean loss."""
+    """Measurements around every network of an experiment, as trained and at a common clean loss."""
 
     nets: xr.Dataset
-    """With `gap`, `poison` and `clean_loss` along `net`, poison factors in rising order."""
+    """With `gap`, `poison` and `clean_loss` along `net`, poison factors ascending."""
     natural: Probed
     """As trained."""
     scaled: Probed
-    """After last layers were scaled to one clean loss."""
+    """With last layers scaled to one clean loss."""
     scaled_loss: float
     """That loss, in nats."""
     num_directions: int
     enough_nets: int
-    """Networks below which a rank correlation is reported but not judged."""
+    """Smallest number of networks at which a rank correlation is tested against its target."""
 
     def rank_with_gap(self, values: np.ndarray) -> float:
-        """Spearman correlation of the generalisation gap with one value a network."""
+        """Spearman correlation of the generalisation gap with one value per network."""
         return rank_correlation(self.nets["gap"].values, values)
 
     @property
@@ -80,48 +83,48 @@ class Relations:
         return np.all([np.isfinite(part["mean_n_log_r"].values) for part in parts], axis=0)
 
     def effective_rays(self, probed: Probed) -> float:
-        """Effective sample size of the log-volume, median over the networks that could be measured."""
+        """Effective sample size of the log-volume, median over the measured networks."""
         values = probed.volume["effective_rays"].values[self.measured]
         return float(np.median(values)) if len(values) else float("nan")
 
     def level(self, poison: float) -> xr.Dataset:
-        """The networks of one poison factor."""
+        """Select the networks of one poison factor."""
         return self.nets.isel(net=np.flatnonzero(self.nets["poison"].values == poison))
 
     @property
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """Names of the networks of the smallest and of the largest poison factor."""
+        """Names of the networks with the smallest and with the largest poison factor."""
         poisons = self.nets["poison"].values
         good, bad = self.level(float(poisons.min())), self.level(float(poisons.max()))
         return good["net"].values, bad["net"].values
 
 
 def relations_figure(found: Relations, data: str) -> Figure:
-    """Draw figure 5: gap against sharpness, top eigenvalue and size of the basin, as trained and at one clean loss.
+    """Draw figure 5: gap against mean curvature, top eigenvalue and basin size, as trained and at one clean loss.
 
     Args:
-        found: What was measured.
-        data: What the title calls the data.
+        found: Measurements of the run.
+        data: Name of the data in the title.
     """
     figure, grid = plt.subplots(4, 2, figsize=(TWO_COLUMNS, 8.4), sharex=True, layout="constrained")
     rows = grid.T
-    figure.suptitle(f"Figure 5 · Generalisation gap against sharpness and size of the basin\n{data}")
+    figure.suptitle(f"Figure 5 · Generalisation gap against mean curvature and size of the basin\n{data}")
     variants = (
         (found.natural, "as trained", AS_TRAINED),
         (found.scaled, f"last layers scaled to clean loss {found.scaled_loss:g}", SCALED),
     )
     for axes_row, (probed, words, colour) in zip(rows, variants, strict=True):
-        sharp, top, size, volume = axes_row
-        curvature = probed.sharpness["mean_curvature"]
+        bend, top, size, volume = axes_row
+        curvature = probed.mean_curvature["mean_curvature"]
         size_values, bound = (probed.volume[name] / math.log(10) for name in ("mean_n_log_r", "log_volume"))
         panels: list[tuple[Axes, xr.DataArray, xr.DataArray | None, str]] = [
-            (sharp, curvature, probed.sharpness["mean_curvature_stderr"], "sharpness, mean dᵀHd [nat]"),
-            (top, probed.sharpness["top_eigenvalue"], None, "top eigenvalue of DHD [nat]"),
+            (bend, curvature, probed.mean_curvature["mean_curvature_stderr"], "mean curvature dᵀHd [nat]"),
+            (top, probed.mean_curvature["top_eigenvalue"], None, "top eigenvalue of DHD [nat]"),
             (size, size_values, None, "mean n·log₁₀ r\n[orders of magnitude]"),
-            (volume, bound, None, "log₁₀ volume, lower bound"),
+            (volume, bound, None, "log₁₀ volume (lower bound)"),
         ]
         for axes, values, error, label in panels:
-            if axes in (sharp, top):
+            if axes in (bend, top):
                 axes.set_yscale("log")
             drawn = plot_relation(axes, found.nets["gap"], values, found.nets["poison"], colour=colour, error=error)
             axes.set_ylabel(label)
@@ -130,7 +133,7 @@ def relations_figure(found: Relations, data: str) -> Figure:
             if math.isnan(correlation):
                 rank = f"Spearman: too few of {len(values)} networks"
             axes.set_title(f"{words}\n{rank}", fontsize=7)
-            if axes is sharp:
+            if axes is bend:
                 _label(*drawn)
         volume.text(
             0.03,
@@ -147,20 +150,20 @@ def relations_figure(found: Relations, data: str) -> Figure:
 
 
 def _label(band: Artist, line: Artist, dots: Artist) -> None:
-    """Name what the panels show, for the legend."""
-    dots.set_label("one network; bar: standard error of the sharpness, where it can be seen")
+    """Label the artists for the legend."""
+    dots.set_label("one network; bar: standard error of the mean curvature, where visible")
     line.set_label("mean of a poison factor's runs (on log scales: geometric)")
     band.set_label("min–max of a poison factor's runs, drawn at their mean gap")
 
 
 def relation_claims(found: Relations, claim: partial[Claim]) -> list[Claim]:
-    """Hold the claims of figure 5 against what was measured."""
+    """Evaluate the claims of figure 5 against the measurements."""
     num = found.nets.sizes["net"]
     losses = found.nets["clean_loss"].values
     measured = float(found.measured.mean())
     rows = [
         claim(
-            claim="share of the networks whose basin could be measured: their loss lies below the cutoff",
+            claim="share of networks whose basin could be measured (their loss is below the cutoff)",
             target="== 1",
             measured=measured,
             unit="1",
@@ -182,10 +185,10 @@ def relation_claims(found: Relations, claim: partial[Claim]) -> list[Claim]:
         (found.scaled, f"last layers scaled to clean loss {found.scaled_loss:g}"),
     ):
         ranked = (
-            (probed.sharpness["mean_curvature"], "sharpness", ">= 0.9"),
+            (probed.mean_curvature["mean_curvature"], "mean curvature", ">= 0.9"),
             (probed.volume["mean_n_log_r"], "mean n·log r", "<= -0.9"),
             (probed.volume["log_volume"], "the log-volume bound", ""),
-            (probed.sharpness["top_eigenvalue"], "top eigenvalue", ""),
+            (probed.mean_curvature["top_eigenvalue"], "top eigenvalue", ""),
         )
         rows += [
             *(_rank_claim(found, claim, v.values, f"{what}, {words}", target) for v, what, target in ranked),
@@ -196,7 +199,7 @@ def relation_claims(found: Relations, claim: partial[Claim]) -> list[Claim]:
     earlier = rays["num_earlier"].values / np.maximum(1, rays["num_scanned"].values)  # NaN where not measured
     rows.append(
         claim(
-            claim="share of finely scanned rays on which an earlier crossing had been stepped over",
+            claim="share of finely scanned rays with an earlier crossing that the search had skipped",
             measured=float(rays["num_earlier"].sum()) / max(1.0, scanned),
             unit="1",
             num=int(scanned),
@@ -207,12 +210,12 @@ def relation_claims(found: Relations, claim: partial[Claim]) -> list[Claim]:
 
 
 def _rank_claim(found: Relations, claim: partial[Claim], values: np.ndarray, what: str, target: str = "") -> Claim:
-    """Spearman correlation of the gap with a number; the spread is its 95 % bootstrap interval over networks."""
+    """Spearman correlation of the gap with a variable; the spread is its 95 % bootstrap interval over networks."""
     gaps = found.nets["gap"].values
     stream = np.random.default_rng(0)
     drawn = stream.integers(len(gaps), size=(500, len(gaps)))
-    again = _rank_correlations(gaps[drawn], values[drawn])
-    defined = again[np.isfinite(again)]
+    resampled = _rank_correlations(gaps[drawn], values[drawn])
+    defined = resampled[np.isfinite(resampled)]
     low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) else (math.nan, math.nan)
     return claim(
         claim=f"rank correlation of the gap with {what} (spread: 95 % bootstrap interval)",
@@ -225,7 +228,7 @@ def _rank_claim(found: Relations, claim: partial[Claim], values: np.ndarray, wha
 
 
 def _size_claims(found: Relations, claim: partial[Claim], probed: Probed, words: str) -> list[Claim]:
-    """How much larger and flatter good basins are than bad ones."""
+    """Claims on how much larger and flatter good basins are than bad ones."""
     good_nets, bad_nets = found.ends
 
     def ends(values: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
@@ -247,19 +250,19 @@ def _size_claims(found: Relations, claim: partial[Claim], probed: Probed, words:
         return float(np.median(above) / np.median(below)), extremes
 
     effective = probed.volume["effective_rays"].values[found.measured]
-    steady, steady_span = orders("mean_n_log_r")
+    difference, difference_span = orders("mean_n_log_r")
     bound, bound_span = orders("log_volume")
     wider, wider_span = ratio(probed.median_radius, bad_by_good=False)
-    sharper, sharper_span = ratio(probed.sharpness["mean_curvature"], bad_by_good=True)
+    steeper, steeper_span = ratio(probed.mean_curvature["mean_curvature"], bad_by_good=True)
     both = len(good_nets) + len(bad_nets)
     return [
         claim(
             claim=f"good basins are larger than bad ones by thousands of orders of magnitude, mean n·log r, {words}",
             target=">= 1000",
-            measured=steady,
+            measured=difference,
             unit="orders of magnitude",
             num=both,
-            spread=steady_span,
+            spread=difference_span,
         ),
         claim(
             claim=f"the same by the paper's log-volume, a difference of lower bounds, {words}",
@@ -283,10 +286,10 @@ def _size_claims(found: Relations, claim: partial[Claim], probed: Probed, words:
             spread=wider_span,
         ),
         claim(
-            claim=f"sharpness, bad divided by good, {words}",
-            measured=sharper,
+            claim=f"mean curvature, bad divided by good, {words}",
+            measured=steeper,
             unit="1",
             num=both,
-            spread=sharper_span,
+            spread=steeper_span,
         ),
     ]

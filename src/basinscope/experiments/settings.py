@@ -1,4 +1,4 @@
-"""Changing one field of a frozen configuration by name and text, as the command line does."""
+"""Changes fields of a frozen configuration by name and text, for the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ C = TypeVar("C")
 
 
 def nearest(word: str, known: Iterable[str], what: str) -> str:
-    """Say that a word is unknown, and which known ones come close."""
+    """Message for an unknown word, with the closest known one or all choices."""
     choices = list(known)
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else f"choose from: {', '.join(choices)}"
@@ -23,16 +23,16 @@ def nearest(word: str, known: Iterable[str], what: str) -> str:
 
 
 def change(config: C, name: str, settings: Mapping[str, str]) -> C:
-    """Return a configuration with some fields changed, all at once.
+    """Return a configuration with some fields changed together.
 
     Args:
         config: A frozen dataclass.
-        name: What messages call it.
+        name: Its name in messages.
         settings: The new value of each field, as text: a number, a word, `none`, or numbers joined by commas for a
             tuple.
 
     Raises:
-        InputError: There is no such field, a text is not of its type, or a value is out of range.
+        InputError: A field does not exist, a text has the wrong type, or a value is out of range.
     """
     assert dataclasses.is_dataclass(config)
     assert not isinstance(config, type)

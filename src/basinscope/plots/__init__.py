@@ -1,1 +1,1 @@
-"""Plots: labelled data in, matplotlib artists out; nothing here computes or shows."""
+"""Plots: draw labelled data with matplotlib and return the artists; they neither compute nor show."""

@@ -1,4 +1,4 @@
-"""Accuracies of models: over training, side by side, and as a table with dots."""
+"""Plots accuracies of models: over training, side by side, and as a table with dots."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def plot_histories(axes: Axes, histories: Mapping[str, xr.Dataset], colours: Seq
 
     Args:
         axes: Where to draw.
-        histories: A `history` dataset of each model, by what the legend calls it.
-        colours: One a model.
+        histories: A `history` dataset per model, by its name in the legend.
+        colours: One per model.
 
     Returns:
-        The lines, two a model.
+        The lines, two per model.
     """
     artists: list[Any] = []
     for (name, history), colour in zip(histories.items(), colours, strict=True):
@@ -42,18 +42,18 @@ def plot_bars(axes: Axes, nets: xr.Dataset, labels: Sequence[str], colours: Sequ
     Args:
         axes: Where to draw.
         nets: An `image_nets` dataset.
-        labels: What each model is called.
-        colours: One a model.
+        labels: Name of each model.
+        colours: One per model.
 
     Returns:
-        The bars, pale for the training set, full for the test set.
+        The bars, pale for the training set, solid for the test set.
     """
     artists: list[Any] = []
-    for place, colour in enumerate(colours):
+    for position, colour in enumerate(colours):
         for aside, name, strength in ((-0.21, "train_accuracy", 0.35), (0.21, "test_accuracy", 1.0)):
-            value = 100 * float(nets[name].values[place])
-            artists += axes.bar(place + aside, value, 0.4, color=colour, alpha=strength)
-            axes.text(place + aside, value + 1, f"{value:.1f}", ha="center", va="bottom", fontsize=6, color=INK)
+            value = 100 * float(nets[name].values[position])
+            artists += axes.bar(position + aside, value, 0.4, color=colour, alpha=strength)
+            axes.text(position + aside, value + 1, f"{value:.1f}", ha="center", va="bottom", fontsize=6, color=INK)
     axes.set_xticks(range(len(labels)), list(labels))
     axes.set_ylim(0, 109)
     axes.set_ylabel("accuracy at the end [%]")
@@ -61,30 +61,30 @@ def plot_bars(axes: Axes, nets: xr.Dataset, labels: Sequence[str], colours: Sequ
 
 
 def plot_table(axes: Axes, rows: xr.Dataset, *, colour: str, pale: str) -> list[Any]:
-    """Draw one row an optimizer, best test accuracy on top: dots for accuracies, and the numbers beside them.
+    """Draw one row per optimizer, best test accuracy on top: dots for accuracies, numbers beside them.
 
     Args:
         axes: Where to draw.
         rows: An `optimizers` dataset.
-        colour: Of test accuracies.
-        pale: Of training accuracies.
+        colour: Colour of test accuracies.
+        pale: Colour of training accuracies.
 
     Returns:
         The dots of training and of test accuracies.
     """
     order = np.argsort(np.nan_to_num(rows["test_accuracy"].values, nan=-1.0))
     shown = rows.isel(net=order)
-    places = np.arange(shown.sizes["net"])
+    positions = np.arange(shown.sizes["net"])
     train, test = (100 * shown[name].values for name in ("train_accuracy", "test_accuracy"))
-    axes.hlines(places, np.minimum(train, test), np.maximum(train, test), color=FAINT, alpha=0.5, linewidth=0.8)
+    axes.hlines(positions, np.minimum(train, test), np.maximum(train, test), color=FAINT, alpha=0.5, linewidth=0.8)
     dots = [
-        axes.scatter(train, places, s=16, facecolors="white", edgecolors=pale, linewidths=1.2, zorder=3),
-        axes.scatter(test, places, s=16, color=colour, zorder=4),
+        axes.scatter(train, positions, s=16, facecolors="white", edgecolors=pale, linewidths=1.2, zorder=3),
+        axes.scatter(test, positions, s=16, color=colour, zorder=4),
     ]
-    axes.set_yticks(places, [str(title) for title in shown["title"].values])
+    axes.set_yticks(positions, [str(title) for title in shown["title"].values])
     axes.set_xlabel("accuracy [%]")
     axes.set_xlim(0, 103)
-    axes.set_ylim(-0.6, len(places) + 0.1)
+    axes.set_ylim(-0.6, len(positions) + 0.1)
     axes.grid(axis="x", color=FAINT, alpha=0.2, linewidth=0.5)
     aside = axes.get_yaxis_transform()
     columns = (
@@ -95,15 +95,15 @@ def plot_table(axes: Axes, rows: xr.Dataset, *, colour: str, pale: str) -> list[
         ("test [%]", 1.73, "right"),
     )
     for words, x, side in columns:
-        axes.text(x, len(places) - 0.15, words, transform=aside, ha=side, fontsize=6, color=FAINT)
-    for place in places:
-        row = shown.isel(net=place)
+        axes.text(x, len(positions) - 0.15, words, transform=aside, ha=side, fontsize=6, color=FAINT)
+    for position in positions:
+        row = shown.isel(net=position)
         cells = (
             f"{float(row['learning_rate']):g}",
             f"{int(row['steps']):,}",
             "diverged" if int(row["diverged"]) else f"{float(row['clean_loss']):.1e}",
-            *("–" if np.isnan(value) else f"{value:.1f}" for value in (train[place], test[place])),
+            *("–" if np.isnan(value) else f"{value:.1f}" for value in (train[position], test[position])),
         )
         for text, (_, x, side) in zip(cells, columns, strict=True):
-            axes.text(x, float(place), text, transform=aside, ha=side, va="center", fontsize=6)
+            axes.text(x, float(position), text, transform=aside, ha=side, va="center", fontsize=6)
     return dots

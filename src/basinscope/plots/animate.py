@@ -1,4 +1,4 @@
-"""An animation: weights go out along a direction and come back; boundary and loss move along."""
+"""Animates decision boundary and loss while weights move along a direction and back."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from basinscope.plots.style import FAINT, INK, TWO_COLUMNS, Write
 
 DPI = 102
 MILLISECONDS = 90
-"""Time a frame is shown."""
+"""Duration of a frame."""
 FLOOR = 1e-5
-"""Loss in nats at which curves are cut off below."""
+"""Lower losses, in nats, are drawn at this value."""
 
 
 class EncodingError(RuntimeError):
-    """The encoder that was found does not do its work."""
+    """The installed encoder failed."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Column:
 
 
 def draw_frames(columns: Sequence[Column], samples: xr.Dataset, *, heading: str, cutoff: float) -> list[np.ndarray]:
-    """Draw one picture for each distance: boundaries above, losses with a moving point below, on one scale.
+    """Draw one picture per distance: boundaries above, losses with a moving point below, on one scale.
 
     Args:
         columns: The networks, all at the same distances.
-        samples: The training samples; those that have turned wrong are crossed.
-        heading: First line of the title; the distance follows it.
+        samples: The training samples; misclassified ones are crossed.
+        heading: First line of the title; the distance follows.
         cutoff: Loss in nats that bounds a basin, drawn as a dashed line.
 
     Returns:
@@ -68,7 +68,7 @@ def draw_frames(columns: Sequence[Column], samples: xr.Dataset, *, heading: str,
             frame = column.frames.isel(distance=k)
             _boundary(above, frame, samples, column)
             _loss(below, frame, column, cutoff=cutoff, top=top)
-        grid[0, 0].set_xlabel("× training point that has turned wrong", fontsize=6)
+        grid[0, 0].set_xlabel("× misclassified training point", fontsize=6)
         grid[1, 0].set_ylabel(f"clean loss [nat]\nfloor {FLOOR:g}")
         pictures.append(_pixels(figure))
         plt.close(figure)
@@ -104,24 +104,24 @@ def _pixels(figure: Figure) -> np.ndarray:
 
 
 def out_and_back(pictures: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Order the pictures so that the loop closes: out, and back through the same ones."""
+    """Order the pictures in a closed loop: outwards, then back through the same ones."""
     return [*pictures, *reversed(pictures[1:-1])]
 
 
 def save_animation(pictures: Sequence[np.ndarray], stem: Path, write: Write) -> list[Path]:
-    """Save pictures as a GIF that loops out and back and, where ffmpeg is found, as an MP4.
+    """Save pictures as a looping GIF and, if ffmpeg is installed, as an MP4.
 
     Args:
-        pictures: On the way out.
+        pictures: The pictures outwards; the loop returns through them.
         stem: Destination without a suffix.
-        write: How a file is put into place.
+        write: Writes a file atomically.
 
     Returns:
         The files.
     """
     loop = out_and_back(pictures)
     images = [Image.fromarray(picture) for picture in loop]
-    # One palette for all frames, so that flat colours do not flicker.
+    # A common palette keeps flat colours from flickering.
     palette = Image.fromarray(np.concatenate([pictures[0], pictures[len(pictures) // 2], pictures[-1]])).quantize(128)
     _whiten(palette)
     flat = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
@@ -145,14 +145,14 @@ def save_animation(pictures: Sequence[np.ndarray], stem: Path, write: Write) -> 
 
 
 def _whiten(image: Image.Image) -> None:
-    """Make colours that are almost white exactly white: averaged palettes tint the background."""
+    """Turn nearly white colours white, as averaged palettes tint the background."""
     colours = np.array(image.getpalette()).reshape(-1, 3)
     colours[colours.min(1) >= 248] = 255
     image.putpalette(colours.ravel().tolist())
 
 
 def _encode(ffmpeg: str, loop: Sequence[np.ndarray], path: Path) -> None:
-    # Even sides, as the codec wants them.
+    # The codec needs even sides.
     height, width = (side // 2 * 2 for side in loop[0].shape[:2])
     raw = b"".join(np.ascontiguousarray(picture[:height, :width]).tobytes() for picture in loop)
     rate = f"{1000 / MILLISECONDS:.3f}"

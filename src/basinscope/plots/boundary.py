@@ -1,4 +1,4 @@
-"""A decision boundary on the plane, with the training points."""
+"""Plots decision boundaries in the plane, with the training points."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def plot_unrolled(
     fields: tuple[str, str] = CLASS_FIELDS,
     names: tuple[str, str] = ("class 0", "class 1"),
 ) -> list[Any]:
-    """Draw decision regions over angle and radius, with the points at theirs.
+    """Draw decision regions and points over angle and radius.
 
     Args:
         axes: Where to draw.
@@ -71,7 +71,7 @@ def plot_unrolled(
     angle, radius = unrolled["angle"].values, unrolled["radius"].values
     artists = _draw(axes, angle, radius, unrolled["logit"].transpose("radius", "angle").values, fields)
     x, y = samples["inputs"].values.T
-    # Angles from the view's first one on, so that none is cut off by a turn.
+    # Wrap angles to the range that starts at the view's first angle.
     turned = (np.degrees(np.arctan2(y, x)) - angle[0]) % 360 + angle[0]
     artists += _points(axes, np.stack([turned, np.hypot(x, y)], axis=1), samples, size, points, names)
     axes.set(xlabel="angle [°]", ylabel="radius")
@@ -79,7 +79,7 @@ def plot_unrolled(
 
 
 def _draw(axes: Axes, x: np.ndarray, y: np.ndarray, logit: np.ndarray, fields: tuple[str, str]) -> list[Any]:
-    """Regions and the line between them."""
+    """Draw regions and the line between them."""
     assert np.isfinite(logit).all()
     regions = ListedColormap(fields)
     mesh = axes.pcolormesh(x, y, (logit > 0).astype(float), cmap=regions, vmin=0, vmax=1, rasterized=True)
@@ -93,16 +93,16 @@ def _draw(axes: Axes, x: np.ndarray, y: np.ndarray, logit: np.ndarray, fields: t
 
 def _points(
     axes: Axes,
-    places: np.ndarray,
+    positions: np.ndarray,
     samples: xr.Dataset,
     size: float,
     colours: tuple[str, str],
     names: tuple[str, str],
 ) -> list[Any]:
-    """Labelled points on top."""
+    """Draw labelled points."""
     look: Any = {"s": size, "edgecolors": "white", "linewidths": 0.35, "zorder": 3}
     labels = samples["labels"].values
     return [
-        axes.scatter(*places[labels == label].T, c=colour, label=name, **look)
+        axes.scatter(*positions[labels == label].T, c=colour, label=name, **look)
         for label, (colour, name) in enumerate(zip(colours, names, strict=True))
     ]

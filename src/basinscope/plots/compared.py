@@ -1,4 +1,4 @@
-"""Results of several networks side by side: what they must have in common, and what a title says about them."""
+"""Compared results of several networks: checks that they are comparable, and their description in titles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from basinscope.errors import InputError
 from basinscope.plots.style import COLOURS
 
 Results = xr.Dataset | Mapping[str, xr.Dataset]
-"""One result, or results of one kind by the name of their network."""
+"""One result, or results of one kind by name of the network."""
 Named = Mapping[str, xr.Dataset]
 
 _NORMALIZED = {"filter": "filter-normalised", "layer": "layer-normalised", "sphere": "of length 1"}
@@ -23,10 +23,10 @@ _DIRECTIONS = {
 
 
 def by_name(results: Results) -> Named:
-    """Results by the name of their network; a single one has an empty name.
+    """Results by name of the network; a single result has an empty name.
 
     Raises:
-        InputError: These are no results, they are of several kinds, or more than there are colours.
+        InputError: These are not results, kinds are mixed, or there are more results than colours.
     """
     named = {"": results} if isinstance(results, xr.Dataset) else results
     if not (isinstance(named, Mapping) and all(isinstance(result, xr.Dataset) for result in named.values())):
@@ -40,24 +40,24 @@ def by_name(results: Results) -> Named:
 
 
 def with_unit(name: str, unit: str) -> str:
-    """The label of an axis."""
+    """Label of an axis."""
     return f"{name} [{unit}]" if unit else name
 
 
 def common_unit(results: Named, variable: str) -> str:
-    """The unit that a variable has in all results.
+    """Unit of a variable, common to all results.
 
     Raises:
         InputError: Units differ.
     """
     units = {str(result[variable].attrs.get("units", "")) for result in results.values()}
     if len(units) != 1:
-        raise InputError(f"plot: {variable} is given in {' and in '.join(sorted(units))}; these do not compare")
+        raise InputError(f"plot: {variable} is given in {' and in '.join(sorted(units))}; results must share a unit")
     return units.pop()
 
 
 def model_facts(results: Named) -> str:
-    """The class of each network and the number of moved entries, each once."""
+    """Class of each network and its number of moved entries, without repetition."""
     facts = (
         f"{r.attrs.get('model', '')}, {int(r.attrs.get('num_moved', 0)):,} moved entries" for r in results.values()
     )
@@ -65,7 +65,7 @@ def model_facts(results: Named) -> str:
 
 
 def facts(result: xr.Dataset) -> str:
-    """What was moved, and along which directions."""
+    """Describe the moved entries and the directions."""
     directions = _DIRECTIONS.get(str(result.attrs.get("directions")))
     if directions is None:
         scheme = result.attrs.get("scheme")
@@ -74,13 +74,13 @@ def facts(result: xr.Dataset) -> str:
 
 
 def all_facts(results: Named) -> str:
-    """The facts of all results, each line once where all share it."""
-    whole = dict.fromkeys(facts(result) for result in results.values())
-    return "\n".join(dict.fromkeys("\n".join(whole).split("\n")))
+    """Describe all results, without repeating lines."""
+    texts = dict.fromkeys(facts(result) for result in results.values())
+    return "\n".join(dict.fromkeys("\n".join(texts).split("\n")))
 
 
 def basin_bound(results: Named) -> str:
-    """The cutoff or the rise that bounds all basins, or the range of the cutoffs."""
+    """Describe the common cutoff or rise that bounds all basins, or the range of cutoffs."""
     unit = common_unit(results, "cutoff")
     cutoffs = np.array([float(result["cutoff"]) for result in results.values()])
     rises = cutoffs - np.array([float(result["center_loss"]) for result in results.values()])

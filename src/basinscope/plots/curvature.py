@@ -1,4 +1,4 @@
-"""Eigenvalues of the Hessian with their residuals, and the density of all of them."""
+"""Plots eigenvalues of the Hessian with their residuals, and the spectral density."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from basinscope.plots.scales import LOG_FROM, contain
 from basinscope.plots.style import COLOURS
 
 DECADES = 7
-"""Powers of ten below its largest value down to which a density is drawn."""
+"""Powers of ten over which a density is drawn, below its maximum."""
 _SCALED = {"plain": "Hessian", "filter": "Hessian scaled by filter norms"}
 
 
 def curvature_panels(results: Results) -> Panels:
-    """A panel for the eigenvalues, and one for the density where it was estimated."""
+    """One panel for eigenvalues and, if estimated, one for the density."""
     dense = any(result.sizes["value"] for result in by_name(results).values())
     names = ("eigenvalues", "density") if dense else ("eigenvalues",)
     return Panels(names, columns=len(names), row_height=2.4)
@@ -29,21 +29,21 @@ def curvature_panels(results: Results) -> Panels:
 def plot_curvature(
     results: Results, ax: AxesChoice, *, title: str | None = None, log: bool | None = None
 ) -> dict[str, list[Artist]]:
-    """Draw eigenvalues with their residuals as bars, and the density beside them.
+    """Draw eigenvalues with their residuals as error bars, and the density beside them.
 
     Args:
-        results: A `curvature` dataset, or several by the name of their network.
-        ax: Where to draw: axes for the eigenvalues, and for the density where it was estimated.
-        title: Replaces the words above the first axes.
-        log: Whether eigenvalues are drawn on a log scale, linear around 0 where some are not above it; None takes it
-            where they span a factor of 30.
+        results: A `curvature` dataset, or several by name of the network.
+        ax: Axes for the eigenvalues and, if estimated, for the density.
+        title: Replaces the default title of the first axes.
+        log: Whether to draw eigenvalues on a log scale, linear around 0 if some are not positive; None chooses it if
+            they span a factor of 30.
 
     Returns:
-        Dots, bars, line and band of each network. Where the density is more than seven powers of ten below its largest
-        value there is a gap.
+        Dots, bars, line and band of each network. The density has gaps where it is more than seven powers of ten below
+        its maximum.
 
     Raises:
-        InputError: Units differ, or the number of axes is not that of the panels.
+        InputError: Units differ, or the number of axes does not match the panels.
     """
     named = by_name(results)
     panels = choose_axes(ax, curvature_panels(named).names)
@@ -52,9 +52,9 @@ def plot_curvature(
     residuals = np.concatenate([result["residual"].values for result in named.values()])
     _scale(panels[0], values, residuals, log)
     artists: dict[str, list[Artist]] = {}
-    for place, (colour, (name, result)) in enumerate(zip(COLOURS, named.items(), strict=False)):
-        # Beside each other, so that networks of like eigenvalues do not hide each other.
-        aside = 0.12 * (place - (len(named) - 1) / 2)
+    for position, (colour, (name, result)) in enumerate(zip(COLOURS, named.items(), strict=False)):
+        # Side by side, so that networks with similar eigenvalues do not overlap.
+        aside = 0.12 * (position - (len(named) - 1) / 2)
         bars = panels[0].errorbar(
             result["rank"].values + aside,
             result["eigenvalue"].values,
@@ -88,21 +88,21 @@ def _words(name: str, result: xr.Dataset) -> str:
 
 
 def _scale(axes: Axes, values: np.ndarray, residuals: np.ndarray, log: bool | None) -> None:
-    """Choose a scale on which every eigenvalue can be read."""
+    """Choose a scale that keeps every eigenvalue readable."""
     sizes = np.abs(values[np.isfinite(values) & (values != 0)])
     if log is False or not len(sizes) or (log is None and sizes.max() <= LOG_FROM * sizes.min()):
         return
     if (values - residuals > 0).all():
         axes.set_yscale("log")
         return
-    # Linear around 0, no finer than six powers of ten below the largest.
+    # Linear around 0, from at most six powers of ten below the largest.
     linear = max(float(sizes.min()), 1e-6 * float(sizes.max()))
     axes.set_yscale("symlog", linthresh=10.0 ** np.floor(np.log10(linear)))
     axes.axhline(0, color="0.7", linewidth=0.5, zorder=0)
 
 
 def _density(axes: Axes, named: Named, artists: dict[str, list[Artist]]) -> None:
-    """Draw densities on a log scale; their colours are explained with the eigenvalues."""
+    """Draw densities on a log scale; the legend is that of the eigenvalues."""
     having = {name: result for name, result in named.items() if result.sizes["value"]}
     foot = 10.0**-DECADES * max(float(result["density"].max()) for result in having.values())
     top = foot

@@ -1,4 +1,4 @@
-"""Losses along fitted curves between two minima, beside the straight lines."""
+"""Plots losses along fitted curves between two minima, and along the straight lines."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def curve_panels(results: Results) -> Panels:
 def plot_curve(
     results: Results, ax: AxesChoice, *, title: str | None = None, log: bool | None = None
 ) -> dict[str, list[Artist]]:
-    """Draw losses along fitted curves and, dashed, along the straight lines beside them.
+    """Draw losses along fitted curves and, dashed, along the straight lines.
 
     Args:
-        results: A `curve` dataset, or several by the name of their network.
+        results: A `curve` dataset, or several by name of the network.
         ax: Where to draw.
-        title: Replaces the facts above the axes.
-        log: Whether losses are drawn on a log scale; None takes it where they are positive and span a factor of 30.
+        title: Replaces the default title.
+        log: Whether to draw losses on a log scale; None chooses it if they are positive and span a factor of 30.
 
     Returns:
         Lines and markers of each network.
 
     Raises:
-        InputError: Units differ, or there are several axes.
+        InputError: Units differ, or several axes were given.
     """
     named = by_name(results)
     (axes,) = choose_axes(ax, curve_panels(named).names)
@@ -47,15 +47,15 @@ def plot_curve(
         drawn = artists[name] = []
         before = f"{name}: " if name else ""
         for variable, (style, words) in _WAYS.items():
-            place, loss = result["place"].values, result[variable].values
-            drawn += axes.plot(place, loss, style, color=colour, label=before + words)
-            drawn += mark_missing(axes, place[~np.isfinite(loss)], colour)
+            position, loss = result["place"].values, result[variable].values
+            drawn += axes.plot(position, loss, style, color=colour, label=before + words)
+            drawn += mark_missing(axes, position[~np.isfinite(loss)], colour)
         own, words = float(result["other_loss"]), "other minimum's own loss"
         drawn += axes.plot(
             [1.0], [own], "o", color=colour, markeredgecolor=INK, markersize=4, label=before + words, clip_on=False
         )
     set_title(axes, model_facts(named) if title is None else title)
-    axes.set_xlabel("place on the way (0: network, 1: other minimum)")
+    axes.set_xlabel("position along the path (0: network, 1: other minimum)")
     axes.set_ylabel(with_unit("loss", common_unit(named, "loss")))
     faint_grid(axes)
     explain([axes])

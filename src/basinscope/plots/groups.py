@@ -1,4 +1,4 @@
-"""Values of groups of networks side by side."""
+"""Plots values of groups of networks side by side."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from basinscope.plots.style import FAINT, INK
 
 
 def plot_groups(axes: Axes, groups: Mapping[str, np.ndarray], colours: Sequence[str]) -> list[Any]:
-    """Draw each group as a column of dots, one a network, with a dash at the median.
+    """Draw each group as a column of dots, one per network, with a dash at the median.
 
     Args:
-        axes: Where to draw; a log scale, if wanted, is set before.
-        groups: Values of each group by the group's name.
-        colours: One a group.
+        axes: Where to draw; set a log scale beforehand if needed.
+        groups: Values of each group by name.
+        colours: One per group.
 
     Returns:
-        The dots and the dashes, group by group.
+        Dots and dash of each group, in order.
     """
     artists: list[Any] = []
-    for place, (values, colour) in enumerate(zip(groups.values(), colours, strict=True)):
-        # Dots side by side in the order of their values, so that none hides another.
+    for position, (values, colour) in enumerate(zip(groups.values(), colours, strict=True)):
+        # Spread dots sideways, in the order of their values, so that none overlap.
         order = np.argsort(np.argsort(values))
         aside = 0.36 * (order / max(1, len(values) - 1) - 0.5) if len(values) > 1 else np.zeros(1)
         artists.append(
-            axes.scatter(place + aside, values, s=11, c=colour, edgecolors="white", linewidths=0.4, zorder=3)
+            axes.scatter(position + aside, values, s=11, c=colour, edgecolors="white", linewidths=0.4, zorder=3)
         )
         middle = np.median(values)
-        artists += axes.plot([place - 0.28, place + 0.28], [middle, middle], color=INK, linewidth=1.2, zorder=2)
+        artists += axes.plot([position - 0.28, position + 0.28], [middle, middle], color=INK, linewidth=1.2, zorder=2)
     axes.set_xticks(range(len(groups)), list(groups))
     axes.set_xlim(-0.6, len(groups) - 0.4)
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)

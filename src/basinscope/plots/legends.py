@@ -1,4 +1,4 @@
-"""One legend a figure, where it hides nothing."""
+"""Places one legend per figure so that it hides no data."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from basinscope.plots.style import FAINT
 from basinscope.plots.wrapping import letter_width, wrap
 
 _SHORT, _FEW = 28, 3
-"""Letters and lines up to which a legend has room within its axes."""
+"""Largest number of characters and lines of a legend inside its axes."""
 _HANDLE = 0.45
-"""Inches beside each name of a legend."""
+"""Width of a legend handle with padding, in inches."""
 
 
 def faint_grid(axes: Axes) -> None:
-    """Horizontal lines that data can be read against."""
+    """Draw faint horizontal grid lines."""
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
 
 
 def explain(panels: Sequence[Axes], *, below: bool = False) -> None:
-    """Add one legend for some panels: within the only axes where it is small, else below a figure of our own.
+    """Add one legend for all panels: inside a single axes if it is small, else below a figure of our own.
 
     Args:
-        panels: Axes whose labelled artists are explained, each label once.
-        below: Never within the axes of a figure of our own: its markers could be taken for data.
+        panels: Axes whose labelled artists are listed, each label once.
+        below: In a figure of our own, never place it inside the axes, where its markers could be mistaken for data.
     """
     entries: dict[str, Any] = {}
     for axes in panels:
@@ -47,7 +47,7 @@ def explain(panels: Sequence[Axes], *, below: bool = False) -> None:
     columns = max(1, min(len(entries), int((width - 0.2) / widest)))
     labels = [wrap(label, width - _HANDLE - 0.12, SMALL) for label in entries]
     lines = [1 + label.count("\n") for label in labels]
-    # Entries fill one column after another.
+    # Entries fill the columns in order.
     rows = -(-len(labels) // columns)
     height = max(sum(lines[start : start + rows]) for start in range(0, len(lines), rows))
     figure.legend(list(entries.values()), labels, loc="outside lower center", fontsize=SMALL, ncols=columns)

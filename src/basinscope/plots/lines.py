@@ -1,4 +1,4 @@
-"""Losses along lines from a minimum: each line, the range of all, and the basin beneath a cutoff."""
+"""Plots losses along lines from a minimum, their range, and the basin below a cutoff."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from basinscope.plots.style import FAINT, INK
 def plot_rising_lines(
     axes: Axes, lines: xr.Dataset, radii: xr.DataArray, *, cutoff: float, ceiling: float, colour: str, most: int = 100
 ) -> list[Any]:
-    """Draw losses along random lines on a log scale, and shade the basin that lies beneath the cutoff.
+    """Draw losses along random lines on a log scale, and shade the basin below the cutoff.
 
-    The band reaches from the smallest to the largest loss of all lines; the basin is shaded up to the median radius,
-    with the range of the radii as a bar on the cutoff.
+    A band shows the range of losses over all lines. The basin is shaded up to the median radius; a bar at the cutoff
+    shows the range of the radii.
 
     Args:
         axes: Where to draw.
-        lines: A `slice1d` dataset of one network with lines from the minimum outwards; infinite beyond a ceiling.
+        lines: A `slice1d` dataset of one network with lines from the minimum; losses are infinite beyond a ceiling.
         radii: Radius along each direction of the network, in filter norms.
         cutoff: Loss in nats that bounds the basin.
-        ceiling: Loss in nats at the upper end of the picture.
-        colour: Of lines, band and basin.
-        most: Lines that are drawn one by one.
+        ceiling: Loss in nats at the upper end of the axis.
+        colour: Colour of lines, band and basin.
+        most: Largest number of individual lines.
 
     Returns:
         The lines, the band and the basin.
     """
     distance, losses = lines["distance"].values, lines["loss"].values
     axes.set_yscale("log")
-    shown = np.minimum(losses, ceiling)  # what is infinite lies above
+    shown = np.minimum(losses, ceiling)  # infinite losses are off the axis
     artists: list[Any] = []
     for line in losses[:most]:
         inside = np.isfinite(line)
@@ -63,16 +63,16 @@ def plot_slices(axes: Axes, slices: xr.Dataset, *, colour: str, floor: float) ->
     Args:
         axes: Where to draw.
         slices: A `slice1d` dataset of one network.
-        colour: Of the lines.
-        floor: Losses in nats below this are drawn at this value.
+        colour: Colour of the lines.
+        floor: Lower losses, in nats, are drawn at this value.
 
     Returns:
-        The lines, one a direction.
+        The lines, one per direction.
     """
     axes.set_yscale("log")
     artists: list[Any] = []
-    for place, line in enumerate(slices["loss"].values):
-        style = ("-", "--", "-.")[place % 3]
+    for index, line in enumerate(slices["loss"].values):
+        style = ("-", "--", "-.")[index % 3]
         artists += axes.plot(slices["distance"].values, np.maximum(line, floor), style, color=colour, linewidth=1.2)
     axes.set_xlabel("distance along the direction [filter norms]")
     axes.set_ylabel("clean loss [nat]")

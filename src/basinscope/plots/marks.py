@@ -1,4 +1,4 @@
-"""Marks in figures of loss landscapes: networks, paths of training, and values that are not finite."""
+"""Draws marks on loss landscapes: networks, training paths, and values that are not finite."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from basinscope.plots.style import BAD, COLOURS, FAINT, INK
 from basinscope.plots.wrapping import wrap
 
 PATHS = ("white", "#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#F0E442")
-"""Paths on a coloured plane; after Okabe and Ito 2008."""
+"""Colours of paths on a coloured plane, after Okabe and Ito 2008."""
 _ARROWS = (0.3, 0.7)
-"""Shares of a path's length at which arrows show its direction."""
+"""Positions of arrowheads, as fractions of a path's length."""
 
 
 def mark_missing(axes: Axes, places: np.ndarray, colour: str) -> list[Artist]:
-    """Mark at the top where a value is not finite; explain the mark once."""
+    """Mark positions of values that are not finite at the top of the axes, with one legend entry."""
     if not len(places):
         return []
     words = "not finite"
@@ -34,34 +34,34 @@ def mark_missing(axes: Axes, places: np.ndarray, colour: str) -> list[Artist]:
 def draw_points(
     axes: Axes, names: Sequence[str], x: np.ndarray, y: np.ndarray, *, on_colours: bool, notes: Mapping[int, str]
 ) -> list[Artist]:
-    """Draw the network as a star and the other points around it.
+    """Draw the network as a star, and other points around it.
 
-    Points of one name are a path in their order, from an open circle to a large dot, with arrows in its direction.
+    Points that share a name form a path, from an open circle to a large dot, with arrows along it.
 
     Args:
-        axes: Where to draw; its limits are set already, or are set by the points.
+        axes: Where to draw; limits are already set, or follow from the points.
         names: Name of each point; the first is the network itself.
         x: First coordinate of each point.
         y: Second coordinate of each point.
-        on_colours: Whether the background is a coloured map rather than white.
-        notes: What is said beside a point, by its number; of a path, what its last point's number has is said.
+        on_colours: Whether the background is a coloured map instead of white.
+        notes: Note beside a point, by index; a path shows the note of its last point.
 
     Returns:
         The marks, the star last.
     """
     artists: list[Artist] = []
     groups = {name: [k for k, other in enumerate(names) if k and other == name] for name in names[1:]}
-    ways = 0
-    for (name, chosen), colour in zip(groups.items(), itertools.cycle(PATHS if on_colours else COLOURS)):
-        note = f" ({notes[chosen[-1]]})" if chosen[-1] in notes else ""
-        if len(chosen) > 1:
-            artists += _path(axes, x[chosen], y[chosen], colour, name + note, first=not ways)
-            ways += 1
+    num_paths = 0
+    for (name, members), colour in zip(groups.items(), itertools.cycle(PATHS if on_colours else COLOURS)):
+        note = f" ({notes[members[-1]]})" if members[-1] in notes else ""
+        if len(members) > 1:
+            artists += _path(axes, x[members], y[members], colour, name + note, first=not num_paths)
+            num_paths += 1
             continue
-        place = (float(x[chosen[0]]), float(y[chosen[0]]))
+        position = (float(x[members[0]]), float(y[members[0]]))
         alone = "white" if on_colours else FAINT
-        artists += axes.plot(*place, "o", color=alone, markeredgecolor=INK, markersize=3)
-        artists.append(_write(axes, place, name + note, above=True, on_colours=on_colours))
+        artists += axes.plot(*position, "o", color=alone, markeredgecolor=INK, markersize=3)
+        artists.append(_write(axes, position, name + note, above=True, on_colours=on_colours))
     star = BAD if on_colours else "white"
     if len(names) > 1:
         artists.append(_write(axes, (float(x[0]), float(y[0])), names[0], above=False, on_colours=on_colours))
@@ -70,7 +70,7 @@ def draw_points(
 
 
 def _path(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, label: str, *, first: bool) -> list[Artist]:
-    """Draw one path; explain its start once."""
+    """Draw one path; only the first one's start gets a legend entry."""
     style = {"color": colour, "markeredgecolor": INK, "linewidth": 1.0, "zorder": 3}
     line = axes.plot(x, y, "o-", markersize=2.5, markevery=slice(1, None), markeredgewidth=0.4, label=label, **style)
     start = axes.scatter(
@@ -97,7 +97,7 @@ def _path(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, label: str, *, 
 
 
 def _arrows(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> list[Artist]:
-    """Arrow heads on the segments that hold certain shares of a path's length."""
+    """Draw arrowheads on the segments at certain fractions of a path's length."""
     lengths = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
     if not lengths[-1] > 0:
         return []
@@ -121,13 +121,13 @@ def _arrows(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> list[Artis
     return heads
 
 
-def _write(axes: Axes, place: tuple[float, float], text: str, *, above: bool, on_colours: bool) -> Artist:
-    """Write a name beside a point, towards the middle of the axes, so that nothing is cut off."""
+def _write(axes: Axes, position: tuple[float, float], text: str, *, above: bool, on_colours: bool) -> Artist:
+    """Write a name beside a point, towards the centre of the axes, so that it is not clipped."""
     low, high = axes.get_xlim()
-    right = place[0] > low + 0.55 * (high - low)
+    right = position[0] > low + 0.55 * (high - low)
     return axes.annotate(
         wrap(text, 0.45 * room(axes), SMALL),
-        place,
+        position,
         (-4 if right else 4, 4 if above else -4),
         textcoords="offset points",
         ha="right" if right else "left",

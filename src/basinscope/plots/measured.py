@@ -1,4 +1,4 @@
-"""Any result around anyone's network as a figure; several of one kind side by side on one scale."""
+"""Plots any result around the user's networks; several of one kind share one scale."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from basinscope.plots.weight_map import plot_weight_map, weight_map_panels
 __all__ = ["COLOURS", "DRAWN", "Drawn", "plot"]
 
 _CJK = ("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Micro Hei", "Hiragino Sans", "Yu Gothic", "Malgun Gothic")
-"""Fonts that are asked for letters which DejaVu Sans lacks."""
+"""Fallback fonts for characters that DejaVu Sans lacks."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """How results of one kind are drawn."""
+    """Functions that draw results of one kind."""
 
     panels: Callable[..., Panels]
     draw: Callable[..., Any]
     options: tuple[str, ...] = ()
-    """Keywords of `plot` that it takes, beside `ax` and `title`."""
+    """Keywords of `plot` that it accepts besides `ax` and `title`."""
     needs: str = ""
-    """A variable without which results of this kind are not drawn."""
+    """A variable that results must have to be drawn."""
 
 
 OLD = ("plane", "ball")
-"""What older files call `slice2d` and `sharpness`."""
+"""Names of `slice2d` and `sharpness` in older files."""
 _PLANE = Drawn(slice2d_panels, plot_slice2d, ("log", "levels", "cmap", "show"))
 _SURFACE = Drawn(surface_panels, plot_slice2d_surface, ("log", "cmap"))
 _RISES = Drawn(sharpness_panels, plot_sharpness, ("log",), needs="rise")
@@ -61,7 +61,7 @@ DRAWN: Mapping[str, Drawn] = {
     "ball": _RISES,
     "weight_map": Drawn(weight_map_panels, plot_weight_map),
 }
-"""How each kind of result is drawn; `plane` and `ball` are what older files call `slice2d` and `sharpness`."""
+"""Drawing functions of each kind of result, including the names in older files."""
 
 
 def plot(
@@ -78,30 +78,30 @@ def plot(
     """Draw a result, or several of one kind on one scale.
 
     Args:
-        results: A result; or results by the name of their network.
-        ax: Axes of your own to draw into: one, or several in the order of the panels or by their names. Planes,
-            surfaces and maps have a panel for each network, lines for each metric, spectra `eigenvalues` and `density`.
-        title: Replaces the facts above the figure.
-        log: Whether losses, radii or eigenvalues are drawn on a log scale; None chooses.
+        results: A result, or several by name of the network.
+        ax: Axes to draw into: one, or several in the order of the panels or by name. Planes, surfaces and maps have one
+            panel per network, lines one per metric, spectra `eigenvalues` and `density`.
+        title: Replaces the default title.
+        log: Whether to draw losses, radii or eigenvalues on a log scale; None chooses.
         surface: Draw planes as surfaces in three dimensions.
-        levels: Contours on planes: how many, or at which values.
+        levels: Contours on planes: their number or values.
         cmap: Colour map of planes and surfaces.
-        show: Data set and metric whose contours are drawn over the loss of planes, such as `("test", "error")`.
+        show: Data set and metric of contours over the loss of planes, such as `("test", "error")`.
 
     Returns:
-        A figure that is not known to pyplot: a notebook shows it once, `figure.savefig("slice.png")` saves it. With
-        `ax` the figure of these axes.
+        A figure outside pyplot: notebooks display it once, `figure.savefig("slice.png")` saves it. If `ax` is given,
+        the figure of these axes.
 
     Raises:
-        InputError: There is nothing to draw, kinds are mixed, units or the sizes of balls differ, an option does not
-            fit the kind, or `ax` has the wrong number of axes.
+        InputError: There is nothing to draw, kinds are mixed, units or sizes of balls differ, an option does not fit
+            the kind, or `ax` has the wrong number of axes.
 
     Example:
         >>> figure, axes = plt.subplots(1, 2)                                          # doctest: +SKIP
         >>> bs.plot({"good": one, "bad": other}, ax=axes, levels=5)                    # doctest: +SKIP
     """
     named = by_name(results)
-    drawn = _how(named, surface)
+    drawn = _drawn(named, surface)
     given = {"log": log, "levels": levels, "cmap": cmap, "show": show}
     options = {name: value for name, value in given.items() if value is not None}
     for name in options:
@@ -120,17 +120,17 @@ def plot(
     return figure
 
 
-def _how(named: Named, surface: bool) -> Drawn:
-    """How results are drawn.
+def _drawn(named: Named, surface: bool) -> Drawn:
+    """Find the drawing functions for results.
 
     Raises:
-        InputError: They are not, or not as surfaces.
+        InputError: Results of this kind are not drawn, or not as surfaces.
     """
     example = next(iter(named.values()))
     kind = str(example.attrs.get("kind"))
     if kind not in DRAWN or not all(DRAWN[kind].needs in ("", *result.variables) for result in named.values()):
         raise InputError(
-            f"plot: {kind} is not drawn; choose from {', '.join(kind for kind in DRAWN if kind not in OLD)}"
+            f"plot: {kind} cannot be drawn; choose from {', '.join(kind for kind in DRAWN if kind not in OLD)}"
         )
     if surface and DRAWN[kind] is not _PLANE:
         raise InputError(f"plot: surface=True is for planes, not for {kind}")
@@ -138,6 +138,6 @@ def _how(named: Named, surface: bool) -> Drawn:
 
 
 def _families() -> list[str]:
-    """Fonts of all letters of a figure, those that are installed."""
+    """List DejaVu Sans and the installed fallback fonts."""
     installed = set(fontManager.get_font_names())
     return ["DejaVu Sans", *(family for family in _CJK if family in installed)]

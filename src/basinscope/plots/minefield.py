@@ -1,4 +1,4 @@
-"""Training's path among bad minima, on a map."""
+"""Plots the map of the path of training among bad minima."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STAR = "#FFD400"
 def plot_minefield(
     axes: Axes, path: xr.Dataset, bad: xr.Dataset, accuracy: xr.DataArray, failed: xr.Dataset
 ) -> dict[str, Any]:
-    """Draw the iterates of a run from pale to dark, and bad minima by their test accuracy.
+    """Draw the iterates of a run from pale to dark, and bad minima coloured by test accuracy.
 
     Args:
         axes: Where to draw.
@@ -62,8 +62,8 @@ def plot_minefield(
     artists["finish"] = axes.scatter(
         x[-1:], y[-1:], marker="*", s=149, c=STAR, edgecolors=INK, linewidths=0.8, zorder=5, label="finish"
     )
-    for word, place in (("start", 0), ("finish", -1)):
-        artists[f"{word} word"] = _name(axes, (x[place], y[place]), word, above=bool(y[place] > np.median(y)))
+    for word, position in (("start", 0), ("finish", -1)):
+        artists[f"{word} word"] = _name(axes, (x[position], y[position]), word, above=bool(y[position] > np.median(y)))
     axes.set(xticks=[], yticks=[])
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.1)
@@ -71,11 +71,11 @@ def plot_minefield(
     return artists
 
 
-def _name(axes: Axes, place: tuple[float, float], word: str, *, above: bool) -> Any:
-    """Write a word above or below a place."""
+def _name(axes: Axes, position: tuple[float, float], word: str, *, above: bool) -> Any:
+    """Write a word above or below a position."""
     return axes.annotate(
         word,
-        place,
+        position,
         xytext=(0, 24 if above else -24),
         textcoords="offset points",
         ha="center",

@@ -1,4 +1,4 @@
-"""Figures and their panels: how many a result needs, a figure that shows itself, and axes of the user's own."""
+"""Creates figures with panels, or checks axes supplied by the user."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from basinscope.plots.style import ONE_COLUMN, TWO_COLUMNS
 from basinscope.plots.wrapping import wrap
 
 AxesChoice = Axes | Iterable[Axes] | Mapping[str, Axes]
-"""One axes, or several in the order of the panels or by their names."""
+"""One axes, or several in the order of the panels or by name."""
 TITLE_SIZE, SMALL = 6.5, 5.5
-"""Font sizes in points of titles and of notes."""
+"""Font sizes of titles and notes, in points."""
 _LINE = 0.105
-"""Height of a line of small type, in inches."""
+"""Height of a line of small text, in inches."""
 _BESIDE = 0.55
-"""Inches of a panel that labels beside its axes take."""
+"""Width of the labels beside a panel's axes, in inches."""
 
 
 @dataclass(frozen=True)
 class Panels:
-    """What a figure needs in order to show some results."""
+    """Layout of a figure for some results."""
 
     names: tuple[str, ...]
-    """Of the panels, by which a mapping of axes gives theirs."""
+    """Names of the panels; a mapping of axes uses them as keys."""
     rows: int = 1
     columns: int = 1
     row_height: float = 2.5
     """In inches."""
     projection: str | None = None
     wide: bool = False
-    """Whether a single column of panels takes the width of two columns of print."""
+    """Whether a single column of panels is two print columns wide."""
     title: str = field(default="", kw_only=True)
-    """What all panels have in common; above the figure where there are several."""
+    """Title of the whole figure, if there are several panels."""
 
 
 class OwnFigure(Figure):
-    """A figure outside pyplot that a notebook shows where a cell ends with it, once."""
+    """A figure outside pyplot; a notebook displays it once, as the value of a cell."""
 
     def _repr_png_(self) -> bytes:
         content = io.BytesIO()
@@ -52,34 +52,34 @@ class OwnFigure(Figure):
 
 
 def panel_grid(num: int) -> tuple[int, int]:
-    """Rows and columns of a figure with a panel for each of some networks."""
+    """Rows and columns of a figure with one panel per network."""
     columns = min(2, num) if num in (2, 4) else min(3, num)
     return -(-num // columns), columns
 
 
 def figure_width(columns: int) -> float:
-    """Width in inches of a figure with so many panels beside each other."""
+    """Width in inches of a figure with some columns of panels."""
     return ONE_COLUMN if columns == 1 else TWO_COLUMNS
 
 
 def new_figure(panels: Panels) -> tuple[OwnFigure, list[Axes]]:
-    """A figure of the width of one or two columns of print, and its axes in the order of the panels."""
+    """Create a figure one or two print columns wide, with its axes in the order of the panels."""
     width = figure_width(2 if panels.wide else panels.columns)
     figure = OwnFigure(figsize=(width, panels.row_height * panels.rows), layout="compressed")
     kind = {"projection": panels.projection} if panels.projection else {}
-    axes = [figure.add_subplot(panels.rows, panels.columns, place + 1, **kind) for place in range(len(panels.names))]
+    axes = [figure.add_subplot(panels.rows, panels.columns, index + 1, **kind) for index in range(len(panels.names))]
     return figure, axes
 
 
 def choose_axes(ax: AxesChoice, names: tuple[str, ...]) -> list[Axes]:
-    """The axes of each panel.
+    """Assign the user's axes to the panels.
 
     Args:
         ax: One axes, several, or several by name.
         names: Names of the panels.
 
     Raises:
-        InputError: The number or the names of the axes are not those of the panels, or these are no axes.
+        InputError: Number or names of the axes do not match the panels, or these are not axes.
     """
     if isinstance(ax, Mapping):
         given: dict[str, Any] = {str(name): one for name, one in ax.items()}
@@ -101,14 +101,14 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def whole_figure(axes: Axes) -> Figure:
-    """The figure that holds some axes, also through subfigures."""
+    """Top-level figure of some axes, also through subfigures."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     return figure
 
 
 def room(axes: Axes) -> float:
-    """Width in inches that a text above or below some axes may take."""
+    """Width in inches available for text above or below some axes."""
     width = whole_figure(axes).get_figwidth()
     spec = axes.get_subplotspec()
     if spec is None or axes.get_figure() is not whole_figure(axes):
@@ -117,17 +117,17 @@ def room(axes: Axes) -> float:
 
 
 def set_title(axes: Axes, text: str, *, size: float = TITLE_SIZE) -> None:
-    """Set a title in lines that fit above the axes."""
+    """Set a title, wrapped to the width of the axes."""
     axes.set_title(wrap(text, room(axes), size), fontsize=size)
 
 
 def is_own(axes: Axes) -> bool:
-    """Whether the figure was made here, so that its size may be changed."""
+    """Whether the figure was created by `new_figure`, so that its size may be changed."""
     return isinstance(whole_figure(axes), OwnFigure)
 
 
 def make_room(figure: Figure, title: str) -> None:
-    """Set the title above all panels, and make the figure higher by what titles and names of ticks take."""
+    """Set the title above all panels, and increase the figure's height for titles and tick labels."""
     extra = 0.0
     if title:
         wrapped = wrap(title, figure.get_figwidth() - 0.2, TITLE_SIZE)
@@ -144,7 +144,7 @@ def make_room(figure: Figure, title: str) -> None:
 
 
 def grow(axes: Axes, lines: int) -> None:
-    """Make a figure of our own higher by some lines of a legend."""
+    """Increase the height of a figure of our own by some lines of a legend."""
     if is_own(axes):
         figure = whole_figure(axes)
         figure.set_figheight(figure.get_figheight() + 0.125 * lines + 0.08)

@@ -1,4 +1,4 @@
-"""Radii of basins: the share of directions with a smaller radius."""
+"""Plots the cumulative distribution of basin radii."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from basinscope.plots.relation import CLOSE, plain_tick
 from basinscope.plots.style import COLOURS, INK
 
 WITHOUT_RADIUS = {1: "unbounded", 2: "not a number", 3: "not closed"}
-"""Codes of rays without a radius, in words."""
+"""Status codes of rays without a radius, in words."""
 
 
 def radius_panels(results: Results) -> Panels:
@@ -26,19 +26,19 @@ def radius_panels(results: Results) -> Panels:
 def plot_radius(
     results: Results, ax: AxesChoice, *, title: str | None = None, log: bool | None = None
 ) -> dict[str, list[Artist]]:
-    """Draw the share of the rays whose radius is at most so long, and their median.
+    """Draw the empirical distribution function of the radii, and their median.
 
     Args:
-        results: A `radius` dataset, or several by the name of their network.
+        results: A `radius` dataset, or several by name of the network.
         ax: Where to draw.
-        title: Replaces the facts above the axes.
-        log: Whether radii are drawn on a log scale; None takes it where they span more than a factor of 4.
+        title: Replaces the default title.
+        log: Whether to draw radii on a log scale; None chooses it if they span more than a factor of 4.
 
     Returns:
-        The steps of each network and, where it is known, the line of the median.
+        The steps of each network and, if it is known, the line of the median.
 
     Raises:
-        InputError: Units differ, or there are several axes.
+        InputError: Units differ, or several axes were given.
     """
     named = by_name(results)
     (axes,) = choose_axes(ax, radius_panels(named).names)
@@ -46,7 +46,7 @@ def plot_radius(
     artists: dict[str, list[Artist]] = {}
     for colour, (name, result) in zip(COLOURS, named.items(), strict=False):
         status = result["status"].values
-        # A ray that never crosses reaches farther than all others; of the rest without a radius nothing is known.
+        # Rays that never cross have infinite radius; for other rays without a radius, nothing is known.
         radius = np.sort(result["radius"].values[status == 0])
         reach = np.concatenate([radius, np.full((status == 1).sum(), np.inf)])
         notes = [f"{num} {what}" for code, what in WITHOUT_RADIUS.items() if (num := int((status == code).sum()))]
@@ -62,15 +62,15 @@ def plot_radius(
     axes.set_ylim(0, 1.02)
     axes.set_xlabel(with_unit("radius", common_unit(named, "radius")))
     axes.set_ylabel("share of directions with a smaller radius")
-    told = f"{all_facts(named)}\n{basin_bound(named)}; dotted: median"
-    set_title(axes, told if title is None else title)
+    default = f"{all_facts(named)}\n{basin_bound(named)}; dotted: median"
+    set_title(axes, default if title is None else title)
     faint_grid(axes)
     explain([axes])
     return artists
 
 
 def _scale(axes: Axes, ends: list[float], log: bool | None) -> None:
-    """Choose the scale of the radii, with ticks in plain numbers."""
+    """Choose the scale of the radii, with plain numbers as ticks."""
     if not ends:
         axes.text(0.5, 0.5, "no ray has a radius", transform=axes.transAxes, ha="center", color=INK)
         axes.set_xticks([])

@@ -1,4 +1,4 @@
-"""Generalisation gap against a measure of the basin, run by run."""
+"""Plots a measure of the basin against the generalisation gap, run by run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from matplotlib.ticker import FuncFormatter
 from basinscope.plots.style import FAINT, INK
 
 FEW_POWERS = 100.0
-"""Ratio of the ends of a log axis below which its ticks are plain numbers."""
+"""Ratio of a log axis's limits below which ticks are plain numbers."""
 CLOSE = 4.0
-"""The same, below which every tick is written."""
+"""The same, below which every tick is labelled."""
 
 
 def plain_tick(tick: float, leads: tuple[int, ...]) -> str:
-    """Write a tick whose first digit is among some; others would touch."""
+    """Label a tick only if its leading digit is in `leads`, so that labels do not overlap."""
     lead = tick / 10 ** math.floor(math.log10(tick) + 1e-9)
     return f"{tick:g}" if round(lead) in leads else ""
 
@@ -33,20 +33,18 @@ def plot_relation(
     colour: str,
     error: xr.DataArray | None = None,
 ) -> list[Any]:
-    """Draw one dot a network, a dashed mean and a min–max band over the runs of each poison factor.
+    """Draw one dot per network, and a dashed mean and a min–max band over the runs of each poison factor.
 
-    Mean and band stand at the mean gap of a poison factor's runs, the dots at their own gaps. On a log axis the mean is
-    the geometric one.
+    Mean and band are drawn at the mean gap of a poison factor's runs, dots at their own gaps. On a log axis the mean is
+    geometric. Networks without a value are left out.
 
     Args:
-        axes: Where to draw; a log scale, if wanted, is set before.
+        axes: Where to draw; set a log scale beforehand if needed.
         gap: Generalisation gap of each network, along `net`.
         value: The measure, along `net`.
         poison: Poison factor of each network, along `net`.
-        colour: Of dots and band.
-        error: Standard error of the measure, along `net`, drawn as a bar through each dot.
-
-    Networks without a value are left out.
+        colour: Colour of dots and band.
+        error: Standard error of the measure, along `net`, drawn as an error bar.
 
     Returns:
         The band, the line and the dots.

@@ -1,4 +1,4 @@
-"""Scales of compared losses, and limits that no error bar leaves."""
+"""Common scales of compared losses, and axis limits that contain all error bars."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 LOG_FROM = 30.0
-"""Ratio of values from which on they are drawn on a log scale."""
+"""Ratio of largest to smallest value above which a log scale is used."""
 
 
 def is_log(values: np.ndarray, log: bool | None) -> bool:
-    """Whether values are drawn on a log scale: as asked, else where they are positive and span a factor of 30."""
+    """Whether to use a log scale: as given, or if values are positive and span a factor of 30."""
     known = values[np.isfinite(values)]
     if log is not None or not len(known):
         return bool(log)
@@ -21,18 +21,18 @@ def is_log(values: np.ndarray, log: bool | None) -> bool:
 
 
 def common_norm(values: Iterable[np.ndarray], log: bool | None) -> Normalize:
-    """One colour scale for all values."""
+    """Common colour scale of all values."""
     joined = np.concatenate([np.ravel(part) for part in values])
     known = joined[np.isfinite(joined)]
     logarithmic = is_log(joined, log)
-    # Only what is above 0 has a place on a log scale.
+    # A log scale shows only positive values.
     known = known[known > 0] if logarithmic else known
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.5, 1.0)
     return LogNorm(low, high) if logarithmic else Normalize(low, high)
 
 
 def contour_levels(norm: Normalize, levels: int | Sequence[float] | None) -> np.ndarray:
-    """Values of contours: as given, or so many between the ends of a colour scale; None takes ten."""
+    """Contour values: as given, or that many between the ends of a colour scale; None means ten."""
     if levels is not None and not isinstance(levels, int | np.integer):
         return np.unique(np.asarray(levels, dtype=float))
     spaced = np.geomspace if isinstance(norm, LogNorm) else np.linspace
@@ -41,12 +41,12 @@ def contour_levels(norm: Normalize, levels: int | Sequence[float] | None) -> np.
 
 
 def contain(axes: Axes, ends: np.ndarray, room: float = 0.1) -> None:
-    """Set vertical limits that contain the ends of all error bars, with a share of their range as room.
+    """Set vertical limits that contain the ends of all error bars, with margins.
 
     Args:
-        axes: Whose scale is set already.
-        ends: Upper and lower ends; what is not finite, or not positive on a log scale, has no place.
-        room: Share of the range that is left empty above and below.
+        axes: Axes whose scale is already set.
+        ends: Upper and lower ends; values that are not finite, or not positive on a log scale, are ignored.
+        room: Margin above and below, as a fraction of the range.
     """
     ends = ends[np.isfinite(ends)]
     if axes.get_yscale() == "log":

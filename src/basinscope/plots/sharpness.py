@@ -1,4 +1,4 @@
-"""Rises of the loss in a ball around the weights: every ascent, the largest, and the mean over random points."""
+"""Plots sharpness, the rise of the loss in a ball around the weights: each ascent, the largest, and the mean."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sharpness_panels(results: Results) -> Panels:
 
 
 def name_ticks(axes: Axes, named: Named) -> None:
-    """Write the name of each network below its place, in lines that fit side by side."""
+    """Label each network below the axis, wrapped so that labels fit side by side."""
     example = next(iter(named.values()))
     names = [name or str(example.attrs.get("model", "")) for name in named]
     width = max(0.3, 0.92 * room(axes) / len(names))
@@ -37,24 +37,24 @@ def plot_sharpness(
     """Draw how far the loss rises in a ball around the weights.
 
     Args:
-        results: A `ball` dataset, or several by the name of their network.
+        results: A `sharpness` dataset, or several by name of the network.
         ax: Where to draw.
-        title: Replaces the words above the axes.
-        log: Whether rises are drawn on a log scale; None takes it where they and their error bars are positive and
-            span a factor of 30.
+        title: Replaces the default title.
+        log: Whether to draw rises on a log scale; None chooses it if they and their error bars are positive and span a
+            factor of 30.
 
     Returns:
         Dots, the bar of the largest rise and the error bar of each network.
 
     Raises:
-        InputError: Units or radii of the balls differ, or there are several axes.
+        InputError: Units or radii of the balls differ, or several axes were given.
     """
     named = by_name(results)
     (axes,) = choose_axes(ax, sharpness_panels(named).names)
     radii = sorted({float(result["rho"]) for result in named.values()})
     unit = common_unit(named, "rho")
     if len(radii) > 1:
-        raise InputError(f"plot: balls of rho = {' and '.join(f'{rho:g}' for rho in radii)} do not compare")
+        raise InputError(f"plot: rho differs ({' and '.join(f'{rho:g}' for rho in radii)}); results must share one")
     means = np.array([float(result["average"]) for result in named.values()])
     errors = np.array([float(result["average_stderr"]) for result in named.values()])
     ends = np.concatenate([*(result["rise"].values for result in named.values()), means - errors, means + errors])
@@ -63,16 +63,16 @@ def plot_sharpness(
         axes.set_yscale("log")
         positive = ends[np.isfinite(ends) & (ends > 0)]
         floor = 0.5 * float(positive.min()) if len(positive) else 1.0
-        # A bar that reaches 0 ends at the foot of the picture.
+        # Error bars that reach 0 end at the bottom of the axis.
         lower = np.where(means - errors > 0, errors, np.maximum(means - floor, 0))
         ends = np.concatenate([ends, means - lower])
     else:
         lower = errors
     artists: dict[str, list[Artist]] = {}
-    for place, (colour, (name, result)) in enumerate(zip(COLOURS, named.items(), strict=False)):
-        rises, left = result["rise"].values, place - 0.15
-        # Explained once, in the colour of the first network.
-        labels = ("each ascent", "worst found", "mean ± standard error") if not place else (None,) * 3
+    for position, (colour, (name, result)) in enumerate(zip(COLOURS, named.items(), strict=False)):
+        rises, left = result["rise"].values, position - 0.15
+        # One legend entry, in the colour of the first network.
+        labels = ("each ascent", "worst found", "mean ± standard error") if not position else (None,) * 3
         dots = axes.plot(np.full(len(rises), left), rises, "o", color=colour, markersize=3, alpha=0.5, label=labels[0])
         largest = axes.plot(
             [left],
@@ -84,10 +84,10 @@ def plot_sharpness(
             label=labels[1],
         )
         crosses = mark_missing(axes, np.full((~np.isfinite(rises)).sum(), left), colour)
-        arms = [[lower[place]], [errors[place]]]
+        arms = [[lower[position]], [errors[position]]]
         bars = axes.errorbar(
-            [place + 0.15],
-            means[place : place + 1],
+            [position + 0.15],
+            means[position : position + 1],
             arms,
             fmt="s",
             color=colour,

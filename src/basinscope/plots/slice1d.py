@@ -1,4 +1,4 @@
-"""Losses and other metrics along straight lines through a network's weights."""
+"""Plots losses and other metrics along straight lines through a network's weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STYLES = ("-", "--", ":", "-.")
 
 
 def measured_metrics(named: Named) -> tuple[str, ...]:
-    """Names of the metrics that all results hold; only the loss where some hold no others."""
+    """Names of the metrics in all results; only the loss if some result has no others."""
     if not all("values" in result for result in named.values()):
         return ("loss",)
     first, *others = ([str(metric) for metric in result["metric"].values] for result in named.values())
@@ -28,12 +28,12 @@ def measured_metrics(named: Named) -> tuple[str, ...]:
 
 
 def metric_label(named: Named, metric: str) -> str:
-    """The label of an axis or a colour scale: the metric and, of a loss, its unit."""
+    """Label of an axis or colour scale: the metric and, for the loss, its unit."""
     return with_unit(metric, common_unit(named, "loss") if metric == "loss" else "")
 
 
 def slice1d_panels(results: Results) -> Panels:
-    """One panel a metric, below each other."""
+    """One panel per metric, one below another."""
     metrics = measured_metrics(by_name(results))
     return Panels(metrics, rows=len(metrics), row_height=2.5 if len(metrics) == 1 else 1.8)
 
@@ -43,20 +43,20 @@ def plot_slice1d(
 ) -> dict[str, list[Artist]]:
     """Draw losses along lines; values that are not finite leave a gap, marked at the top.
 
-    Colours are networks, line styles directions. Where further metrics were measured, each has axes of its own; of one
-    network colours are then data sets, of several networks line styles are.
+    Colours show networks, line styles directions. If further metrics were measured, each has its own axes; colours then
+    show data sets for one network, line styles for several.
 
     Args:
-        results: A `slice1d` dataset, or several by the name of their network.
-        ax: Where to draw: one axes a metric, in their order or by name.
-        title: Replaces the facts above the first axes.
-        log: Whether losses are drawn on a log scale; None takes it where they are positive and span a factor of 30.
+        results: A `slice1d` dataset, or several by name of the network.
+        ax: One axes per metric, in order or by name.
+        title: Replaces the default title of the first axes.
+        log: Whether to draw losses on a log scale; None chooses it if they are positive and span a factor of 30.
 
     Returns:
         The lines of each network and their marks.
 
     Raises:
-        InputError: Units differ, or the number of axes is not that of the metrics.
+        InputError: Units differ, or the number of axes does not match the metrics.
     """
     named = by_name(results)
     metrics = slice1d_panels(named).names
@@ -79,14 +79,14 @@ def plot_slice1d(
     panels[-1].set_xlabel(with_unit("distance along the direction", common_unit(named, "distance")))
     several = max(result.sizes["ray"] for result in named.values()) > 1
     directions = len(named) == 1 or not any("values" in result for result in named.values())
-    styles = "\none line style a direction" if several and directions else ""
+    styles = "\none line style per direction" if several and directions else ""
     set_title(panels[0], all_facts(named) + styles if title is None else title)
     explain(panels)
     return artists
 
 
 def _lines(named: Named, metric: str) -> Iterator[tuple[str, str | None, str, str, xr.DataArray]]:
-    """Each line with its network, label, colour and style."""
+    """Yield each line with its network, label, colour and style."""
     for colour, (name, result) in zip(COLOURS, named.items(), strict=False):
         if "values" not in result:
             for k, line in enumerate(result["loss"].transpose("ray", "distance")):
@@ -94,23 +94,23 @@ def _lines(named: Named, metric: str) -> Iterator[tuple[str, str | None, str, st
             continue
         for j, batches in enumerate(result["batches"].values):
             words = f"{name}: {batches}" if name else str(batches)
-            chosen = result["values"].sel(batches=batches, metric=metric).transpose("ray", "distance")
-            for k, line in enumerate(chosen):
+            lines = result["values"].sel(batches=batches, metric=metric).transpose("ray", "distance")
+            for k, line in enumerate(lines):
                 shade = COLOURS[j % len(COLOURS)] if len(named) == 1 else colour
                 style = _STYLES[(k if len(named) == 1 else j) % 4]
                 yield name, None if k else words, shade, style, line
 
 
 def _mark_ends(axes: Axes, result: xr.Dataset) -> list[Artist]:
-    """Mark where the network and the other minimum lie on a line, and the latter's own loss where it is known."""
+    """Mark the network and the other minimum on a line, and the latter's own loss if known."""
     artists: list[Artist] = []
     distance = result["distance"].values
-    for place, word in ((0.0, "network"), (1.0, "other minimum")):
-        artists.append(axes.axvline(place, color=FAINT, linewidth=0.8, linestyle=":"))
-        right = place > distance[0] + 0.75 * (distance[-1] - distance[0])
+    for position, word in ((0.0, "network"), (1.0, "other minimum")):
+        artists.append(axes.axvline(position, color=FAINT, linewidth=0.8, linestyle=":"))
+        right = position > distance[0] + 0.75 * (distance[-1] - distance[0])
         words = axes.annotate(
             word,
-            (place, 0.97),
+            (position, 0.97),
             (-3 if right else 3, 0),
             xycoords=axes.get_xaxis_transform(),
             textcoords="offset points",

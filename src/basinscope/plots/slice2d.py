@@ -1,4 +1,4 @@
-"""Losses and other metrics on planes through a network's weights, as maps with contours."""
+"""Plots losses and other metrics on planes through a network's weights, as maps with contours."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from basinscope.plots.style import SURFACE
 
 Levels = int | Sequence[float]
 _DIFFERS = 0.05
-"""Share by which a point's own loss differs from the plane's before it is told."""
+"""Relative difference between a point's own loss and the plane's above which it is noted."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class _Map:
 
 
 def slice2d_panels(results: Results, *, show: tuple[str, str] | None = None) -> Panels:
-    """One panel a network, or one for each data set and metric of each network."""
+    """One panel per network, or one per data set and metric of each network."""
     named = by_name(results)
     maps = _maps(named, show)
     each = len(maps) // len(named)
     metrics = len({one.metric for one in maps})
-    # Of one network, data sets lie below each other and metrics beside each other.
+    # For one network, data sets are rows and metrics are columns.
     rows, columns = (
         panel_grid(len(named)) if each == 1 else (each // metrics, metrics) if len(named) == 1 else (len(named), each)
     )
@@ -74,25 +74,25 @@ def plot_slice2d(
     cmap: str | Colormap | None = None,
     show: tuple[str, str] | None = None,
 ) -> dict[str, list[Artist]]:
-    """Draw losses on planes, one panel a network, on one colour scale; values that are not finite are hatched.
+    """Draw losses on planes, one panel per network, on one colour scale; values that are not finite are hatched.
 
-    Where further metrics were measured there is a panel for each data set and metric; `show` draws the loss on the
-    first data set alone, with contours of another pair.
+    If further metrics were measured, there is one panel per data set and metric; `show` draws only the loss on the
+    first data set, with contours of another pair.
 
     Args:
-        results: A `slice2d` dataset, or several by the name of their network.
-        ax: Where to draw: one axes a panel, in their order or by name.
-        title: Above each axes; default the facts where there is one.
-        log: Whether losses are coloured on a log scale; None takes it where they are positive and span a factor of 30.
-        levels: Number of contours, or their values; default ten between the ends of the colour scale.
+        results: A `slice2d` dataset, or several by name of the network.
+        ax: One axes per panel, in order or by name.
+        title: Title of each axes; default: the description, if there is one panel.
+        log: Whether to colour losses on a log scale; None chooses it if they are positive and span a factor of 30.
+        levels: Number of contours, or their values; default: ten between the ends of the colour scale.
         cmap: Colour map.
         show: Data set and metric of the contours, such as `("test", "error")`.
 
     Returns:
-        The coloured map, contours and marks of each panel, by its name.
+        The coloured map, contours and marks of each panel, by name.
 
     Raises:
-        InputError: Units differ, the number of axes is not that of the panels, or `show` names what was not measured.
+        InputError: Units differ, the number of axes does not match the panels, or `show` was not measured.
     """
     named = by_name(results)
     layout = slice2d_panels(named, show=show)
@@ -110,7 +110,7 @@ def plot_slice2d(
         result, norm = named[one.network], norms[one.metric]
         lines = result["values"].sel(batches=show[0], metric=show[1]) if show else one.values
         scale = common_norm([lines.values], False) if show else norm
-        # All panels have the same levels; one shows those that it reaches.
+        # All panels have the same levels; each shows those in its range.
         artists[one.name] = _draw(axes, one.values, norm, cmap or SURFACE, lines, contour_levels(scale, levels))
         if _equal({"": result}):
             axes.set_aspect("equal")
@@ -127,9 +127,9 @@ def plot_slice2d(
         )
     for metric in metrics:
         beside = [axes for axes, one in zip(panels, maps, strict=True) if one.metric == metric]
-        place = "right" if len(metrics) == 1 else "bottom"
+        location = "right" if len(metrics) == 1 else "bottom"
         bar = whole_figure(beside[0]).colorbar(
-            ScalarMappable(norms[metric], cmap or SURFACE), ax=beside, shrink=0.85, location=place
+            ScalarMappable(norms[metric], cmap or SURFACE), ax=beside, shrink=0.85, location=location
         )
         bar.set_label(metric_label(named, metric))
     explain(panels, below=True)
@@ -137,15 +137,15 @@ def plot_slice2d(
 
 
 def _equal(named: Named) -> bool:
-    """Whether both axes have one unit."""
+    """Whether both axes share a unit."""
     return all(r["first"].attrs.get("units") == r["second"].attrs.get("units") for r in named.values())
 
 
 def _maps(named: Named, show: tuple[str, str] | None) -> list[_Map]:
-    """What is drawn in each panel.
+    """List the maps, one per panel.
 
     Raises:
-        InputError: `show` names what was not measured.
+        InputError: `show` was not measured.
     """
     if show is not None:
         for result in named.values():
@@ -161,18 +161,18 @@ def _maps(named: Named, show: tuple[str, str] | None) -> list[_Map]:
     if show is not None or not all("values" in result for result in named.values()):
         return [_Map(name, "loss", name, result["loss"]) for name, result in named.items()]
     return [
-        _Map(name, metric, (f"{name}: " if name else "") + f"{batches} {metric}", chosen)
+        _Map(name, metric, (f"{name}: " if name else "") + f"{batches} {metric}", values)
         for name, result in named.items()
         for batches in result["batches"].values
         for metric in metrics
-        for chosen in [result["values"].sel(batches=batches, metric=metric)]
+        for values in [result["values"].sel(batches=batches, metric=metric)]
     ]
 
 
 def _draw(
     axes: Axes, values: xr.DataArray, norm: Normalize, cmap: str | Colormap, lines: xr.DataArray, levels: np.ndarray
 ) -> list[Artist]:
-    """Draw a map and contours; return them."""
+    """Draw a map and its contours."""
     first, second = values["first"].values, values["second"].values
     masked = np.ma.masked_invalid(values.transpose("second", "first").values)
     axes.set_facecolor("0.85")
@@ -189,7 +189,7 @@ def _draw(
 
 
 def _draw_markers(axes: Axes, result: xr.Dataset) -> list[Artist]:
-    """Mark the network and other points; tell a point's own loss, or its distance, where the plane shows another."""
+    """Mark the network and other points; note a point's own loss or distance if it differs from the plane's."""
     if "marker" not in result:
         return draw_points(axes, ["model"], np.zeros(1), np.zeros(1), on_colours=True, notes={})
     names = [str(name) for name in result["marker"].values]

@@ -1,4 +1,4 @@
-"""Losses on planes through a network's weights as surfaces in three dimensions."""
+"""Plots losses on planes through a network's weights as surfaces in three dimensions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from basinscope.plots.surface import draw_heights, power_ticks
 
 
 def surface_panels(results: Results) -> Panels:
-    """One panel in three dimensions a network."""
+    """One three-dimensional panel per network."""
     named = by_name(results)
     title = all_facts(named) if len(named) > 1 else ""
     return Panels(tuple(named), *panel_grid(len(named)), row_height=2.6, projection="3d", title=title)
@@ -32,20 +32,20 @@ def plot_slice2d_surface(
     log: bool | None = None,
     cmap: str | Colormap | None = None,
 ) -> dict[str, list[Artist]]:
-    """Draw losses on planes as surfaces, one panel a network, on one scale; values that are not finite leave holes.
+    """Draw losses on planes as surfaces, one panel per network, on one scale; values that are not finite leave holes.
 
     Args:
-        results: A `slice2d` dataset, or several by the name of their network.
-        ax: Where to draw: one three-dimensional axes a network, in their order or by name.
-        title: Above each axes; default the facts where there is one.
-        log: Whether the height is log10 of the loss; None takes it where losses are positive and span a factor of 30.
+        results: A `slice2d` dataset, or several by name of the network.
+        ax: One three-dimensional axes per network, in order or by name.
+        title: Title of each axes; default: the description, if there is one panel.
+        log: Whether the height is log10 of the loss; None chooses it if losses are positive and span a factor of 30.
         cmap: Colour map.
 
     Returns:
         The surface of each network.
 
     Raises:
-        InputError: Units differ, the number of axes is not that of the networks, or they are flat.
+        InputError: Units differ, the number of axes does not match the networks, or axes are two-dimensional.
     """
     named = by_name(results)
     panels: list[Any] = choose_axes(ax, surface_panels(named).names)

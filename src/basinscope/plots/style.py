@@ -1,4 +1,4 @@
-"""One look for all figures: the style sheet, the colours, and how a figure is saved."""
+"""Common style of all figures: style sheet, colours, and saving."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ BLUE_RED_POINTS = ("#1F77B4", "#C62828")
 BLUE_RED_FIELDS = ("#D6E6F4", "#F8D5D3")
 AS_TRAINED, SCALED = "#00796B", "#7B5EA7"
 ONE_COLUMN, TWO_COLUMNS = 3.35, 6.9
-"""Widths of printed figures in inches."""
+"""Widths of figures for print, in inches."""
 INK, FAINT = "#222222", "#8A8A8A"
 SURFACE = "viridis"
 
 Write = Callable[[Path, Callable[[Path], object]], None]
-"""Writes a file whole or not at all: destination, then what produces it; see `runs.atomic.write`."""
+"""Writes a file atomically, given its destination and a function that produces it; see `runs.atomic.write`."""
 
 
 COLOURS = (GOOD, BAD, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Networks or data sets that are compared; after Okabe and Ito 2008."""
+"""Colours of compared networks or data sets, after Okabe and Ito 2008."""
 
 
 def styled() -> AbstractContextManager[None]:
-    """Draw within this context to get the project's look, whatever the user's own settings."""
+    """Context with the project's style, whatever the user's settings, and a backend without windows."""
     mpl.use("agg", force=False)
     return look()
 
 
 def look() -> AbstractContextManager[None]:
-    """The project's look without a choice of backend, which in a notebook is the user's."""
+    """Context with the project's style that keeps the user's backend."""
     sheet = resources.files("basinscope.plots") / "basinscope.mplstyle"
     return matplotlib.style.context(["default", str(sheet)])
 
 
 def save_figure(figure: Figure, stem: Path, write: Write) -> list[Path]:
-    """Save a figure as PNG, SVG and PDF beside each other, type embedded.
+    """Save a figure as PNG, SVG and PDF with embedded fonts.
 
     Args:
-        figure: What to save.
+        figure: The figure.
         stem: Destination without a suffix.
-        write: How a file is put into place.
+        write: Writes a file atomically.
 
     Returns:
         The three files.
     """
-    # No date inside, so that drawing again gives the same bytes.
+    # No dates, so that redrawing gives identical bytes.
     metadata = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     files = [stem.with_name(stem.name + suffix) for suffix in metadata]
     for file in files:

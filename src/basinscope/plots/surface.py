@@ -1,4 +1,4 @@
-"""A two-dimensional slice of the loss as a surface."""
+"""Plots a two-dimensional slice of the loss as a surface."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ZScale = Literal["linear", "log"]
 
 
 def heights(losses: xr.DataArray, scale: ZScale, floor: float) -> np.ndarray:
-    """Turn losses into drawn heights: themselves, or log10 with everything below `floor` lifted to it."""
+    """Convert losses to heights: unchanged, or log10 with `floor` as the lower bound."""
     values = losses.values
     return values if scale == "linear" else np.log10(np.maximum(values, floor))
 
@@ -31,16 +31,16 @@ def draw_heights(
     cmap: str | Colormap = SURFACE,
     zoom: float = 0.88,
 ) -> Any:
-    """Draw heights over a grid, as all surfaces here are seen.
+    """Draw heights over a grid, from the common viewpoint of all surfaces.
 
     Args:
         axes: Three-dimensional axes.
         a: First coordinate of each point of the grid.
         b: Second coordinate of each point.
         z: Height of each point; NaN leaves a hole.
-        limits: Lowest and highest drawn height.
+        limits: Lowest and highest height drawn.
         cmap: Colour map.
-        zoom: Size of the box in its axes.
+        zoom: Size of the box relative to its axes.
 
     Returns:
         The surface.
@@ -56,7 +56,7 @@ def draw_heights(
 
 
 def power_ticks(axes: Axes3D, limits: tuple[float, float], *, step: int = 1) -> None:
-    """Label heights that are log10 of losses by powers of ten."""
+    """Label heights that are log10 of losses with powers of ten."""
     panes: Any = axes.zaxis
     powers = list(range(math.ceil(limits[0]), math.floor(limits[1]) + 1, step))
     panes.set_ticks(powers, [f"$10^{{{power}}}$" for power in powers])
@@ -76,10 +76,10 @@ def plot_surface(
     Args:
         axes: Three-dimensional axes.
         surface: A `slice2d` dataset of one network.
-        limits: Lowest and highest drawn height, the same for all surfaces that are compared.
+        limits: Lowest and highest height drawn, the same for all compared surfaces.
         scale: Linear, or log10 of the loss.
-        floor: Losses below this are drawn at this value on a log scale.
-        small: Leave out labels and most ticks, for an inset.
+        floor: On a log scale, lower losses are drawn at this value.
+        small: Omit labels and most ticks, for an inset.
 
     Returns:
         The surface. NaN losses leave holes.
@@ -89,12 +89,12 @@ def plot_surface(
     art = draw_heights(axes, a, b, z, limits)
     extent = float(a.max())
     axes.set(xlim=(-extent, extent), ylim=(-extent, extent))
-    # Labels reach beyond the axes: no background may hide a neighbour's.
+    # Labels extend beyond the axes, so a background could hide a neighbour's.
     axes.patch.set_visible(False)
     panes: Any = (axes.xaxis, axes.yaxis, axes.zaxis)
     for axis in panes:
         axis.set_pane_color((1.0, 1.0, 1.0, 0.0))
-    # Not at the corners, where the labels of two axes would meet.
+    # No ticks at the corners, where labels of two axes would overlap.
     ticks = [-2 * extent / 3, 0, 2 * extent / 3]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in np.round(ticks, 6)])
     axes.set_yticks(ticks, [f"{tick:g}" for tick in np.round(ticks, 6)])

@@ -1,4 +1,4 @@
-"""Volumes of basins beside the mean of n·log r."""
+"""Plots volumes of basins beside the mean of n·log r."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ def volume_panels(results: Results) -> Panels:
 
 
 def plot_volume(results: Results, ax: AxesChoice, *, title: str | None = None) -> dict[str, list[Artist]]:
-    """Draw log-volumes beside the mean of n·log r, which compares also where few rays decide the volume.
+    """Draw log-volumes beside the mean of n·log r, which is comparable even if a few rays dominate the volume.
 
     Args:
-        results: A `volume` dataset, or several by the name of their network.
+        results: A `volume` dataset, or several by name of the network.
         ax: Where to draw.
-        title: Replaces the words above the axes.
+        title: Replaces the default title.
 
     Returns:
         The error bar, the log-volume and the number of effective rays of each network.
 
     Raises:
-        InputError: There are several axes.
+        InputError: Several axes were given.
     """
     named = by_name(results)
     (axes,) = choose_axes(ax, volume_panels(named).names)
     artists: dict[str, list[Artist]] = {}
     ends: list[float] = []
-    for place, (colour, (name, result)) in enumerate(zip(COLOURS, named.items(), strict=False)):
+    for position, (colour, (name, result)) in enumerate(zip(COLOURS, named.items(), strict=False)):
         bound = int(result["status"]) == 1
         mean, error = float(result["mean_n_log_r"]), float(result["mean_n_log_r_stderr"])
-        label = None if place else "mean of n·log r ± standard error"
+        label = None if position else "mean of n·log r ± standard error"
         bars = axes.errorbar(
-            [place - 0.15], [mean], [error], fmt="s", color=colour, markersize=3, capsize=2, label=label
+            [position - 0.15], [mean], [error], fmt="s", color=colour, markersize=3, capsize=2, label=label
         )
         volume = float(result["log_volume"])
-        dot = axes.plot([place + 0.15], [volume], "^" if bound else "o", color=colour, markersize=5)
+        dot = axes.plot([position + 0.15], [volume], "^" if bound else "o", color=colour, markersize=5)
         rays = f"{float(result['effective_rays']):.1f} of {int(result['num_rays'])} rays"
         words = axes.annotate(
             f"≥, {rays}" if bound else rays,
-            (place + 0.15, volume),
+            (position + 0.15, volume),
             (0, 7),
             textcoords="offset points",
             fontsize=5,

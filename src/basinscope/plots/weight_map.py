@@ -1,4 +1,4 @@
-"""Maps of networks' weights by t-SNE, with the paths of training."""
+"""Plots t-SNE maps of networks' weights, with the paths of training."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from basinscope.plots.panels import SMALL, AxesChoice, Panels, choose_axes, pane
 
 
 def weight_map_panels(results: Results) -> Panels:
-    """One panel a network."""
+    """One panel per network."""
     named = by_name(results)
     return Panels(tuple(named), *panel_grid(len(named)), row_height=3.0 if len(named) < 3 else 2.4)
 
 
 def plot_weight_map(results: Results, ax: AxesChoice, *, title: str | None = None) -> dict[str, list[Artist]]:
-    """Draw maps of points; places say which are neighbours, axes have no unit.
+    """Draw t-SNE maps of points; only neighbourhoods are meaningful, axes have no unit.
 
     Args:
-        results: A `weight_map` dataset, or several by the name of their network.
-        ax: Where to draw: one axes a network, in their order or by name.
-        title: Above each axes; default the number of points and the variance that was kept.
+        results: A `weight_map` dataset, or several by name of the network.
+        ax: One axes per network, in order or by name.
+        title: Title of each axes; default: number of points and share of variance kept by PCA.
 
     Returns:
         The marks on each map, the network's star last.
 
     Raises:
-        InputError: The number of axes is not that of the networks.
+        InputError: The number of axes does not match the networks.
     """
     named = by_name(results)
     panels = choose_axes(ax, weight_map_panels(named).names)
@@ -40,10 +40,10 @@ def plot_weight_map(results: Results, ax: AxesChoice, *, title: str | None = Non
         axes.set_ylim(*_limits(y))
         names = [str(marker) for marker in result["marker"].values]
         artists[name] = draw_points(axes, names, x, y, on_colours=False, notes={})
-        kept = float(result["explained_variance"])
-        words = f"t-SNE of {len(x)} points; components before it keep {kept:.0%} of the variance"
+        variance = float(result["explained_variance"])
+        words = f"t-SNE of {len(x)} points, on principal components with {variance:.0%} of the variance"
         set_title(axes, "\n".join(filter(None, (words if title is None else title, name))))
-        axes.set_xlabel("t-SNE 1 (no unit: neighbourhoods count, distances do not)", fontsize=SMALL)
+        axes.set_xlabel("t-SNE 1 (only neighbourhoods are meaningful)", fontsize=SMALL)
         axes.set_ylabel("t-SNE 2", fontsize=SMALL)
         axes.set_xticks([])
         axes.set_yticks([])
@@ -52,7 +52,7 @@ def plot_weight_map(results: Results, ax: AxesChoice, *, title: str | None = Non
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
-    """Ends of an axis with room around the points."""
+    """Axis limits with a margin around the points."""
     low, high = float(values.min()), float(values.max())
     room = 0.12 * (high - low) or 1.0
     return low - room, high + room

@@ -1,4 +1,4 @@
-"""Long names in lines that fit a width."""
+"""Wraps long names to a width."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ _BROAD = frozenset("mwMW@%")
 
 
 def letter_width(letter: str) -> float:
-    """Width of a letter in units of the font size, rather too wide than too narrow."""
+    """Approximate width of a character in units of the font size, on the wide side."""
     if unicodedata.east_asian_width(letter) in "WF":
         return 1.0
     return 0.85 if letter.isupper() or letter in _BROAD else 0.62
 
 
 def wrap(text: str, width: float, size: float) -> str:
-    """Break text into lines, after blanks, hyphens, underscores and slashes where possible, else anywhere.
+    """Break text into lines, after spaces, hyphens, underscores or slashes if possible, else anywhere.
 
     Args:
-        text: The text; its own line breaks stay.
-        width: Room in inches.
+        text: The text; its line breaks are preserved.
+        width: Available width in inches.
         size: Font size in points.
 
     Returns:
-        The lines, joined by line breaks; dollar signs are escaped, so that a name is never set as a formula.
+        The lines, joined by line breaks; dollar signs are escaped, so that names are not parsed as formulas.
     """
     room = max(1.0, 72 * width / size)
     return "\n".join(line.replace("$", r"\$") for one in text.split("\n") for line in _lines(one, room))

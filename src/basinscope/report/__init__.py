@@ -1,1 +1,1 @@
-"""A folder of results as one self-contained page."""
+"""Shows a folder of results as one self-contained page."""

@@ -1,4 +1,4 @@
-"""What stands in an output folder, read for the page."""
+"""Reads an output folder for the page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ _MAKERS = {"measured": "measure", "compared": "compare"}
 
 @dataclass(frozen=True)
 class CsvDownload:
-    """Numbers that the page offers as a file."""
+    """A result that the page offers as a CSV file."""
 
     exhibit: str
     result: str
@@ -48,18 +48,18 @@ class CsvDownload:
 
 @dataclass(frozen=True)
 class Figure:
-    """One printed figure."""
+    """One figure for print."""
 
     stem: str
     image: str
-    """The picture as a data address."""
+    """The picture as a data URL."""
     claims: list[dict[str, Any]]
-    """Claims that it is held against."""
+    """Claims that the figure illustrates."""
     downloads: list[CsvDownload]
 
     @property
     def title(self) -> str:
-        """Words for headings and for those who cannot see it."""
+        """Title for headings and alternative text."""
         number, _, name = self.stem.partition("-")
         return f"Figure {number}, {_SPOKEN.get(name, name)}"
 
@@ -77,22 +77,24 @@ class Section:
     config: str
     provenance: dict[str, Any]
     exhibit: str | None
-    """Packed, see `report.payload`; none where the run lacks what this release explores."""
+    """Packed, see `report.payload`; None if the run lacks results that this release explores."""
+    facts: Mapping[str, Any]
+    """The exhibit's facts; empty without one."""
 
     @property
     def num_held(self) -> int:
-        """Claims that hold."""
+        """Number of claims that hold."""
         return sum(claim["holds"] is True for claim in self.claims)
 
     @property
     def num_judged(self) -> int:
-        """Claims with a target."""
+        """Number of claims with a target."""
         return sum(claim["holds"] is not None for claim in self.claims)
 
 
 @dataclass(frozen=True)
 class SurveySection:
-    """One network of the user's on the page, or several side by side."""
+    """One network of the user, or several side by side."""
 
     key: str
     title: str
@@ -102,51 +104,51 @@ class SurveySection:
     runs: list[tuple[str, str, dict[str, Any]]]
     """Name, settings and provenance of each run."""
     notes: list[str]
-    """What keeps the numbers from being compared."""
+    """Reasons why the numbers are not comparable."""
     exhibit: str | None
     downloads: list[CsvDownload]
 
     @property
     def names(self) -> list[str]:
-        """Every number that some network has, in order."""
-        return list(dict.fromkeys(row["name"] for some in self.numbers.values() for row in some))
+        """Names of all numbers that any network has, in order."""
+        return list(dict.fromkeys(row["name"] for rows in self.numbers.values() for row in rows))
 
     def row(self, network: str, name: str) -> dict[str, Any] | None:
-        """One number of one network."""
+        """Return one number of one network, or None."""
         return next((row for row in self.numbers[network] if row["name"] == name), None)
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """Everything for the page."""
+    """All content of the page."""
 
     sections: dict[str, Section]
     surveys: list[SurveySection]
     refused: list[str]
-    """What is damaged and left out, and how to make it anew."""
+    """Why parts are damaged and left out, and how to re-create them."""
 
 
 def gather(out: Path, progress: Progress | None = None) -> Gathered:
-    """Read every experiment, and every network of the user's, in an output folder."""
+    """Read every experiment and every network of the user in an output folder."""
     sections, surveys, refused = {}, [], []
-    places = sorted([*(out / "compared").glob("*/run.json"), *(out / "measured").glob("*/run.json")])
-    total = len(registry.NAMES) + len(places)
+    folders = sorted([*(out / "compared").glob("*/run.json"), *(out / "measured").glob("*/run.json")])
+    total = len(registry.NAMES) + len(folders)
     for k, name in enumerate(registry.NAMES):
         if progress and (registry.published_folder(out, name) / "run.json").exists():
             progress.update(name, k, total)
         try:
             section = _section(out, name)
         except DamagedResultError as error:
-            refused.append(f"{error}; basinscope plot {name} makes it anew")
+            refused.append(f"{error}; basinscope plot {name} re-creates it")
         else:
             sections |= {name: section} if section else {}
-    for k, place in enumerate(places):
+    for k, pointer in enumerate(folders):
         if progress:
-            progress.update(place.parent.name, len(registry.NAMES) + k, total)
+            progress.update(pointer.parent.name, len(registry.NAMES) + k, total)
         try:
-            surveys.append(_survey(out, place.parent, f"own-{k}"))
+            surveys.append(_survey(out, pointer.parent, f"own-{k}"))
         except DamagedResultError as error:
-            refused.append(f"{error}; basinscope {_MAKERS[place.parent.parent.name]} makes it anew")
+            refused.append(f"{error}; basinscope {_MAKERS[pointer.parent.parent.name]} re-creates it")
     return Gathered(sections, surveys, refused)
 
 
@@ -156,23 +158,23 @@ def _section(out: Path, name: str) -> Section | None:
     Raises:
         DamagedResultError: A file does not match its checksum.
     """
-    place = registry.published_folder(out, name)
-    pointer = records.read(place / "run.json")
+    published = registry.published_folder(out, name)
+    pointer = records.read(published / "run.json")
     if pointer is None:
         return None
-    _refuse_damage(place, pointer)
-    claims = json.loads((place / "claims.json").read_text(encoding="utf-8"))
+    _refuse_damage(published, pointer)
+    claims = json.loads((published / "claims.json").read_text(encoding="utf-8"))
     for claim in claims:
         claim["figure"] = registry.OLD_STEMS.get(claim["figure"], claim["figure"])
     experiment = registry.load_experiment(name)
     folder = RunFolder(out / "runs" / pointer["run"])
     stored = (folder.take_json("config.json") or {}).get("config", {})
     exhibit = _exhibit(experiment, folder, stored)
-    behind = exhibit.downloads if exhibit else {}
+    downloads = exhibit.downloads if exhibit else {}
     figures = {}
     for stem in experiment.figures:
-        if image := _image(registry.stored_figure(place, stem)):
-            files = [CsvDownload(name, result, f"{stem}-{result}.csv") for result in behind.get(stem, ())]
+        if image := _image(registry.stored_figure(published, stem)):
+            files = [CsvDownload(name, result, f"{stem}-{result}.csv") for result in downloads.get(stem, ())]
             figures[stem] = Figure(stem, image, [claim for claim in claims if claim["figure"] == stem], files)
     return Section(
         name=name,
@@ -183,16 +185,17 @@ def _section(out: Path, name: str) -> Section | None:
         config=json.dumps(stored, indent=1, ensure_ascii=False),
         provenance=folder.take_json("provenance.json") or {},
         exhibit=pack_exhibit(exhibit) if exhibit else None,
+        facts=exhibit.facts if exhibit else {},
     )
 
 
 def _exhibit(experiment: registry.Experiment, folder: RunFolder, stored: dict[str, Any]) -> Exhibit | None:
-    """What can be explored of a run; nothing where another release made it, or its results are gone."""
+    """Read what can be explored of a run; None if another release made it or its results are missing."""
     try:
         return experiment.exhibit(folder, registry.restore(experiment, stored))
     except DamagedResultError as error:
         _log.warning(
-            "%s; the page shows printed figures of %s only; basinscope run %s makes what can be explored",
+            "%s; the page shows only figures for print of %s; for the interactive part: basinscope run %s",
             error,
             experiment.name,
             experiment.name,
@@ -200,39 +203,39 @@ def _exhibit(experiment: registry.Experiment, folder: RunFolder, stored: dict[st
         return None
 
 
-def _refuse_damage(place: Path, pointer: dict[str, Any]) -> None:
-    damaged = RunFolder(place).damage(pointer)
+def _refuse_damage(folder: Path, pointer: dict[str, Any]) -> None:
+    damaged = RunFolder(folder).damage(pointer)
     if damaged:
         raise DamagedResultError(next(iter(damaged.values())))
 
 
-def _survey(out: Path, place: Path, key: str) -> SurveySection:
-    """Read what was measured around one network of the user's, or compared.
+def _survey(out: Path, folder: Path, key: str) -> SurveySection:
+    """Read the measurements around one network of the user, or around several that were compared.
 
     Raises:
         DamagedResultError: A file does not match its checksum.
     """
-    pointer = records.read(place / "run.json") or {}
-    _refuse_damage(place, pointer)
-    numbers = json.loads((place / "summary.json").read_text(encoding="utf-8"))
+    pointer = records.read(folder / "run.json") or {}
+    _refuse_damage(folder, pointer)
+    numbers = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     stems = [Path(name).stem for name in pointer["files"] if name.endswith(".png")]
     runs = pointer.get("runs") or [pointer["run"]]
     exhibit = _explored(out, list(numbers), runs)
-    held = exhibit.results if exhibit else ()
+    results = exhibit.results if exhibit else ()
     return SurveySection(
         key=key,
         title=" · ".join(numbers),
         numbers=numbers,
-        figures=[Figure(stem, image, [], []) for stem in stems if (image := _image(place / f"{stem}.png"))],
+        figures=[Figure(stem, image, [], []) for stem in stems if (image := _image(folder / f"{stem}.png"))],
         runs=[_circumstances(out, run) for run in runs],
         notes=pointer.get("notes", []),
         exhibit=pack_exhibit(exhibit) if exhibit else None,
-        downloads=[CsvDownload(key, result, f"{_named(result, list(numbers))}.csv") for result in held],
+        downloads=[CsvDownload(key, result, f"{_named(result, list(numbers))}.csv") for result in results],
     )
 
 
 def _circumstances(out: Path, run: str) -> tuple[str, str, dict[str, Any]]:
-    """Name, settings and provenance of a run; empty where it lies elsewhere or is damaged."""
+    """Name, settings and provenance of a run; empty if it is stored elsewhere or damaged."""
     folder = RunFolder(out / "runs" / run)
     settings = (folder.take_json("config.json") or {}).get("config", {})
     return run, json.dumps(settings, indent=1, ensure_ascii=False), folder.take_json("provenance.json") or {}
@@ -245,7 +248,7 @@ def _named(result: str, labels: Sequence[str]) -> str:
 
 
 def _explored(out: Path, labels: Sequence[str], runs: Sequence[str]) -> Exhibit | None:
-    """The results of networks side by side, `0/radius` and so on; nothing where a run lies elsewhere or is damaged."""
+    """Read the results of compared networks as `0/radius` and so on; None if a run is missing or damaged."""
     results: dict[str, xr.Dataset] = {}
     try:
         for k, run in enumerate(runs):
@@ -254,26 +257,26 @@ def _explored(out: Path, labels: Sequence[str], runs: Sequence[str]) -> Exhibit 
             if record is None:
                 return None
             request = SurveyRequest.restore(record["config"])
-            results |= {f"{k}/{probe}": _numeric(found) for probe, found in collect(folder, request).items()}
+            results |= {f"{k}/{probe}": _numeric(result) for probe, result in collect(folder, request).items()}
     except DamagedResultError:
         return None
-    units = {str(found.attrs.get("loss_unit", "")) for found in results.values()}
+    units = {str(result.attrs.get("loss_unit", "")) for result in results.values()}
     facts = {"labels": list(labels), "colours": list(COLOURS), "loss_unit": units.pop() if len(units) == 1 else ""}
     return Exhibit(facts=facts, results=results) if results else None
 
 
-def _numeric(found: xr.Dataset) -> xr.Dataset:
-    """Leave out what browsers have no numbers for."""
-    return found.drop_vars(
-        [str(name) for name in found.variables if np.asarray(found[name].values).dtype.kind in "cmM"]
+def _numeric(result: xr.Dataset) -> xr.Dataset:
+    """Drop variables of types that browsers lack: complex numbers and times."""
+    return result.drop_vars(
+        [str(name) for name in result.variables if np.asarray(result[name].values).dtype.kind in "cmM"]
     )
 
 
 def _image(file: Path) -> str | None:
-    """A picture as a data address, without loss in the smallest format that browsers read."""
+    """Encode a picture as a data URL, in the smallest lossless format that browsers read."""
     if not file.exists():
         return None
-    squeezed = io.BytesIO()
+    buffer = io.BytesIO()
     with PIL.Image.open(file) as picture:
-        picture.convert("RGB").save(squeezed, "WEBP", lossless=True, quality=20, method=1)
-    return f"data:image/webp;base64,{base64.b64encode(squeezed.getvalue()).decode('ascii')}"
+        picture.convert("RGB").save(buffer, "WEBP", lossless=True, quality=20, method=1)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

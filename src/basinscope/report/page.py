@@ -1,4 +1,4 @@
-"""Writes OUT/index.html: everything that stands in an output folder, to be explored, on one self-contained page."""
+"""Writes OUT/index.html: one self-contained, interactive page with everything in an output folder."""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ _log = logging.getLogger(__name__)
 
 
 def write_page(out: Path, progress: Progress | None = None) -> Path:
-    """Write the page for everything that stands in an output folder; damaged parts are named and left out.
+    """Write the page for everything in an output folder; damaged parts are left out with a warning.
 
     Args:
         out: The folder that `--out` names.
-        progress: Told which part is read.
+        progress: Notified of each part that is read.
 
     Raises:
         InputError: There is nothing to show yet.
     """
-    found = gather(out, progress)
-    if not found.sections and not found.surveys:
-        raise InputError(found.refused[0] if found.refused else f"no figures in {out}; basinscope run all makes them")
-    for why in found.refused:
+    content = gather(out, progress)
+    if not content.sections and not content.surveys:
+        raise InputError(
+            content.refused[0] if content.refused else f"no figures in {out}; basinscope run all creates them"
+        )
+    for why in content.refused:
         _log.warning("%s; left out of the page", why)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("basinscope.report"),
@@ -46,12 +48,12 @@ def write_page(out: Path, progress: Progress | None = None) -> Path:
     )
     environment.filters.update(number=number, comparison=comparison)
     text = environment.get_template("page.html.j2").render(
-        sections=found.sections,
-        surveys=found.surveys,
-        parts=parts(found.sections),
-        num_held=sum(section.num_held for section in found.sections.values()),
-        small=any(s.claims and s.claims[0]["preset"].startswith("smoke") for s in found.sections.values()),
-        num_judged=sum(section.num_judged for section in found.sections.values()),
+        sections=content.sections,
+        surveys=content.surveys,
+        parts=parts(content.sections),
+        num_held=sum(section.num_held for section in content.sections.values()),
+        small=any(s.claims and s.claims[0]["preset"].startswith("smoke") for s in content.sections.values()),
+        num_judged=sum(section.num_judged for section in content.sections.values()),
         scripts=scripts(),
         style=(resources.files("basinscope.report") / "page.css").read_text(encoding="utf-8"),
         look=style,

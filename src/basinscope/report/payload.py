@@ -1,7 +1,7 @@
-"""Labelled arrays as text inside a page: packed here, unpacked by `js/payload.js`.
+"""Packs labelled arrays as text inside a page; `js/data/payload.js` unpacks them.
 
-Base64 of raw deflate of: the length of the header (four bytes, lowest first), the header in JSON, zeros up to the next
-multiple of eight, and the arrays, each beginning at a multiple of eight from there.
+The format is Base64 of raw deflate of: the length of the header (four bytes, little-endian), the header in JSON, zeros
+up to the next multiple of eight, and the arrays, each at an offset from there that is a multiple of eight.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import xarray as xr
 from basinscope.experiments.exhibit import Exhibit
 
 EXACT = 5_000
-"""Entries up to which double precision is kept; larger arrays are drawn, and lose nothing that can be seen."""
-_KEPT = ("float64", "float32", "float16", "int32", "int8", "uint8")
+"""Largest array, in entries, stored in double precision; larger ones are only drawn, so single precision will do."""
+_SUPPORTED = ("float64", "float32", "float16", "int32", "int8", "uint8")
 
 
 def deflate(data: bytes) -> str:
-    """Compress bytes and write them as text that may stand in HTML."""
-    squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return base64.b64encode(squeezer.compress(data) + squeezer.flush()).decode("ascii")
+    """Compress bytes and encode them as text that is safe in HTML."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return base64.b64encode(compressor.compress(data) + compressor.flush()).decode("ascii")
 
 
 def pack_exhibit(exhibit: Exhibit) -> str:
@@ -36,31 +36,31 @@ def pack_exhibit(exhibit: Exhibit) -> str:
         Letters, digits, `+`, `/` and `=`.
     """
     arrays: list[bytes] = []
-    place = 0
+    size = 0
 
     def put(values: np.ndarray) -> int:
-        nonlocal place
+        nonlocal size
         data = values.tobytes()
         data += bytes(-len(data) % 8)
         arrays.append(data)
-        place += len(data)
-        return place - len(data)
+        size += len(data)
+        return size - len(data)
 
-    def told(array: xr.DataArray) -> dict[str, Any]:
+    def describe(array: xr.DataArray) -> dict[str, Any]:
         values = np.asarray(array.values)
-        about = {
+        header = {
             "dims": list(array.dims),
             "shape": list(values.shape),
             "units": str(array.attrs.get("units", "")),
             "meaning": str(array.attrs.get("long_name", "")),
         }
         if values.dtype.kind in "UOS":
-            return about | {"values": [str(value) for value in values.ravel()]}
+            return header | {"values": [str(value) for value in values.ravel()]}
         exact = _exact(values)
-        return about | {"dtype": exact.dtype.name, "offset": put(exact)}
+        return header | {"dtype": exact.dtype.name, "offset": put(exact)}
 
     results = {
-        name: {str(key): told(result[key]) for key in (*result.coords, *result.data_vars)}
+        name: {str(key): describe(result[key]) for key in (*result.coords, *result.data_vars)}
         for name, result in exhibit.results.items()
     }
     header = json.dumps({"facts": _plain(exhibit.facts), "results": results}, allow_nan=False).encode()
@@ -69,10 +69,10 @@ def pack_exhibit(exhibit: Exhibit) -> str:
 
 
 def _exact(values: np.ndarray) -> np.ndarray:
-    """Bring numbers into a type that browsers read, little-endian."""
+    """Convert numbers to a little-endian type that browsers can read."""
     if values.dtype == bool:
         values = values.astype(np.uint8)
-    elif values.dtype.kind in "iu" and values.dtype.name not in _KEPT:
+    elif values.dtype.kind in "iu" and values.dtype.name not in _SUPPORTED:
         bounds = np.iinfo(np.int32)
         small = values.size == 0 or (values.min() >= bounds.min and values.max() <= bounds.max)
         values = values.astype(np.int32 if small else np.float64)
@@ -82,5 +82,5 @@ def _exact(values: np.ndarray) -> np.ndarray:
 
 
 def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers that JSON does not know become null."""
+    """Replace numbers that JSON lacks (NaN, infinities) by null."""
     return json.loads(json.dumps(dict(facts)), parse_constant=lambda _: None)

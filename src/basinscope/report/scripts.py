@@ -1,4 +1,4 @@
-"""The page's programs: what is inlined, in which order, and the policy that lets nothing else run."""
+"""JavaScript of the page: the files, their order, and a security policy that lets nothing else run."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from importlib import resources
 from basinscope.report.payload import deflate
 
 ENGINE = ("engine/network.js", "engine/directions.js", "engine/score.js", "engine/worker.js")
-"""What runs in workers; the page has it, too."""
+"""Files that run in workers; the page includes them, too."""
 SHARED = ("engine", "data", "page")
-"""Folders of what several parts use."""
+"""Folders of code shared by several parts."""
 
 
 @dataclass(frozen=True)
 class Scripts:
-    """Everything executable on a page."""
+    """All executable code of a page."""
 
     page: str
     engine: str
-    """Read by the page to start workers."""
+    """Source text from which the page starts workers."""
     plotly: str
-    """Packed; unpacked and run by the page."""
+    """Compressed; the page unpacks and runs it."""
     policy: str
-    """Content security policy: these scripts and no others, and nothing from outside the page."""
+    """Content security policy: these scripts only, and nothing from outside the page."""
 
 
 @cache
 def scripts() -> Scripts:
-    """Put the page's programs together."""
+    """Assemble the page's scripts."""
     folder = resources.files("basinscope.report") / "js"
     files = {name: (folder / name).read_text(encoding="utf-8") for name in programs()}
-    # One scope of their own: the files share their names, the page's global scope stays clean.
+    # One function scope for all files keeps their names out of the page's global scope.
     page = '(() => {\n"use strict";\n' + "\n".join(files.values()) + "})();\n"
     library = (resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
     allowed = " ".join(f"'sha256-{_digest(text)}'" for text in (page, library))
@@ -47,24 +47,24 @@ def scripts() -> Scripts:
 
 @cache
 def programs() -> tuple[str, ...]:
-    """Name every program under `js/` in the order in which the page has them.
+    """List every file under `js/` in the order of the page.
 
-    What parts share comes first, then the parts, each a file or a folder of `js/parts/`, then what starts them.
+    Shared code comes first, then the parts (each a file or folder of `js/parts/`), then `main.js`, which starts them.
     """
     shared = [name for folder in SHARED for name in _programs_in(folder)]
     return (*shared, "parts.js", *_programs_in("parts"), "main.js")
 
 
-def _programs_in(place: str) -> list[str]:
-    folder = resources.files("basinscope.report").joinpath("js", *place.split("/"))
-    found = []
+def _programs_in(subfolder: str) -> list[str]:
+    folder = resources.files("basinscope.report").joinpath("js", *subfolder.split("/"))
+    names = []
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        name = f"{place}/{entry.name}"
+        name = f"{subfolder}/{entry.name}"
         if entry.is_dir():
-            found += _programs_in(name)
+            names += _programs_in(name)
         elif name.endswith(".js"):
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
 def _digest(text: str) -> str:

@@ -1,7 +1,7 @@
-"""The parts of the page, in their order: what each shows, and of which experiments.
+"""The parts of the page, in order: titles, and the experiments and figures each one shows.
 
-To add a part: write its words, `templates/KEY.html.j2`; write its program, `js/parts/KEY.js` or a folder of that name,
-which ends in `PARTS.KEY = (root, exhibits) => …`; and add one line to `TOPICS`. Nothing else names it.
+To add a part, write its text (`templates/KEY.html.j2`) and its program (`js/parts/KEY.js` or a folder of that name,
+with `PARTS.KEY = (root, exhibits) => …`), and add one line to `TOPICS`. Nothing else refers to it by name.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ class Topic:
     """One part of the page."""
 
     key: str
-    """Anchor, name of its program, and of its template."""
+    """HTML anchor, and name of its program and template."""
     title: str
     short: str
-    """The title in one word."""
+    """One-word title, for the navigation."""
     exhibits: tuple[str, ...]
-    """Experiments that it can show; any of them is enough."""
+    """Experiments it can show; one of them is enough."""
     figures: tuple[str, ...]
-    """Stems of the printed figures that belong to it."""
+    """Stems of its figures for print."""
 
 
 ROLL, IMAGES, ARCHITECTURES = "swissroll", "image_minima", "architectures"
-"""Names of experiments that several lines below share."""
+"""Experiments named on several lines below."""
 
 TOPICS = (
     Topic("minefield", "The minefield", "Minefield", ("minefield",), ("1-minefield",)),
@@ -35,8 +35,8 @@ TOPICS = (
     Topic("surfaces", "The loss around a minimum", "Surfaces", (ROLL, IMAGES), (f"3-{ROLL}", "4-image-minima")),
     Topic("poison", "From good to bad", "Poison", (ROLL,), (f"6-{ROLL}",)),
     Topic("basins", "The size of a basin", "Basins", (ROLL, IMAGES), (f"5-{ROLL}", "5-image-minima", "7-image-minima")),
-    Topic("images", "Push a network that reads images", "Images", (IMAGES,), ()),
-    Topic("rings", "A margin that is pinched", "Rings", ("rings",), ("8-rings", "8-rings-circle")),
+    Topic("images", "Push an image classifier", "Images", (IMAGES,), ()),
+    Topic("rings", "A shrinking margin", "Rings", ("rings",), ("8-rings", "8-rings-circle")),
     Topic(
         "optimizers",
         "Does the optimizer matter?",
@@ -45,12 +45,12 @@ TOPICS = (
         (f"2-{ARCHITECTURES}", "2-optimizers"),
     ),
 )
-"""The line of each part; see above for what else a part has."""
+"""All parts, in the order of the page."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A topic with what an output folder holds of it."""
+    """A topic with the exhibits and figures found in an output folder."""
 
     topic: Topic
     exhibits: list[str]
@@ -58,12 +58,12 @@ class Part:
 
 
 def parts(sections: dict[str, Section]) -> list[Part]:
-    """Topics that have something to show."""
+    """List the topics for which an output folder has exhibits or figures."""
     figures = {stem: figure for section in sections.values() for stem, figure in section.figures.items()}
-    found = []
+    available = []
     for topic in TOPICS:
         exhibits = [name for name in topic.exhibits if name in sections and sections[name].exhibit]
         printed = [figures[stem] for stem in topic.figures if stem in figures]
         if exhibits or printed:
-            found.append(Part(topic, exhibits, printed))
-    return found
+            available.append(Part(topic, exhibits, printed))
+    return available

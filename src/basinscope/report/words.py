@@ -1,4 +1,4 @@
-"""Numbers and targets as a reader wants them."""
+"""Formats numbers and targets for readers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def number(value: float | None) -> str:
-    """Write a number the way a reader wants it: four digits, no needless exponent."""
+    """Format a number with four significant digits and no needless exponent."""
     if value is None:
         return "–"
     if value != 0 and not 1e-3 <= abs(value) < 1e6:
@@ -17,5 +17,5 @@ def number(value: float | None) -> str:
 
 
 def comparison(target: str) -> str:
-    """Write a target with the signs of a textbook: `>= -0.9` becomes `≥ −0.9`."""
+    """Format a target in mathematical notation: `>= -0.9` becomes `≥ −0.9`."""
     return target.translate(str.maketrans({"-": _MINUS})).replace(">=", "≥").replace("<=", "≤").replace("==", "=")

@@ -1,1 +1,1 @@
-"""Which model generalises: figure 2, its convolutional nets beside a linear model, and its table of optimizers."""
+"""Models and optimizers on images: figure 2, convolutional nets against a linear model, and many optimizers."""

@@ -1,4 +1,4 @@
-"""The paper's claims about models and optimizers, each beside the number that a run measured."""
+"""The paper's claims about models and optimizers, with the values measured in a run."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from basinscope.experiments.architectures.figures import FIT, OPTIMIZERS
 from basinscope.experiments.claims import Claim, span
 
 COMPARABLE = 2.0
-"""Largest ratio of parameter counts at which a network and the linear model compare."""
+"""Largest ratio of parameter counts for a fair comparison of network and linear model."""
 _WORDS = {"net": "network", "larger": "larger network", "linear": "linear model"}
 
 
 def claims(found: Measurements, preset: str) -> list[Claim]:
-    """Hold every claim against what was measured."""
+    """Evaluate every claim against the measurements."""
     claim = partial(Claim, preset=preset, data=found.config.data)
     return [*_fit(found, partial(claim, figure=FIT)), *_optimizers(found, partial(claim, figure=OPTIMIZERS))]
 
 
 def _one(claim: partial[Claim], words: str, value: float, *, target: str = "", published: float | None = None) -> Claim:
-    """A claim that rests on one network."""
+    """A claim about one network."""
     spread = (value, value)
     return claim(claim=words, published=published, measured=value, unit="1", num=1, spread=spread, target=target)
 
@@ -45,7 +45,7 @@ def _fit(found: Measurements, claim: partial[Claim]) -> list[Claim]:
     ]
     lead = found.of("test_accuracy", "net") - found.of("test_accuracy", "linear")
     net, linear = (found.of("num_parameters", name) for name in ("net", "linear"))
-    words = "the network's test accuracy lies above the linear model's by at least"
+    words = "the network's test accuracy is above the linear model's by at least"
     return [
         *rows,
         _one(claim, words, lead, target=f">= {config.lead_target:g}"),
@@ -66,7 +66,7 @@ def _optimizers(found: Measurements, claim: partial[Claim]) -> list[Claim]:
         claim(
             claim="span of the test accuracies of all optimizers that fit the training images",
             target=f"<= {config.within_target:g}",
-            # One alone spans nothing.
+            # A single optimizer has no span.
             measured=high - low if len(tests) > 1 else math.nan,
             unit="1",
             num=len(tests),

@@ -1,4 +1,4 @@
-"""What the run of all models and optimizers measured, read back from its folder: all that figures and claims see."""
+"""Reads the measurements of a run on models and optimizers, the input of its figures and claims."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from basinscope.runs.store import RunFolder
 
 @dataclass(frozen=True)
 class Measurements:
-    """Everything a finished run holds."""
+    """All measurements of a finished run."""
 
     config: Config
     nets: xr.Dataset
@@ -24,12 +24,12 @@ class Measurements:
     """One network trained by many optimizers."""
 
     def of(self, name: str, net: str) -> float:
-        """One number of one model."""
+        """Value of a variable for one model."""
         return float(self.nets[name].sel(net=net))
 
     @property
     def fitted(self) -> xr.Dataset:
-        """The optimizers that fitted the training images."""
+        """Optimizers that fit the training images."""
         return self.optimizers.isel(net=self.optimizers["train_accuracy"].values >= self.config.fit_target)
 
 

@@ -1,4 +1,4 @@
-"""What the experiment `architectures` can be asked."""
+"""Configuration and presets of the experiment `architectures`."""
 
 from __future__ import annotations
 
@@ -21,51 +21,51 @@ class Config(ImageConfig):
     NAME: ClassVar[str] = "architectures"
 
     num_unseen: int = 100
-    """Images that are held out; this experiment does not poison."""
+    """Held-out images; unused, as this experiment does not poison."""
     net: str = "resnet8"
     """Convolutional network: resnet8, resnet14, resnet20 (pre-activation), resnet18 or vgg13."""
     width: float = 1.0
     """Factor on its channel counts."""
     larger_width: float | None = None
-    """Width of a second, larger network of the same kind; none trains no second one."""
+    """Width of a second, larger network of the same kind; none for no second one."""
     shrunk: int = 12
-    """Edge of the shrunk image whose pixels' products the linear model takes, besides all pixels."""
+    """Side of the downscaled image whose pixel products the linear model takes in addition to all pixels."""
     epochs: float = 40.0
-    """Passes over the training images, for networks."""
+    """Epochs for networks."""
     linear_epochs: float = 100.0
-    """Passes for the linear model."""
+    """Epochs for the linear model."""
     batch_size: int = 125
-    """Training images in each update."""
+    """Training images per update."""
     learning_rate: float = 0.1
-    """Highest learning rate of SGD with momentum 0.9, for networks."""
+    """Peak learning rate of SGD with momentum 0.9, for networks."""
     linear_rate: float = 10.0
     """The same for the linear model."""
     warmup: float = 0.04
-    """Fraction of the course over which the learning rate rises, in the comparison with the linear model."""
+    """Fraction of the steps over which the learning rate rises, in the comparison with the linear model."""
     optimizers: tuple[str, ...] = ALL_OPTIMIZERS
-    """Rows of the table of optimizers."""
+    """Optimizers in the table."""
     table_net: str = "resnet8"
     """Network of the table."""
     table_width: float = 0.5
     """Factor on its channel counts."""
     table_epochs: float = 40.0
-    """Passes over the training images of each optimizer that takes them in batches."""
+    """Epochs of each optimizer that uses batches."""
     table_batch_size: int = 125
-    """Training images in each of their updates."""
+    """Batch size of these optimizers."""
     table_rates: Literal["published", "short"] = "short"
-    """Learning rates of the table: the published ones, or higher ones for a short course."""
+    """Learning rates of the table: the published ones, or higher ones for short training."""
     table_decay: Literal["cosine", "tenfold", "constant"] = "cosine"
-    """Course of the learning rates of the table."""
+    """Learning-rate schedule of the table."""
     descent_steps: int = 120
-    """Updates of gradient descent, each of which takes all training images."""
+    """Full-batch updates of gradient descent."""
     lbfgs_steps: int = 10
-    """Updates of L-BFGS; each searches along lines, for which it passes over all training images up to 25 times."""
+    """Updates of L-BFGS; the line search of each takes up to 25 passes over all training images."""
     fit_target: float = 0.99
-    """Training accuracy that counts as having fitted the training images."""
+    """Training accuracy at which the training images count as fitted."""
     lead_target: float = 0.25
-    """How far the network's test accuracy should lie above the linear model's."""
+    """Target for the lead of the network's test accuracy over the linear model's."""
     within_target: float = 0.15
-    """Span in which the test accuracies of all optimizers that fit should lie."""
+    """Target for the span of test accuracies of all optimizers that fit."""
 
     def __post_init__(self) -> None:
         for field in ("net", "table_net"):
@@ -116,7 +116,7 @@ class Config(ImageConfig):
         return self.shrunk
 
     def models(self) -> dict[str, float | None]:
-        """What is compared: name of each model and its width; the linear model has none."""
+        """Name and width of each compared model; the linear model has no width."""
         larger = {"larger": self.larger_width} if self.larger_width is not None else {}
         return {"net": self.width, **larger, "linear": None}
 

@@ -1,4 +1,4 @@
-"""What the page holds of the comparison of models and optimizers: the models' courses, and every optimizer's end."""
+"""Data of models and optimizers for the page: training histories and final results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from basinscope.runs.store import RunFolder
 
 
 def exhibit(folder: RunFolder, config: Config) -> Exhibit:
-    """Gather what can be explored of a finished run.
+    """Collect the interactive data of a finished run.
 
     Raises:
         DamagedResultError: A result is missing or unreadable.

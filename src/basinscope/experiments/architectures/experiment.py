@@ -1,4 +1,4 @@
-"""The comparison of models and optimizers on images."""
+"""Defines the comparison of models and optimizers on images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures that compare models and optimizers, drawn from stored results."""
+"""Both parts of figure 2, models and optimizers, drawn from stored results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TITLES = {
 
 
 def draw(found: Measurements, out: Path) -> list[Path]:
-    """Draw both halves of figure 2 into a folder and return the files."""
+    """Draw both parts of figure 2 into a folder; return the files."""
     files: list[Path] = []
     with styled():
         for stem, drawn in ((FIT, _fit), (OPTIMIZERS, _optimizers)):
@@ -37,19 +37,19 @@ def draw(found: Measurements, out: Path) -> list[Path]:
 
 
 def net_title(net: str, width: float) -> str:
-    """What figures call a network of some width."""
+    """Title of a network of some width."""
     return TITLES[net] + ("" if width == 1 else f", width × {width:g}")
 
 
 def _counted(num: float) -> str:
-    """A number of parameters in three digits."""
+    """Format a number of parameters with three digits."""
     return f"{num / 1e6:.3g} M" if num >= 1e6 else f"{num / 1e3:.3g} k"
 
 
 def _fit(found: Measurements) -> Figure:
     config = found.config
     figure, (over, ends) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 3.0), width_ratios=(1.7, 1), layout="constrained")
-    figure.suptitle(f"Figure 2 · Training images and new ones: a network and a linear model\n{config.data}")
+    figure.suptitle(f"Figure 2 · Training and test accuracy of a network and a linear model\n{config.data}")
     colours = {"net": AS_TRAINED, "larger": SCALED, "linear": LINEAR}
     titles = {
         name: "linear model on pixels and products" if width is None else net_title(config.net, width)
@@ -69,7 +69,7 @@ def _fit(found: Measurements) -> Figure:
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     short = {"net": "network", "larger": "larger\nnetwork", "linear": "linear\nmodel"}
     plot_bars(ends, found.nets, [short[name] for name in titles], picked)
-    ends.text(0.5, 1.01, "pale: training, full: test", transform=ends.transAxes, ha="center", fontsize=6, color=FAINT)
+    ends.text(0.5, 1.01, "pale: training; full: test", transform=ends.transAxes, ha="center", fontsize=6, color=FAINT)
     return figure
 
 
@@ -78,7 +78,7 @@ def _optimizers(found: Measurements) -> Figure:
     rows = found.optimizers.sizes["net"]
     height = 1.3 + 0.24 * rows
     figure = plt.figure(figsize=(TWO_COLUMNS, height))
-    # Title above, axis label and legend below: what they take does not grow with the rows.
+    # Title, axis label and legend have a fixed height, whatever the number of rows.
     axes = figure.add_axes((0.17, 0.6 / height, 0.46, 1 - 1.2 / height))
     net = net_title(config.table_net, config.table_width)
     figure.suptitle(f"Figure 2 · One network, many optimizers: {net}\n{config.data}", y=0.985)

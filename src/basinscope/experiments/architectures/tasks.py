@@ -1,4 +1,4 @@
-"""The work of comparing models: a convolutional net beside a linear model, and one net by many optimizers."""
+"""Tasks of the comparison: a convolutional net against a linear model, and one net with many optimizers."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from basinscope.training.single import Recipe, SingleTrainer
 from basinscope.training.torch_optimizers import TORCH_OPTIMIZERS
 
 KIND = "cifar10"
-"""Which image files it reads; also the first word of its random streams, so that stored arrays keep their digits."""
+"""Kind of image files; also the prefix of its random streams, unchanged so that published numbers stay the same."""
 LOOKS = 20
-"""Looks at training and test accuracy over a course."""
+"""Evaluations of training and test accuracy during training."""
 
-# Expected seconds of an image in an update on two cores, on 16×16; they only steer the time left that is shown.
+# Expected seconds of an image in an update on two cores, on 16×16; used only to estimate the remaining time.
 _NET_COST, _LINEAR_COST, _TABLE_COST = 2.5e-4, 2e-4, 2e-4
 _LBFGS_PASSES, _PROXIMAL = 20, 2.7
 
 
 def tasks(config: Config) -> list[Task]:
-    """Cut the experiment into tasks, none of which reads another's results."""
+    """Split the experiment into independent tasks."""
     images = config.num_train or 50_000
     size = ((32 if config.source == "files" else config.canvas) / 16) ** 2
     scale = {"resnet8": 1, "resnet14": 2, "resnet20": 3, "resnet18": 20, "vgg13": 10}
@@ -68,19 +68,19 @@ def _compare(context: Context, config: Config, name: str) -> Mapping[str, Artifa
 
 
 def _steps(config: Config, name: str, num_train: int) -> int:
-    """Updates planned for one optimizer."""
-    whole = {"lbfgs": config.lbfgs_steps, "gradient_descent": config.descent_steps}
-    return whole.get(name) or max(1, round(config.table_epochs * math.ceil(num_train / config.table_batch_size)))
+    """Planned updates of one optimizer."""
+    full_batch = {"lbfgs": config.lbfgs_steps, "gradient_descent": config.descent_steps}
+    return full_batch.get(name) or max(1, round(config.table_epochs * math.ceil(num_train / config.table_batch_size)))
 
 
 def _optimize(context: Context, config: Config, name: str) -> Mapping[str, Artifact]:
-    """Train the network of the table by one optimizer; all begin with the same weights."""
+    """Train the network of the table with one optimizer; all start from the same weights."""
     task, row = open_task(KIND, config, context), TORCH_OPTIMIZERS[name]
     rate = row.learning_rate if config.table_rates == "published" else row.short_rate
     schedule = Schedule(
         steps=_steps(config, name, len(task.train)),
         learning_rate=rate,
-        # A line search sets the length of L-BFGS's steps.
+        # The line search of L-BFGS sets its step lengths.
         decay="constant" if name == "lbfgs" else config.table_decay,
     )
     trainer = SingleTrainer(
@@ -93,11 +93,11 @@ def _optimize(context: Context, config: Config, name: str) -> Mapping[str, Artif
     )
     try:
         result = trainer.train(checkpoint=context.folder.checkpoint(context.task), progress=context.progress)
-        diverged, found = 0, (result.clean_loss, result.train_accuracy, result.test_accuracy)
+        diverged, scores = 0, (result.clean_loss, result.train_accuracy, result.test_accuracy)
     except TrainingDivergedError:
-        diverged, found = 1, (math.nan, math.nan, math.nan)
-    loss, train_accuracy, test_accuracy = found
-    described = dataset(
+        diverged, scores = 1, (math.nan, math.nan, math.nan)
+    loss, train_accuracy, test_accuracy = scores
+    optimizer = dataset(
         "optimizers",
         {
             "net": [name],
@@ -110,4 +110,4 @@ def _optimize(context: Context, config: Config, name: str) -> Mapping[str, Artif
             "test_accuracy": np.array([test_accuracy]),
         },
     )
-    return {f"optimizer-{name}": described}
+    return {f"optimizer-{name}": optimizer}

@@ -1,1 +1,1 @@
-"""Good and bad minima of image networks: figures 4, 5 (its half on images) and 7."""
+"""Good and bad minima of image networks: figures 4, 5 (images) and 7."""

@@ -1,4 +1,4 @@
-"""The paper's claims about good and bad minima of image networks, each beside the number that a run measured."""
+"""The paper's claims about good and bad minima of image networks, with the values measured in a run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from basinscope.experiments.image_minima.figures import LINES, RELATIONS, SLICES
 from basinscope.experiments.relations import COMPARED_LOSS, relation_claims
 
 ENOUGH_EVALUATIONS = 4.0
-"""Passes over the training set that a radius should take at most."""
+"""Target for the passes over the training set per radius."""
 
 
 def claims(found: Measurements, preset: str) -> list[Claim]:
-    """Hold every claim against what was measured."""
+    """Evaluate every claim against the measurements."""
     claim = partial(Claim, preset=preset, data=found.config.data)
     return [
         *_figure4(found, partial(claim, figure=SLICES)),
@@ -34,7 +34,7 @@ def _figure4(found: Measurements, claim: partial[Claim]) -> list[Claim]:
     below = found.of("test_accuracy", found.good) - bad["test_accuracy"].values
     return [
         claim(
-            claim="good net (run 0, natural): accuracy on the training images",
+            claim="good net (run 0, ordinary training): accuracy on the training images",
             published=1.0,
             target=fits,
             measured=found.of("train_accuracy", found.good),
@@ -43,7 +43,7 @@ def _figure4(found: Measurements, claim: partial[Claim]) -> list[Claim]:
             spread=span(good["train_accuracy"].values.tolist()),
         ),
         claim(
-            claim="good net (run 0, natural): accuracy on the test images",
+            claim="good net (run 0, ordinary training): accuracy on the test images",
             published=0.98,
             measured=found.of("test_accuracy", found.good),
             unit="1",
@@ -68,7 +68,7 @@ def _figure4(found: Measurements, claim: partial[Claim]) -> list[Claim]:
             spread=span(bad["test_accuracy"].values.tolist()),
         ),
         claim(
-            claim="test accuracy of every bad net lies below the good net's by at least",
+            claim="test accuracy of every bad net is below the good net's by at least",
             published=0.69,
             target=f">= {config.bad_below:g}",
             measured=float(below.min()),
@@ -114,7 +114,7 @@ def _figure7(found: Measurements, claim: partial[Claim]) -> list[Claim]:
             spread=span(later.astype(float).tolist()),
         ),
         claim(
-            claim="passes over the training set that a radius took, a pass that ended early counting for its share",
+            claim="passes over the training set per radius (a pass that ends early counts as a fraction)",
             target=f"<= {ENOUGH_EVALUATIONS:g}",
             measured=float(spent.mean()) if len(spent) else float("nan"),
             unit="passes",

@@ -1,4 +1,4 @@
-"""What a run on minima of image networks measured, read back from its folder: all that figures and claims see."""
+"""Reads the measurements of a run on minima of image networks, the input of its figures and claims."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from basinscope.results.convert import stack_nets, unmeasured
 from basinscope.runs.store import RunFolder
 
 ENOUGH_NETS = 6
-"""Networks below which a rank correlation is reported but not judged."""
+"""Smallest number of networks at which a rank correlation is tested against its target."""
 _COUNTED = ("num_scanned", "num_earlier")
 
 
 @dataclass(frozen=True)
 class Measurements(MinimaMeasurements[Config]):
-    """Everything a finished run holds."""
+    """All measurements of a finished run."""
 
     lines: xr.Dataset
-    """Losses along random lines from the good and the bad net outwards."""
+    """Losses along random lines from the good and the bad net."""
     slices: xr.Dataset
     """1-D slices through both."""
     surfaces: xr.Dataset
@@ -32,13 +32,13 @@ class Measurements(MinimaMeasurements[Config]):
 
 
 def _joined(parts: list[xr.Dataset]) -> xr.Dataset:
-    """Join the radii of one network's shares of directions."""
+    """Concatenate the radii of one network, measured in several tasks."""
     whole = xr.concat(parts, "ray", data_vars="minimal", coords="minimal", compat="override", combine_attrs="override")
     return whole.assign({name: whole[name].copy(data=sum(float(p[name]) for p in parts)) for name in _COUNTED})
 
 
 def _volume(radius: xr.Dataset) -> xr.Dataset:
-    """Volume from the radii; all NaN where they could not be measured."""
+    """Compute the volume from the radii; all NaN if they could not be measured."""
     if (radius["status"].values < 0).all():
         return unmeasured("volume")
     return log_volume(radius)

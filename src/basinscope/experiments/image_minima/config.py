@@ -1,4 +1,4 @@
-"""What the experiment `image_minima` can be asked."""
+"""Configuration and presets of the experiment `image_minima`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Config(ImageConfig, MinimaConfig):
     NAME: ClassVar[str] = "image_minima"
 
     num_unseen: int = 20_000
-    """Images among which unseen samples are drawn; from few, a net learns their wrong answers by heart instead."""
+    """Pool size from which unseen samples are drawn; a net memorizes wrong answers for a small pool."""
     net: str = "resnet8"
     """Network: resnet8, resnet14, resnet20 (pre-activation), resnet18 or vgg13."""
     width: float = 0.5
@@ -26,56 +26,56 @@ class Config(ImageConfig, MinimaConfig):
     runs: int = 2
     poisons: tuple[float, ...] = (0.0, 0.03, 1.0)
     epochs: float = 60.0
-    """Passes over the training images of a natural run."""
+    """Epochs of an ordinary run."""
     poisoned_epochs: float = 70.0
-    """Passes of a poisoned run."""
+    """Epochs of a poisoned run."""
     batch_size: int = 125
-    """Training images in each update."""
+    """Training images per update."""
     unseen_per_update: int = 125
-    """Unseen images in each update of a poisoned run."""
+    """Unseen images per update of a poisoned run."""
     learning_rate: float = 0.4
-    """Highest learning rate of SGD with momentum 0.9; at low ones, so few images give minima that are all narrow."""
+    """Peak learning rate of SGD with momentum 0.9; with so few images, low rates give only narrow minima."""
     decay: Literal["cosine", "tenfold", "steps", "constant"] = "cosine"
-    """Course of the learning rate; `steps` divides by ten at 40, 60 and 80 % of the course."""
+    """Learning-rate schedule; `steps` divides by ten at 40, 60 and 80 % of the steps."""
     settle_ratio: float = 0.01
-    """β at the end of the course as a fraction of β before settling, which begins at 60 % of the course."""
+    """β at the last planned step as a fraction of β before settling, which begins at 60 % of the steps."""
     settle_loss: float = 0.005
-    """Clean loss in nats at which a poisoned network that has done its course stops."""
+    """Clean loss in nats at which a poisoned network stops after its planned steps."""
     patience: float = 0.5
-    """How much longer than its course a poisoned network may settle, as a fraction."""
+    """Additional settling time of a poisoned network, as a fraction of its planned steps."""
     tolerance: float = 0.01
     """Relative width of the bracket around a radius."""
     num_directions: int = 30
     directions_per_task: int = 10
-    """Directions that are measured in one piece; an interruption loses at most one piece."""
+    """Directions per measuring task; an interruption loses at most one task."""
     num_scanned: int = 1
-    """Directions of each network that are scanned at 20 points for an earlier crossing."""
+    """Directions per network scanned at 20 points for an earlier crossing."""
     num_curvature: int = 8
-    """Directions for the sharpness of each network, the first of those for the radius."""
+    """Directions per network for the mean curvature, the first of those for the radius."""
     num_trace: int = 4
-    """Directions for the trace by the number of entries."""
+    """Directions for the trace divided by the number of weights."""
     evaluated_together: int = 125
-    """Images in one forward pass of a measurement."""
+    """Batch size of measurements."""
     slice_extent: float = 0.3
-    """Half the side of the 2-D slice and half the length of the 1-D slices, in filter norms."""
+    """Half the side length of the 2-D slice and half the length of the 1-D slices, in filter norms."""
     slice_resolution: int = 17
     """Points along each side of the 2-D slice."""
     line_resolution: int = 41
     """Points along each 1-D slice."""
     num_lines: int = 20
-    """Random lines of figure 7 around each network."""
+    """Random lines per network in figure 7."""
     line_extent: float = 0.3
-    """How far these lines go, in filter norms."""
+    """Length of these lines, in filter norms."""
     line_points: int = 21
     """Points on each of these lines."""
     num_examples: int = 8
-    """Training images, and as many test images, whose predictions are followed along the 1-D slices."""
+    """Number of training images, and of test images, whose predictions are recorded along the 1-D slices."""
     line_ceiling: float = 1.0
-    """Clean loss in nats at which such a line is left."""
+    """Clean loss in nats at which such a line ends."""
     good_train: float = 0.99
-    """Training accuracy that good and bad nets should reach."""
+    """Target training accuracy of good and bad nets."""
     bad_below: float = 0.4
-    """How far below the good net's test accuracy the bad nets' should lie."""
+    """Target for the lead of the good net's test accuracy over the bad nets'."""
 
     def __post_init__(self) -> None:
         check_choice(f"{self.NAME}.net", self.net, tuple(NETS))
@@ -109,7 +109,7 @@ class Config(ImageConfig, MinimaConfig):
         return ((self.net, self.width),)
 
     def shares(self) -> list[range]:
-        """The directions of each measuring task."""
+        """Directions of each measuring task."""
         starts = range(0, self.num_directions, self.directions_per_task)
         return [range(start, min(start + self.directions_per_task, self.num_directions)) for start in starts]
 

@@ -1,4 +1,4 @@
-"""What the page holds of good and bad minima of image networks: numbers, slices, lines, and pushed images."""
+"""Data of image minima for the page: measurements, slices, lines, and predictions of pushed networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from basinscope.runs.store import RunFolder
 
 
 def exhibit(folder: RunFolder, config: Config) -> Exhibit:
-    """Gather what can be explored of a finished run.
+    """Collect the interactive data of a finished run.
 
     Raises:
         DamagedResultError: A result is missing or unreadable.
@@ -44,7 +44,7 @@ def exhibit(folder: RunFolder, config: Config) -> Exhibit:
 
 
 def _num_moved(folder: RunFolder, net: str) -> int:
-    """Entries that directions move, as the radii were measured; running statistics are no parameters."""
+    """Number of weights that directions move; running statistics are not parameters."""
     state = folder.weights(f"weights-{net}")
     buffers = ("running_mean", "running_var", "num_batches_tracked")
     return Normalization(ParameterLayout.of({k: v for k, v in state.items() if not k.endswith(buffers)})).num_moved

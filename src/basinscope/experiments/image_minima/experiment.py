@@ -1,4 +1,4 @@
-"""Good and bad minima of image networks."""
+"""Defines the experiment on good and bad minima of image networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The three figures of good and bad minima of image networks, drawn from stored results."""
+"""Figures 4, 5 and 7, good and bad minima of image networks, drawn from stored results."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from basinscope.runs import atomic
 SLICES, RELATIONS, LINES = "4-image-minima", "5-image-minima", "7-image-minima"
 STEMS = (SLICES, RELATIONS, LINES)
 TOP = 5.0
-"""Upper end of figure 7, in cutoffs; lines are followed beyond it."""
+"""Upper limit of figure 7, in units of the cutoff."""
 FLOOR = 1e-4
-"""Loss in nats below which slices are flat."""
+"""Lower losses, in nats, are drawn at this value."""
 
 
 def draw(found: Measurements, out: Path) -> list[Path]:
-    """Draw figures 4, 5 and 7 into a folder and return the files."""
+    """Draw figures 4, 5 and 7 into a folder; return the files."""
     files: list[Path] = []
     with styled():
         for stem, drawn in ((SLICES, _figure4), (RELATIONS, _figure5), (LINES, _figure7)):
@@ -37,7 +37,7 @@ def draw(found: Measurements, out: Path) -> list[Path]:
 
 
 def _figure4(found: Measurements) -> Figure:
-    """1-D slices of both nets above, on one pair of axes' scales; 2-D slices below, on one height scale."""
+    """1-D slices of both nets above, 2-D slices below; each row shares its scales."""
     figure = plt.figure(figsize=(TWO_COLUMNS, 5.83))
     figure.suptitle(f"Figure 4 · The loss around a good and a bad minimum\n{found.config.data}", y=0.985)
     surfaces = np.concatenate(
@@ -58,7 +58,7 @@ def _figure4(found: Measurements) -> Figure:
         plot_surface(surface, found.surfaces.sel(net=net), limits=limits, scale="log", floor=FLOOR)
     note = (
         "Above: three random filter-normalised directions, the same for both; dotted: the cutoff. "
-        "Below: the plane of the first two, made orthogonal. One scale in each row."
+        "Below: the plane of the first two, orthogonalized. Each row shares one scale."
     )
     figure.text(0.5, 0.012, note, ha="center", fontsize=6, color="#555555")
     return figure
@@ -71,7 +71,7 @@ def _figure5(found: Measurements) -> Figure:
 def _figure7(found: Measurements) -> Figure:
     config = found.config
     figure, panels = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 3.2), sharex=True, sharey=True, layout="constrained")
-    figure.suptitle(f"Figure 7 · The loss along random directions, and the basin beneath the cutoff\n{config.data}")
+    figure.suptitle(f"Figure 7 · The loss along random directions, and the basin below the cutoff\n{config.data}")
     for axes, (role, net, colour, how) in zip(panels, found.pair, strict=True):
         radii = found.relations.natural.radius["radius"].sel(net=net)
         plot_rising_lines(
@@ -84,7 +84,7 @@ def _figure7(found: Measurements) -> Figure:
         )
         middle = f"median radius {float(radii.median()):.3g} of {config.num_directions} directions"
         if not np.isfinite(radii.values).any():
-            middle = f"no basin: clean loss {found.of('clean_loss', net):.2g}, not below the cutoff"
+            middle = f"no basin: clean loss {found.of('clean_loss', net):.2g} is not below the cutoff"
         axes.set_title(f"{role} minimum ({how})\n{found.scores(net)}\n{middle}", color=colour, fontsize=7)
     seen = found.lines["loss"].values
     panels[0].set_ylim(bottom=0.7 * min(float(seen[seen > 0].min()), config.cutoff))

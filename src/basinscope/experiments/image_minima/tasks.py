@@ -1,4 +1,4 @@
-"""The work on minima of image networks: train good and bad nets, measure around each, slice, follow lines."""
+"""Tasks on minima of image networks: training of good and bad nets, measurements, slices, lines."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from basinscope.training.schedules import Schedule
 from basinscope.training.single import Recipe, SingleTrainer
 
 KIND = "svhn"
-"""Which image files it reads; also the first word of its random streams, so that stored arrays keep their digits."""
+"""Kind of image files; also the prefix of its random streams, unchanged so that published numbers stay the same."""
 NUM_SLICES = 3
 """1-D slices around each of the two compared nets."""
 EVALUATIONS_PER_RAY = 3.0
 
-# Expected seconds on two cores for an image through ResNet-8 on 16×16; they only steer the time left that is shown.
+# Expected seconds on two cores for an image through ResNet-8 on 16×16; used only to estimate the remaining time.
 _FORWARD, _UPDATE = 1.4e-4, 6e-4
 _CURVATURE = 13
-"""Evaluations that a second derivative or a product with the Hessian is worth."""
+"""Cost of a second derivative or Hessian product, in evaluations."""
 _PRODUCTS = 16
 
 
 def tasks(config: Config) -> list[Task]:
-    """Cut the experiment into tasks; each names the ones whose results it reads."""
+    """Split the experiment into tasks; each names the ones whose results it reads."""
     images = config.num_train or 73_257
     look = _FORWARD * images * _relative_cost(config)
     work: list[Task] = []
@@ -86,20 +86,20 @@ def tasks(config: Config) -> list[Task]:
 def _within_memory(
     context: Context, work: Callable[[Context], Mapping[str, Artifact]], net: str
 ) -> Mapping[str, Artifact]:
-    """Measure, and say what to lower where memory does not suffice."""
+    """Run a measurement; if memory runs out, name the setting to lower."""
     with told_of_memory(f"measuring {net}", "image_minima.evaluated_together"):
         return work(context)
 
 
 def _relative_cost(config: Config) -> float:
-    """About how much more an image costs than in ResNet-8 on 16×16."""
+    """Approximate cost of an image relative to ResNet-8 on 16×16."""
     area = (32 if config.source == "files" else config.canvas) ** 2 / 16**2
     each = {"resnet8": 1.0, "resnet14": 1.8, "resnet20": 2.7, "resnet18": 20.0, "vgg13": 10.0}[config.net]
     return area * each * max(config.width**1.5, 0.05)
 
 
 def share_name(net: str, scaled: bool, share: int) -> str:
-    """Name the radii of one net along one share of the directions, as trained or with its last layer scaled."""
+    """Name of one net's radii along one share of the directions, as trained or with its last layer scaled."""
     return f"{net}{'-scaled' if scaled else ''}-{share}"
 
 
@@ -160,7 +160,7 @@ def _scale(landscape: StreamedLoss, config: Config) -> float:
     """Factor of the last layer at which the clean loss has the common value.
 
     Raises:
-        InputError: There is none, because the network does not get every training image right.
+        InputError: There is none, as the network misclassifies a training image.
     """
     logits = landscape.logits(landscape.minimum)
     return scale_of_logits(logits, landscape.train.labels.cpu(), config.scaled_loss)
@@ -171,7 +171,7 @@ def _directions(config: Config) -> int:
 
 
 def _measure(context: Context, config: Config, net: str, scaled: bool, share: int) -> Mapping[str, Artifact]:
-    """Radii of one network along a share of the directions."""
+    """Measure radii of one network along a share of the directions."""
     landscape, indices = _open(context, config, net), config.shares()[share]
     name = f"radius-{share_name(net, scaled, share)}"
     try:
@@ -184,7 +184,7 @@ def _measure(context: Context, config: Config, net: str, scaled: bool, share: in
             indices=indices,
             cutoff=config.cutoff,
             tolerance=config.tolerance,
-            # A share of its own is scanned once for each network: scans do not depend on the scale.
+            # Scan once per network, in the first share as trained: scans do not depend on the scale.
             num_scanned=0 if scaled or share else config.num_scanned,
             progress=context.progress,
         )
@@ -194,7 +194,7 @@ def _measure(context: Context, config: Config, net: str, scaled: bool, share: in
 
 
 def _curvature(context: Context, config: Config, net: str) -> Mapping[str, Artifact]:
-    """Mean curvature of one network, as trained and with its last layer scaled."""
+    """Measure the mean curvature of one network, as trained and with its last layer scaled."""
     landscape = _open(context, config, net)
     indices = range(config.num_curvature)
     names = [f"mean_curvature-{net}", f"mean_curvature-{net}-scaled"]
@@ -202,7 +202,7 @@ def _curvature(context: Context, config: Config, net: str) -> Mapping[str, Artif
         scales = (1.0, _scale(landscape, config))
     except InputError:
         return {name: unmeasured("mean_curvature", ray=np.asarray(indices)) for name in names}
-    found = mean_curvatures(
+    curvatures = mean_curvatures(
         landscape.around(),
         scales=scales,
         seed=_directions(config),
@@ -210,14 +210,14 @@ def _curvature(context: Context, config: Config, net: str) -> Mapping[str, Artif
         num_trace=config.num_trace,
         progress=context.progress,
     )
-    return dict(zip(names, found, strict=True))
+    return dict(zip(names, curvatures, strict=True))
 
 
 def _examples(context: Context, config: Config, net: str) -> Mapping[str, Artifact]:
-    """Predictions of one network for some images while its weights go out along the lines of the 1-D slices."""
+    """Record predictions of one network for some images along the lines of the 1-D slices."""
     task, landscape = open_task(KIND, config, context), _open(context, config, net)
-    some = torch.arange(config.num_examples)
-    parts = [images.subset(some[: len(images)]) for images in (task.train, task.test)]
+    indices = torch.arange(config.num_examples)
+    parts = [images.subset(indices[: len(images)]) for images in (task.train, task.test)]
     pushed = pushed_images(
         landscape.around(),
         parts[0],
@@ -230,7 +230,7 @@ def _examples(context: Context, config: Config, net: str) -> Mapping[str, Artifa
 
 
 def _slices(context: Context, config: Config, net: str) -> Mapping[str, Artifact]:
-    """1-D and 2-D slices around one network, along the same members of the family for both."""
+    """Compute 1-D and 2-D slices around one network, along the same directions."""
     landscape = _open(context, config, net).around()
     seed = child_seed(config.seed, KIND, "slice")
 
@@ -254,9 +254,9 @@ def _slices(context: Context, config: Config, net: str) -> Mapping[str, Artifact
 
 
 def _lines(context: Context, config: Config, net: str) -> Mapping[str, Artifact]:
-    """Losses along random lines from one network outwards."""
+    """Compute losses along random lines from one network."""
     landscape = _open(context, config, net)
-    found: xr.Dataset = rising_lines(
+    lines: xr.Dataset = rising_lines(
         landscape.around(),
         seed=_directions(config),
         indices=range(config.num_lines),
@@ -264,4 +264,4 @@ def _lines(context: Context, config: Config, net: str) -> Mapping[str, Artifact]
         ceiling=config.line_ceiling,
         progress=context.progress,
     )
-    return {f"lines-{net}": found}
+    return {f"lines-{net}": lines}

@@ -1,1 +1,1 @@
-"""The minefield: training's path among bad minima (figure 1)."""
+"""The minefield: the path of training among bad minima (figure 1)."""

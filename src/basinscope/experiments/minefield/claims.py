@@ -1,4 +1,4 @@
-"""The paper's claims about the minefield, each beside the number that a run measured."""
+"""The paper's claims about the minefield, with the values measured in a run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from basinscope.experiments.minefield.collect import Measurements
 from basinscope.experiments.minefield.figures import STEMS
 
 NAMED = 20
-"""Failed searches that are named before the rest is counted; all stand in the stored results."""
+"""Largest number of failed searches listed by epoch; the stored results contain all."""
 
 
 def claims(found: Measurements, preset: str) -> list[Claim]:
-    """Hold every claim against what was measured."""
+    """Evaluate every claim against the measurements."""
     claim = partial(Claim, figure=STEMS[0], preset=preset, data=found.config.data)
     return [*_bad(found, claim), *_good(found, claim), *_nearby(found, claim)]
 
@@ -53,7 +53,7 @@ def _bad(found: Measurements, claim: partial[Claim]) -> list[Claim]:
             spread=span(test.tolist()),
         ),
         claim(
-            claim="bad minima: accuracy on the whole spiral, training points' surroundings included, median",
+            claim="bad minima: accuracy on fresh points from the whole spiral, median",
             measured=float(np.median(dense)) if len(dense) else math.nan,
             unit="1",
             num=len(dense),
@@ -96,11 +96,11 @@ def _good(found: Measurements, claim: partial[Claim]) -> list[Claim]:
 
 
 def _reached(found: Measurements, claim: partial[Claim], *, same_split: bool) -> Claim:
-    """The paper's "always": how many good runs end in a good minimum."""
+    """Share of good runs that end in a good minimum; the paper says "always"."""
     reached = found.reach_good(same_split=same_split)
     share, which = float(reached.mean()), "starts on this split" if same_split else "starts and other splits"
     return claim(
-        claim=f"share of {which} that reach a good minimum: the whole training set and at least "
+        claim=f"share of {which} that reach a good minimum: all training points and at least "
         f"{found.config.good_accuracy:g} of fresh points right (published: always)",
         published=1.0,
         target="== 1",
@@ -116,8 +116,8 @@ def _nearby(found: Measurements, claim: partial[Claim]) -> list[Claim]:
     travelled = found.travelled
     median = float(np.median(distances)) if len(distances) else math.nan
     norms = found.path["norm"].values
-    begun = found.bad["start_epoch"].values[found.found]
-    ratios = distances * found.norm_at(begun) / float(found.path["travelled"].isel(epoch=-1))
+    starts = found.bad["start_epoch"].values[found.found]
+    ratios = distances * found.norm_at(starts) / float(found.path["travelled"].isel(epoch=-1))
     ratio = float(np.median(ratios)) if len(ratios) else math.nan
     return [
         claim(
@@ -135,7 +135,7 @@ def _nearby(found: Measurements, claim: partial[Claim]) -> list[Claim]:
             spread=span(travelled.tolist()),
         ),
         claim(
-            claim="bad minima are nearby: median distance from their start, divided by what the good run travels",
+            claim="bad minima are nearby: median distance from their start, divided by that covered by the good run",
             target="<= 1",
             measured=ratio,
             unit="1",

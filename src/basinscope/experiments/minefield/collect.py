@@ -1,4 +1,4 @@
-"""What the minefield run measured, read back from its folder: all that figures and claims see."""
+"""Reads the measurements of a minefield run, the input of its figure and claims."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from basinscope.runs.store import RunFolder
 
 @dataclass(frozen=True)
 class Measurements:
-    """Everything a finished run holds."""
+    """All measurements of a finished run."""
 
     config: Config
     path: xr.Dataset
@@ -24,40 +24,40 @@ class Measurements:
     bad: xr.Dataset
     """Every search for a bad minimum."""
     path_map: xr.Dataset
-    """Places of the path's iterates on the map, along `epoch`."""
+    """Positions of the path's iterates on the map, along `epoch`."""
     bad_map: xr.Dataset
-    """Places of the bad minima on the map, along `net`."""
+    """Positions of the bad minima on the map, along `net`."""
 
     @property
     def found(self) -> np.ndarray:
-        """Which searches found a bad minimum: the training set fitted, the test points mostly wrong."""
+        """Which searches found a bad minimum: training set fitted, test accuracy below the bound."""
         fitted = self.bad["train_accuracy"].values >= self.config.fitted
         return fitted & (self.bad["test_accuracy"].values < self.config.bad_accuracy)
 
     def final(self, name: str) -> float:
-        """One number of the good run's last iterate."""
+        """Value of a variable at the good run's last iterate."""
         return float(self.path[name].isel(epoch=-1))
 
     def good_runs(self, name: str, *, same_split: bool) -> np.ndarray:
-        """One number of all good runs, the good run itself first, on its split or on all."""
+        """Values of a variable for all good runs, the main one first, on its split or on all splits."""
         if self.others is None:
             return np.array([self.final(name)])
-        chosen = self.others["split"].values < 0 if same_split else slice(None)
-        return np.concatenate([[self.final(name)], self.others[name].values[chosen]])
+        selected = self.others["split"].values < 0 if same_split else slice(None)
+        return np.concatenate([[self.final(name)], self.others[name].values[selected]])
 
     def norm_at(self, epochs: np.ndarray) -> np.ndarray:
-        """Norm of the weights of the iterates of some epochs; beyond the end of the run, of the last."""
-        places = np.searchsorted(self.path["epoch"].values, epochs).clip(max=self.path.sizes["epoch"] - 1)
-        return self.path["norm"].values[places]
+        """Weight norm of the iterates at some epochs; after the end of the run, of the last iterate."""
+        indices = np.searchsorted(self.path["epoch"].values, epochs).clip(max=self.path.sizes["epoch"] - 1)
+        return self.path["norm"].values[indices]
 
     def reach_good(self, *, same_split: bool) -> np.ndarray:
-        """Which of all good runs fit their whole training set and get fresh points right."""
+        """Which good runs fit all training points and classify enough fresh points correctly."""
         fits = self.good_runs("train_accuracy", same_split=same_split) == 1
         return fits & (self.good_runs("dense_accuracy", same_split=same_split) >= self.config.good_accuracy)
 
     @property
     def travelled(self) -> np.ndarray:
-        """Distance of each iterate from the first one, by the first one's norm."""
+        """Distance of each iterate from the first, relative to the first one's norm."""
         return self.path["travelled"].values / float(self.path["norm"].isel(epoch=0))
 
 
@@ -68,8 +68,8 @@ def collect(folder: RunFolder, config: Config) -> Measurements:
         DamagedResultError: A result is missing or unreadable.
     """
     epochs, names = map_order(folder, config)
-    places = folder.dataset("map")
-    on_path, on_bad = places.isel(point=slice(len(epochs))), places.isel(point=slice(len(epochs), None))
+    positions = folder.dataset("map")
+    on_path, on_bad = positions.isel(point=slice(len(epochs))), positions.isel(point=slice(len(epochs), None))
     return Measurements(
         config=config,
         path=folder.dataset("path"),

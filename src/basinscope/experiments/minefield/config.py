@@ -1,4 +1,4 @@
-"""What the minefield experiment can be asked."""
+"""Configuration and presets of the minefield experiment."""
 
 from __future__ import annotations
 
@@ -17,56 +17,55 @@ class Config(ExperimentConfig):
     NAME: ClassVar[str] = "minefield"
 
     seed: int = 0
-    """Moves starting weights, orders, unseen samples and the map."""
+    """Seed of initial weights, data order, unseen samples and the map."""
     data_seed: int | None = None
-    """Which split of the 400 points; none is the published one."""
+    """Split of the 400 points; none takes the published one."""
     epochs: int = 2_000
     """Epochs of the good run."""
     learning_rate: float = 0.01
     """Learning rate of RMSprop in the good run."""
     l2: float = 0.001
-    """Factor of the sum of squared weights in the good run's loss."""
+    """Weight of the sum of squared weights in the good run's loss."""
     batch_size: int = 32
-    """Training points in each step of the good run."""
+    """Batch size of the good run."""
     record_every: int = 10
-    """Epochs between two recorded iterates of the good run, from epoch 1."""
+    """Epochs between recorded iterates of the good run, starting at epoch 1."""
     final_epochs: int = 100
-    """The good run ends at the first of its last so many epochs that fits the training set."""
+    """The good run ends at the first of its last `final_epochs` epochs that fits the training set."""
     other_starts: int = 20
-    """Further good runs on the same split, to see the spread."""
+    """Further good runs on the same split, for the spread."""
     other_splits: int = 20
-    """Further good runs on other splits, one start each."""
+    """Further good runs on other splits, one per split."""
     good_accuracy: float = 0.9
-    """Accuracy on fresh points above which a minimum that fits the training set is called good."""
+    """Minimum accuracy on fresh points for a minimum that fits the training set to count as good."""
     bad_starts: int = 120
-    """Recorded iterates, evenly spread over the path, from which a bad minimum is sought."""
+    """Number of recorded iterates, evenly spread over the path, from which bad minima are searched."""
     poison: float = 0.2
     """Poison factor β of the search for bad minima."""
     unseen: Literal["fresh", "published"] = "fresh"
-    """Unseen samples of that search: fresh points of the spiral each step, or the 134 published ones."""
+    """Unseen samples of the search: fresh points at each step, or the 134 published ones."""
     bad_optimizer: Literal["adam", "rmsprop"] = "adam"
-    """Optimizer of that search, on the full batch; rmsprop keeps its rate, adam's falls with a cosine."""
+    """Full-batch optimizer of the search: rmsprop at constant rate, or adam with cosine decay."""
     bad_learning_rate: float = 0.01
-    """Highest learning rate of that search."""
+    """Peak learning rate of the search."""
     bad_steps: int = 14_000
-    """Steps after which that search gives up."""
+    """Largest number of steps of the search."""
     clip: float = 8.0
-    """Largest norm of one network's gradient in that search."""
+    """Gradient clipping threshold (norm) per network in the search."""
     stop_accuracy: float = 0.6
-    """A bad minimum is found once the training set is fitted and at most this share of held-out points is right;
-    0 never stops early."""
+    """The search stops once the training set is fitted and held-out accuracy is at most this; 0 never stops early."""
     num_held_out: int = 2_000
-    """Fresh points that decide when a bad minimum is found; it is judged by others."""
+    """Held-out points for that stopping rule; accuracy is reported on others."""
     num_dense: int = 10_000
-    """Fresh points on which accuracies are stated beside those on the 134 test points."""
+    """Fresh points for accuracies reported in addition to those on the 134 test points."""
     fitted: float = 0.99
-    """Training accuracy that a bad minimum needs."""
+    """Minimum training accuracy of a bad minimum."""
     bad_accuracy: float = 0.53
-    """Test accuracy that a bad minimum must stay below."""
+    """Upper bound of a bad minimum's test accuracy."""
     wanted: int = 100
-    """Bad minima that should be found."""
+    """Target number of bad minima."""
     perplexity: float = 30.0
-    """Perplexity of the map; a third of the mapped networks at most."""
+    """Perplexity of the t-SNE map; at most a third of the mapped networks."""
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -118,18 +117,18 @@ class Config(ExperimentConfig):
 
     @property
     def start_epochs(self) -> list[int]:
-        """Recorded epochs from which bad minima are sought, evenly spread."""
+        """Recorded epochs, evenly spread, from which bad minima are searched."""
         epochs, num = self.recorded_epochs, self.bad_starts
         return [epochs[k * len(epochs) // num] for k in range(num)]
 
     @property
     def ending_epochs(self) -> range:
-        """Epochs at which the good run may end."""
+        """Epochs at which the good run may end, see `final_epochs`."""
         return range(self.epochs - self.final_epochs, self.epochs + 1)
 
     @property
     def data(self) -> str:
-        """What the training points are called in claims and titles."""
+        """Name of the training points in claims and titles."""
         return f"two spirals, {'published split' if self.data_seed is None else f'split {self.data_seed}'}"
 
 

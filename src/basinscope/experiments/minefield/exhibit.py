@@ -1,4 +1,4 @@
-"""What the page holds of the minefield: every iterate of the good run, every bad minimum, and the map."""
+"""Data of the minefield for the page: every iterate of the good run, every bad minimum, and the map."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from basinscope.experiments.minefield.tasks import NET, mapped_weights
 from basinscope.runs.store import RunFolder
 
 MARGIN = 1.15
-"""Half the side of the shown square, by the farthest point."""
+"""Half the side of the square shown, relative to the largest coordinate of a training point."""
 
 
 def exhibit(folder: RunFolder, config: Config) -> Exhibit:
-    """Gather what can be explored of a finished run.
+    """Collect the interactive data of a finished run.
 
     Raises:
         DamagedResultError: A result is missing or unreadable.
@@ -33,6 +33,10 @@ def exhibit(folder: RunFolder, config: Config) -> Exhibit:
         facts={
             "widths": list(NET.widths),
             "extent": MARGIN * float(split.train.inputs.abs().max()),
+            "num_searches": len(found.found),
+            "num_bad": int(found.found.sum()),
+            "fitted": config.fitted,
+            "bad_accuracy": config.bad_accuracy,
         },
         results={
             "weights": weights_of(list(weights), list(weights.values())),

@@ -1,4 +1,4 @@
-"""The minefield experiment."""
+"""Defines the minefield experiment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from basinscope.experiments.minefield.tasks import tasks
 
 EXPERIMENT: Experiment[Config, Measurements] = Experiment(
     config=Config,
-    summary="The minefield: training's path among bad minima (figure 1)",
+    summary="The minefield: the path of training among bad minima (figure 1)",
     presets=PRESETS,
     figures=STEMS,
     tasks=tasks,

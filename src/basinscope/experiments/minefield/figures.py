@@ -1,4 +1,4 @@
-"""The figure that the minefield experiment draws from stored results."""
+"""Figure 1, the minefield, drawn from stored results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STEMS = ("1-minefield",)
 
 
 def draw(found: Measurements, out: Path) -> list[Path]:
-    """Draw figure 1 into a folder and return the files."""
+    """Draw figure 1 into a folder; return the files."""
     with styled():
         figure = _figure1(found)
         files = save_figure(figure, out / STEMS[0], atomic.write)
@@ -49,7 +49,7 @@ def _figure1(found: Measurements) -> Figure:
     if missed:
         artists["failed"].set_label("search that found none")
     axes.legend(loc="best", frameon=True, framealpha=0.85, fontsize=6)
-    axes.set_xlabel("t-SNE of the weights; neighbourhoods mean something, distances do not")
+    axes.set_xlabel("t-SNE of the weights: neighbourhoods are meaningful, distances are not")
     return figure
 
 

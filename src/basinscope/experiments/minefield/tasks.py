@@ -1,4 +1,4 @@
-"""The work of the minefield experiment: the good run, others like it, bad minima from its iterates, the map."""
+"""Tasks of the minefield experiment: the good run, further good runs, searches for bad minima, the map."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ NET = MLP((2, 25, 25, 25, 25, 1), glorot="normal")
 NORMALIZATION = Normalization(NET.layout)
 
 NUM_SHARES = 4
-"""Into how many tasks the searches for bad minima are cut."""
+"""Number of tasks among which the searches for bad minima are divided."""
 
-# Expected seconds on two cores; they only steer the time left that is shown.
+# Expected seconds on two cores; used only to estimate the remaining time.
 _GOOD_STEP_COST, _BAD_STEP_COST, _STACK_STEP_COST = 1.5e-5, 9e-5, 4e-4
 
 
 def tasks(config: Config) -> list[Task]:
-    """Cut the experiment into tasks; each names the ones whose results it reads."""
+    """Split the experiment into tasks; each names the ones whose results it reads."""
     steps, others = _steps_per_epoch(config) * config.epochs, config.other_starts + config.other_splits
     work = [Task("train-good", (_STACK_STEP_COST + _GOOD_STEP_COST) * steps, partial(_train_good, config=config))]
     if others:
@@ -54,15 +54,15 @@ def tasks(config: Config) -> list[Task]:
 
 
 def _shares(config: Config) -> list[list[int]]:
-    """Start epochs of the searches that are made together; of late ones and early ones, as those take longer."""
+    """Start epochs of each task's searches; early and late starts are mixed, as their durations differ."""
     num = min(NUM_SHARES, config.bad_starts)
     return [config.start_epochs[share::num] for share in range(num)]
 
 
 def bad_minima(folder: RunFolder, config: Config) -> xr.Dataset:
-    """Every search for a bad minimum, in the order of the iterates from which they were made."""
-    found = [folder.dataset(f"bad{share}") for share in range(len(_shares(config)))]
-    return xr.concat(found, "net", combine_attrs="override").sortby("start_epoch")
+    """Read all searches for bad minima, sorted by start epoch."""
+    parts = [folder.dataset(f"bad{share}") for share in range(len(_shares(config)))]
+    return xr.concat(parts, "net", combine_attrs="override").sortby("start_epoch")
 
 
 def _steps_per_epoch(config: Config) -> int:
@@ -70,7 +70,7 @@ def _steps_per_epoch(config: Config) -> int:
 
 
 def _good_member(config: Config, name: str, train: Samples) -> Member:
-    """A run with the published course; its name alone tells its start and its orders."""
+    """A run with the published schedule; its name determines initial weights and data order."""
     schedule = Schedule(
         steps=_steps_per_epoch(config) * config.epochs,
         learning_rate=config.learning_rate,
@@ -96,10 +96,10 @@ def _good_trainer(context: Context, config: Config, members: list[Member], epoch
 
 
 def _refuse_diverged(members: list[Member], result: StackResult) -> None:
-    """Stop where a good run became NaN: nothing can start from it.
+    """Raise if a good run became NaN, as no search can start from it.
 
     Raises:
-        TrainingDivergedError: The message names each run and its step.
+        TrainingDivergedError: A run diverged; the message names each one and its step.
     """
     steps = result.diverged_at.tolist()
     lost = [f"{m.name} at step {step}" for m, step in zip(members, steps, strict=True) if step >= 0]
@@ -114,18 +114,18 @@ def _clean_loss(points: Tensor, samples: Samples) -> Tensor:
 
 
 def _end(points: Tensor, train: Samples) -> int:
-    """Place of the first of some parameter vectors that fits the training set, else of the last."""
+    """Index of the first parameter vector that fits the training set, or else of the last."""
     fits = accuracy(NET, points, train) == 1
     return int(fits.int().argmax()) if fits.any() else len(points) - 1
 
 
 def _dense(config: Config, use: str, num: int) -> Samples:
-    """Fresh points; each use has its own."""
+    """Draw fresh points, independently for each use."""
     return spirals.sample_spirals(num, generator(config.seed, "minefield", use))
 
 
 def _train_good(context: Context, config: Config) -> Mapping[str, Artifact]:
-    """Train the good run and describe its path."""
+    """Train the good run and evaluate its path."""
     split = spirals.split(config.data_seed)
     recorded, ending = list(config.recorded_epochs), list(config.ending_epochs)
     epochs = sorted({*recorded, *ending})
@@ -151,8 +151,8 @@ def _train_good(context: Context, config: Config) -> Mapping[str, Artifact]:
             "final_epoch": final,
         },
     )
-    kept = {_iterate(epoch): by_epoch[epoch] for epoch in sorted({*recorded, final})}
-    return {"iterates": kept, "path": path}
+    iterates = {_iterate(epoch): by_epoch[epoch] for epoch in sorted({*recorded, final})}
+    return {"iterates": iterates, "path": path}
 
 
 def _iterate(epoch: int) -> str:
@@ -160,10 +160,10 @@ def _iterate(epoch: int) -> str:
 
 
 def _train_others(context: Context, config: Config) -> Mapping[str, Artifact]:
-    """Train runs like the good one from other starts and on other splits."""
+    """Train further good runs from other starts and on other splits."""
     splits = {f"start {k}": (-1, spirals.split(config.data_seed)) for k in range(1, config.other_starts + 1)}
     for k in range(config.other_splits):
-        # Splits of their own, whatever the good run's split is.
+        # Independent of the good run's split.
         seed = child_seed(config.seed, "minefield", "split", k) % 2**32
         splits[f"split {k}"] = (seed, spirals.split(seed))
     members = [_good_member(config, name, split.train) for name, (_, split) in splits.items()]
@@ -174,11 +174,11 @@ def _train_others(context: Context, config: Config) -> Mapping[str, Artifact]:
     dense = _dense(config, "dense test set", config.num_dense)
     rows = []
     for records, (_, split) in zip(result.recorded, splits.values(), strict=True):
-        place = _end(records, split.train)
-        point = records[place : place + 1]
+        index = _end(records, split.train)
+        point = records[index : index + 1]
         rows.append(
             {
-                "epoch": ending[place],
+                "epoch": ending[index],
                 "clean_loss": float(_clean_loss(point, split.train)),
                 "train_accuracy": float(accuracy(NET, point, split.train)),
                 "test_accuracy": float(accuracy(NET, point, split.test)),
@@ -191,7 +191,7 @@ def _train_others(context: Context, config: Config) -> Mapping[str, Artifact]:
 
 
 def _seek_bad(context: Context, config: Config, share: int) -> Mapping[str, Artifact]:
-    """Seek a bad minimum from each of some iterates of the good run."""
+    """Search for a bad minimum from each of some iterates of the good run."""
     split, epochs = spirals.split(config.data_seed), _shares(config)[share]
     iterates = context.folder.weights("iterates")
     starts = torch.stack([iterates[_iterate(epoch)] for epoch in epochs])
@@ -230,8 +230,8 @@ def _seek_bad(context: Context, config: Config, share: int) -> Mapping[str, Arti
         device=context.device,
     )
     result = trainer.train(checkpoint=context.folder.checkpoint(context.task), progress=context.progress)
-    begun, ended = NORMALIZATION.moved(starts), NORMALIZATION.moved(result.points)
-    found = dataset(
+    first, last = NORMALIZATION.moved(starts), NORMALIZATION.moved(result.points)
+    bad = dataset(
         "bad_minima",
         {
             "net": [m.name for m in members],
@@ -243,11 +243,11 @@ def _seek_bad(context: Context, config: Config, share: int) -> Mapping[str, Arti
             "held_out_accuracy": accuracy(NET, result.points, held_out),
             "test_accuracy": accuracy(NET, result.points, split.test),
             "dense_accuracy": accuracy(NET, result.points, _dense(config, "dense test set", config.num_dense)),
-            "distance": (ended - begun).norm(dim=1) / begun.norm(dim=1),
+            "distance": (last - first).norm(dim=1) / first.norm(dim=1),
         },
     )
     weights = {m.name: p for m, p in zip(members, result.points, strict=True)}
-    return {f"bad-weights{share}": weights, f"bad{share}": found}
+    return {f"bad-weights{share}": weights, f"bad{share}": bad}
 
 
 def _bad_name(epoch: int) -> str:
@@ -255,20 +255,20 @@ def _bad_name(epoch: int) -> str:
 
 
 def bad_weights(folder: RunFolder, config: Config) -> dict[str, Tensor]:
-    """Weights of every bad minimum, by name."""
+    """Weights at the end of every search, by name."""
     shares = [folder.weights(f"bad-weights{share}") for share in range(len(_shares(config)))]
     return {name: point for share in shares for name, point in share.items()}
 
 
 def map_order(folder: RunFolder, config: Config) -> tuple[list[int], list[str]]:
-    """Which networks the map shows, in order: epochs of the path, then bad minima whose weights are finite."""
+    """Networks on the map, in order: epochs of the path, then ends of searches with finite weights."""
     bad = bad_minima(folder, config)
-    whole = bad["net"].values[bad["diverged_at"].values < 0]
-    return folder.dataset("path")["epoch"].values.tolist(), [str(name) for name in whole]
+    finite = bad["net"].values[bad["diverged_at"].values < 0]
+    return folder.dataset("path")["epoch"].values.tolist(), [str(name) for name in finite]
 
 
 def mapped_weights(folder: RunFolder, config: Config) -> dict[str, Tensor]:
-    """Weights of the networks that the map shows, by name, in its order."""
+    """Weights of the networks on the map, by name, in its order."""
     epochs, bad = map_order(folder, config)
     iterates, minima = folder.weights("iterates"), bad_weights(folder, config)
     return {_iterate(epoch): iterates[_iterate(epoch)] for epoch in epochs} | {name: minima[name] for name in bad}

@@ -1,4 +1,4 @@
-"""The paper's claims about the rings, each beside the number that a run measured."""
+"""The paper's claims about the rings, with the values measured in a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_STARTS, RED_SHARE = 0.9, 0.3
 
 
 def claims(found: Measurements, preset: str) -> list[Claim]:
-    """Hold every claim against what was measured."""
+    """Evaluate every claim against the measurements."""
     claim = partial(Claim, preset=preset, data=found.config.data)
     return [
         *_from_random_starts(found, partial(claim, figure=STEMS[0])),
@@ -31,8 +31,8 @@ def _from_random_starts(found: Measurements, claim: partial[Claim]) -> list[Clai
         both = np.minimum(nets["blue_share"].values, nets["red_share"].values)
         rows.append(
             claim(
-                claim=f"gap {gap:g}: share of random starts from which both inner rings are right at "
-                f"{config.held_share:g} of their length (spread: the lesser ring's share)",
+                claim=f"gap {gap:g}: share of random starts with at least {config.held_share:g} of both inner rings "
+                "right (spread: share of the worse ring)",
                 target=target,
                 measured=found.circle_share(nets),
                 unit="1",
@@ -45,7 +45,7 @@ def _from_random_starts(found: Measurements, claim: partial[Claim]) -> list[Clai
         shares = nets["red_share"].values
         rows.append(
             claim(
-                claim=f"gap {gap:g}: share of random starts that find the circle (spread: red's share of its ring)",
+                claim=f"gap {gap:g}: share of random starts that find the circle (spread: share of the red ring)",
                 measured=found.circle_share(nets),
                 unit="1",
                 num=len(shares),
@@ -55,7 +55,7 @@ def _from_random_starts(found: Measurements, claim: partial[Claim]) -> list[Clai
     red, fitted = tight["red_share"].values, tight["train_accuracy"].values
     rows.append(
         claim(
-            claim=f"gap {config.gaps[-1]:g}: share of its ring that red holds, mean over random starts",
+            claim=f"gap {config.gaps[-1]:g}: share of the inner red ring right, mean over random starts",
             target=f"<= {RED_SHARE:g}",
             measured=float(red.mean()),
             unit="1",
@@ -77,31 +77,31 @@ def _from_random_starts(found: Measurements, claim: partial[Claim]) -> list[Clai
 
 
 def _circles(found: Measurements, claim: partial[Claim]) -> list[Claim]:
-    """How far the circle can be led."""
+    """How far the gap can be closed around a circle."""
     last = found.stages[-1]
-    lesser = np.minimum(last["blue_share"].values, last["red_share"].values)
+    worse = np.minimum(last["blue_share"].values, last["red_share"].values)
     gaps = [gap for gap, nets in zip(found.config.stages, found.stages, strict=True) if found.circle_share(nets) > 0]
     smallest = min(gaps, default=math.nan)
     return [
         claim(
-            claim="smallest gap tried at which a circle, led there by closing the gap, holds both inner rings",
+            claim="smallest gap tried at which a circle, led there by closing the gap, separates both inner rings",
             measured=smallest,
             unit="1",
             num=last.sizes["net"],
             spread=(smallest, smallest),
         ),
         claim(
-            claim=f"circles led to gap {found.config.stages[-1]:g}: share of the lesser inner ring that is right, mean",
-            measured=float(lesser.mean()),
+            claim=f"circles led to gap {found.config.stages[-1]:g}: share of the worse inner ring right, mean",
+            measured=float(worse.mean()),
             unit="1",
-            num=len(lesser),
-            spread=span(lesser.tolist()),
+            num=len(worse),
+            spread=span(worse.tolist()),
         ),
     ]
 
 
 def _side_by_side(found: Measurements, claim: partial[Claim]) -> list[Claim]:
-    """Circles and found nets at the smallest gap, on the 130 points."""
+    """Circles against nets from random starts, at the smallest gap, on the 130 points."""
     circles, others = found.circles, found.beside
     if circles is None or others is None:
         return []
@@ -123,9 +123,9 @@ def _side_by_side(found: Measurements, claim: partial[Claim]) -> list[Claim]:
         ),
     ]
     for words in ("as trained", "scaled"):
-        mine, theirs = circles.size[words], others.size[words]
-        difference = float(mine.mean() - theirs.mean())
-        extremes = (float(mine.min() - theirs.max()), float(mine.max() - theirs.min()))
+        ours, theirs = circles.size[words], others.size[words]
+        difference = float(ours.mean() - theirs.mean())
+        extremes = (float(ours.min() - theirs.max()), float(ours.max() - theirs.min()))
         rows += [
             claim(
                 claim=f"size of the basin, mean n·log r, {words}, {at}: difference",
@@ -135,20 +135,27 @@ def _side_by_side(found: Measurements, claim: partial[Claim]) -> list[Claim]:
                 num=num,
                 spread=extremes,
             ),
-            _ratio(claim, f"sharpness, {words}", ">= 1", circles.sharpness[words], others.sharpness[words], at),
+            _ratio(
+                claim,
+                f"mean curvature, {words}",
+                ">= 1",
+                circles.mean_curvature[words],
+                others.mean_curvature[words],
+                at,
+            ),
         ]
     return rows
 
 
-def _ratio(claim: partial[Claim], what: str, target: str, mine: np.ndarray, theirs: np.ndarray, at: str) -> Claim:
-    """Compare medians; the spread is that of all ratios between one group and the other."""
-    positive = theirs[theirs > 0]
-    ratios = (mine[:, None] / positive).ravel().tolist()
+def _ratio(claim: partial[Claim], what: str, target: str, circles: np.ndarray, others: np.ndarray, at: str) -> Claim:
+    """Ratio of the groups' medians; the spread is over all pairs of nets."""
+    positive = others[others > 0]
+    ratios = (circles[:, None] / positive).ravel().tolist()
     return claim(
         claim=f"{what}, {at}: ratio",
         target=target,
-        measured=float(np.median(mine) / np.median(theirs)) if np.median(theirs) > 0 else math.nan,
+        measured=float(np.median(circles) / np.median(others)) if np.median(others) > 0 else math.nan,
         unit="1",
-        num=len(mine) + len(theirs),
+        num=len(circles) + len(others),
         spread=span(ratios),
     )

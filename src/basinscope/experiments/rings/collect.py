@@ -1,4 +1,4 @@
-"""What the rings run measured, read back from its folder: all that figures and claims see."""
+"""Reads the measurements of a rings run, the input of its figures and claims."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PANELS = ("wide", "pinched", "circle")
 
 @dataclass(frozen=True)
 class GapComparison:
-    """One group of nets at the compared gap; every array has one value a net."""
+    """One group of nets at the compared gap; every array has one value per net."""
 
     names: list[str]
     margin: np.ndarray
@@ -27,21 +27,21 @@ class GapComparison:
     clean_loss: np.ndarray
     size: dict[str, np.ndarray]
     """Mean n·log₁₀ r, `as trained` and `scaled`."""
-    sharpness: dict[str, np.ndarray]
+    mean_curvature: dict[str, np.ndarray]
     """Mean dᵀHd in nats, likewise."""
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """Everything a finished run holds."""
+    """All measurements of a finished run."""
 
     config: Config
     found: list[xr.Dataset]
-    """Nets from random starts, gap by gap."""
+    """Nets from random starts, one dataset per gap."""
     stages: list[xr.Dataset]
-    """Circles, stage by stage."""
+    """Circles, one dataset per stage."""
     tightest: int
-    """Stage at which circles are compared with found nets."""
+    """Stage at which circles are compared with nets from random starts."""
     circles: GapComparison | None
     beside: GapComparison | None
     """Nets from random starts at the same gap."""
@@ -51,11 +51,11 @@ class Measurements:
 
     @property
     def compared_gap(self) -> float:
-        """The smallest gap at which a circle holds."""
+        """Smallest gap at which a circle separates both inner rings."""
         return self.config.stages[self.tightest]
 
     def circle_share(self, nets: xr.Dataset) -> float:
-        """Share of some nets that hold both inner rings."""
+        """Share of nets that separate both inner rings."""
         return float(holds(nets, self.config).mean())
 
 
@@ -95,7 +95,7 @@ def collect(folder: RunFolder, config: Config) -> Measurements:
                 words: folder.dataset(f"volume{suffix}").sel(net=names)["mean_n_log_r"].values / math.log(10)
                 for words, suffix in variants.items()
             },
-            sharpness={
+            mean_curvature={
                 words: folder.dataset(f"mean_curvature{suffix}").sel(net=names)["mean_curvature"].values
                 for words, suffix in variants.items()
             },

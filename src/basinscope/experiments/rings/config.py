@@ -1,4 +1,4 @@
-"""What the rings experiment can be asked."""
+"""Configuration and presets of the rings experiment."""
 
 from __future__ import annotations
 
@@ -17,49 +17,49 @@ class Config(ExperimentConfig):
     NAME: ClassVar[str] = "rings"
 
     seed: int = 0
-    """Moves starting weights, orders and directions."""
+    """Seed of initial weights, data order and directions."""
     data_seed: int | None = None
     """Must be none: the rings have no randomness."""
     gaps: tuple[float, ...] = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
-    """Gaps between the inner ring and the middle one, falling."""
+    """Gaps between the inner and the middle ring, descending."""
     starts: int = 10
     """Random starts at each gap."""
     steps: int = 10_000
-    """Steps of Adam on the full batch."""
+    """Full-batch steps of Adam."""
     learning_rate: float = 1e-3
     """Learning rate of Adam."""
     stop_loss: float = 1e-3
-    """Clean loss in nats at which a net that fits all points stops; 0 makes every net do all steps."""
+    """Clean loss in nats at which a net that fits all points stops; 0 runs all steps."""
     circle_starts: int = 3
-    """Nets that are led to a circle by closing the gap in stages."""
+    """Nets trained to a circle by closing the gap in stages."""
     circle_factor: float = 0.7
-    """Gap of a stage as a share of the gap of the stage before."""
+    """Ratio of the gap of each stage to that of the previous one."""
     circle_dense: int = 1_000
-    """Further training points on each of the two inner rings in a stage."""
+    """Additional training points on each of the two inner rings in a stage."""
     circle_batch: int = 400
-    """Training points in each step of a stage."""
+    """Batch size in a stage."""
     circle_steps: int = 3_000
-    """Most steps in a stage; its rate falls with a cosine, and from stage to stage with the root of the gap."""
+    """Largest number of steps per stage; the rate has cosine decay and scales with the square root of the gap."""
     circle_loss: float = 0.005
-    """Clean loss in nats over all training points of a stage at which the next stage begins."""
+    """Clean loss in nats, over all training points of a stage, at which the next stage begins."""
     compared_loss: float = 0.01
-    """Largest clean loss in nats, on the 130 points, of a net that is compared."""
+    """Largest clean loss in nats, on the 130 points, of a compared net."""
     cutoff: float = 0.1
     """Clean loss in nats that bounds a basin."""
     num_directions: int = 500
-    """Random directions for radius and sharpness of each compared net."""
+    """Random directions per compared net for radius and mean curvature."""
     scaled_loss: float = 1e-3
     """Clean loss in nats to which last layers are scaled for the second comparison."""
     num_scanned: int = 10
-    """Directions of each compared net that are scanned finely for an earlier crossing."""
+    """Directions per compared net scanned finely for an earlier crossing."""
     held_share: float = 0.99
-    """Share of its length of which each inner ring must be right for a circle."""
+    """Share of each inner ring that must be classified correctly for a circle."""
     num_dense: int = 4_000
-    """Points on each ring on which its share is measured."""
+    """Points on each ring for measuring that share."""
     boundary_resolution: int = 400
-    """Points along each side of a decision-boundary picture."""
+    """Points along each side of a decision-boundary plot."""
     picture_resolution: int = 96
-    """Points along each side of the small pictures, one of each net."""
+    """Points along each side of the thumbnails, one per net."""
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -104,15 +104,15 @@ class Config(ExperimentConfig):
 
     @property
     def stages(self) -> tuple[float, ...]:
-        """Gaps through which a circle is led, from the widest gap to the tightest."""
-        found = [self.gaps[0]]
-        while found[-1] * self.circle_factor > self.gaps[-1]:
-            found.append(found[-1] * self.circle_factor)
-        return (*found, self.gaps[-1])
+        """Gaps of the stages that lead to a circle, from the widest to the narrowest."""
+        gaps = [self.gaps[0]]
+        while gaps[-1] * self.circle_factor > self.gaps[-1]:
+            gaps.append(gaps[-1] * self.circle_factor)
+        return (*gaps, self.gaps[-1])
 
     @property
     def data(self) -> str:
-        """What the training points are called in claims and titles."""
+        """Name of the training points in claims and titles."""
         return "concentric rings"
 
 

@@ -1,4 +1,4 @@
-"""What the page holds of the rings: a picture of every net, and some nets themselves."""
+"""Data of the rings for the page: a picture of every net, and the weights of some."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from basinscope.probes.accuracy import accuracy
 from basinscope.runs.store import RunFolder
 
 MOST_LIVE = 12
-"""Networks of 81,302 parameters that the page holds itself."""
+"""Largest number of networks whose 81,302 weights the page contains."""
 STEPS_PER_NAT = 16
-"""How finely the log-odds of the small pictures are kept, up to ±8 nat."""
+"""Quantization of the thumbnails' log-odds, which are clipped at ±8 nat."""
 
 
 def exhibit(folder: RunFolder, config: Config) -> Exhibit:
-    """Gather what can be explored of a finished run.
+    """Collect the interactive data of a finished run.
 
     Raises:
         DamagedResultError: A result is missing or unreadable.
@@ -57,7 +57,7 @@ def exhibit(folder: RunFolder, config: Config) -> Exhibit:
 
 
 def _pairs(found: Measurements) -> list[tuple[float, str, str]]:
-    """For gaps from wide to tight: the gap, the first net from a random start, and a circle at the nearest stage."""
+    """For gaps from wide to narrow: the gap, the first net from a random start, and a circle at the nearest stage."""
     gaps, stages = np.array(found.config.gaps), np.array(found.config.stages)
     count = min(len(gaps), MOST_LIVE // 2)
     shown = gaps[np.linspace(0, len(gaps) - 1, count).round().astype(int)]
@@ -74,32 +74,32 @@ def _table(found: Measurements) -> xr.Dataset:
         nets.sortby("net").assign_coords(net=[circle_name(str(name), k) for name in sorted(nets["net"].values)])
         for k, nets in enumerate(found.stages)
     ]
-    whole = xr.concat([*found.found, *circles], "net", combine_attrs="override")
-    is_circle = np.char.startswith(whole["net"].values.astype(str), "circle")
-    told = {
-        "led": (is_circle, "whether the net was led there by closing the gap"),
-        "holds": (holds(whole, found.config), "whether it holds both inner rings"),
+    table = xr.concat([*found.found, *circles], "net", combine_attrs="override")
+    is_circle = np.char.startswith(table["net"].values.astype(str), "circle")
+    flags = {
+        "led": (is_circle, "whether the net was led to the circle by closing the gap"),
+        "holds": (holds(table, found.config), "whether it separates both inner rings"),
     }
-    return whole.assign(
+    return table.assign(
         {
             name: ("net", value.astype(np.uint8), {"units": "", "long_name": words})
-            for name, (value, words) in told.items()
+            for name, (value, words) in flags.items()
         }
     )
 
 
 def _shares(config: Config, nets: xr.Dataset, rounded: xr.Dataset, name: str) -> list[float]:
-    """Share of the blue and of the red inner ring that a net gets right with its weights rounded to half precision."""
+    """Shares of the blue and the red inner ring classified correctly with weights rounded to half precision."""
     dense = rings.dense_rings(float(nets["gap"].sel(net=name)), config.num_dense)
     point = torch.from_numpy(rounded["weights"].sel(net=name).values.astype(np.float32))[None]
     of_class = [type(dense)(dense.inputs[dense.labels == k], dense.labels[dense.labels == k]) for k in (0, 1)]
-    return [float(accuracy(NET, point, some)) for some in of_class]
+    return [float(accuracy(NET, point, ring)) for ring in of_class]
 
 
-def _pictures(found: xr.Dataset) -> xr.Dataset:
-    """Log-odds in steps of a sixteenth nat; the side of the boundary is kept."""
-    odds = found["logit"].values
+def _pictures(boundaries: xr.Dataset) -> xr.Dataset:
+    """Quantize log-odds to steps of 1/16 nat, preserving their sign."""
+    odds = boundaries["logit"].values
     steps = np.clip(np.round(STEPS_PER_NAT * odds), -127, 127)
     steps = np.where(steps == 0, np.where(odds > 0, 1, -1), steps).astype(np.int8)
     about = {"units": "nat/16", "long_name": "log-odds of class 1, at most ±8 nat"}
-    return xr.Dataset({"odds": (("net", "y", "x"), steps, about)}, {"net": found["net"].values})
+    return xr.Dataset({"odds": (("net", "y", "x"), steps, about)}, {"net": boundaries["net"].values})

@@ -1,4 +1,4 @@
-"""The rings experiment."""
+"""Defines the rings experiment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two figures that the rings experiment draws from stored results."""
+"""Both parts of figure 8, the rings, drawn from stored results."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ LOOK: Any = {
     "fields": BLUE_RED_FIELDS,
     "names": ("blue", "red"),
 }
-"""Blue and red, as the paper's text calls the classes."""
+"""Colours and class names, as in the paper's text."""
 
 
 def draw(found: Measurements, out: Path) -> list[Path]:
-    """Draw both figures into a folder and return the files."""
+    """Draw both figures into a folder; return the files."""
     files: list[Path] = []
     with styled():
         for stem, figure in zip(STEMS, (_boundaries(found), _comparison(found)), strict=True):
@@ -52,13 +52,13 @@ def _boundaries(found: Measurements) -> Figure:
         "circle": f"(c) gap {found.compared_gap:.3g}\ncircle, led there by closing the gap",
     }
     figure, grid = plt.subplots(2, 3, figsize=(TWO_COLUMNS, 4.4), layout="constrained", height_ratios=(1.45, 1))
-    figure.suptitle("Figure 8 · A circle between two rings, and what training finds when they are pinched")
+    figure.suptitle("Figure 8 · A circle between two rings, and the boundaries found when the gap is narrow")
     for column, key in zip(grid.T, PANELS, strict=True):
         whole, unrolled = column
         plot_boundary(whole, found.boundaries[key], found.train[key], size=4.5, **LOOK)
         plot_unrolled(unrolled, found.unrolled[key], found.train[key], **LOOK)
         whole.set_title(titles[key])
-        unrolled.set_title("unrolled, part of the turn", fontsize=6.5)
+        unrolled.set_title("unrolled, part of the circle", fontsize=6.5)
         unrolled.ticklabel_format(axis="y", useOffset=False)
         unrolled.locator_params(axis="y", nbins=5)
     grid[0, 0].legend(loc="center", fontsize=5.5, handletextpad=0.1)
@@ -66,18 +66,18 @@ def _boundaries(found: Measurements) -> Figure:
 
 
 def _comparison(found: Measurements) -> Figure:
-    """How often random starts find the circle, and circles beside found nets."""
+    """How often random starts find the circle, and circles compared with nets from random starts."""
     figure, panels = plt.subplots(2, 2, figsize=(TWO_COLUMNS, 5.2), layout="constrained")
-    share, margin, size, sharp = panels.flat
+    share, margin, size, bend = panels.flat
     figure.suptitle(
-        "Figure 8 · How often the circle is found, and what it is like where it is not\n"
-        f"gap {found.compared_gap:.3g}, dots are nets, dashes medians"
+        "Figure 8 · How often the circle is found, and circles against nets from random starts\n"
+        f"gap {found.compared_gap:.3g}; dots: nets, dashes: medians"
     )
     _shares(found, share)
     figure.legend(*share.get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=6)
     circles, others = found.circles, found.beside
     if circles is None or others is None:
-        for axes in (margin, size, sharp):
+        for axes in (margin, size, bend):
             axes.set_axis_off()
         margin.text(0, 0.5, "no circle to compare", transform=margin.transAxes)
         return figure
@@ -89,9 +89,9 @@ def _comparison(found: Measurements) -> Figure:
     margin.set_title("margin")
     for axes, values, label in (
         (size, "size", "mean n·log₁₀ r [orders of magnitude]"),
-        (sharp, "sharpness", "sharpness, mean dᵀHd [nat]"),
+        (bend, "mean_curvature", "mean curvature dᵀHd [nat]"),
     ):
-        if values == "sharpness":
+        if values == "mean_curvature":
             axes.set_yscale("log")
         groups = {
             f"{name}\n{words}": getattr(group, values)[words]
@@ -101,21 +101,25 @@ def _comparison(found: Measurements) -> Figure:
         plot_groups(axes, groups, colours * 2)
         axes.tick_params(axis="x", labelsize=5.5)
         axes.set_ylabel(label)
-        axes.set_title({"size": "size of the basin", "sharpness": "sharpness"}[values])
+        axes.set_title({"size": "size of the basin", "mean_curvature": "mean curvature"}[values])
     size.yaxis.set_major_formatter("{x:,.0f}")
     return figure
 
 
 def _shares(found: Measurements, axes: Axes) -> None:
-    """Share of circles against the gap, and the red ring's share."""
+    """Share of circles, and share of the red ring classified correctly, against the gap."""
     config = found.config
     axes.set_xscale("log")
     starts = [found.circle_share(nets) for nets in found.found]
     axes.plot(config.gaps, starts, "o-", color=SCALED, markersize=3, label="circles among random starts")
     red = np.array([nets["red_share"].values for nets in found.found])
     axes.fill_between(config.gaps, red.min(1), red.max(1), color=SCALED, alpha=0.15, linewidth=0)
-    axes.plot(config.gaps, red.mean(1), "--", color=SCALED, linewidth=1, label="red's share of its ring: mean, range")
+    axes.plot(
+        config.gaps, red.mean(1), "--", color=SCALED, linewidth=1, label="red ring classified correctly: mean, range"
+    )
     led = [found.circle_share(nets) for nets in found.stages]
-    axes.plot(config.stages, led, "s-", color=AS_TRAINED, markersize=2.5, label="circles among nets led there")
+    axes.plot(
+        config.stages, led, "s-", color=AS_TRAINED, markersize=2.5, label="circles among nets led by closing the gap"
+    )
     axes.set(xlabel="gap between the inner rings", ylabel="share", ylim=(-0.04, 1.04))
-    axes.set_title("how often: all gaps")
+    axes.set_title("share of circles, all gaps")

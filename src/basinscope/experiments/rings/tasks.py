@@ -1,4 +1,4 @@
-"""The work of the rings experiment: nets from random starts, circles led through closing gaps, a comparison."""
+"""Tasks of the rings experiment: nets from random starts, circles led through closing gaps, comparison of both."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ NET = MLP((2, *[100] * 9, 2))
 NORMALIZATION = Normalization(NET.layout)
 EXTENT = 1.15
 ANGLES = (-9.0, 63.0)
-"""Degrees of the unrolled view: two points of the middle ring."""
+"""Angular range of the unrolled view in degrees; it contains two points of the middle ring."""
 REACH = 0.5
-"""Distance up to which margins are sought."""
+"""Largest distance at which margins are searched."""
 
-# Expected seconds on two cores; they only steer the time left that is shown.
+# Expected seconds on two cores; used only to estimate the remaining time.
 _STEP_COST, _EXPECTED_STEPS, _STAGE_STEP_COST, _RAY_COST = 1e-3, 300, 2.2e-3, 2.5e-3
 
 
 def tasks(config: Config) -> list[Task]:
-    """Cut the experiment into tasks; each names the ones whose results it reads."""
+    """Split the experiment into tasks; each names the ones whose results it reads."""
     expected = config.steps if config.stop_loss == 0 else min(config.steps, _EXPECTED_STEPS)
     cost = _STEP_COST * config.starts * expected
     work = [Task(f"find-gap{gap:g}", cost, partial(_find, config=config, gap=gap), after=()) for gap in config.gaps]
@@ -69,7 +69,7 @@ def tasks(config: Config) -> list[Task]:
 
 
 def stage_name(stage: int) -> str:
-    """Name one stage of the circle."""
+    """Name of one stage of the circles."""
     return f"circle-stage{stage:02d}"
 
 
@@ -86,7 +86,7 @@ def _find(context: Context, config: Config, gap: float) -> Mapping[str, Artifact
     members = [
         Member(
             name=f"gap{gap:g}-start{k}",
-            # One start for all gaps, so that only the gap differs.
+            # The same initial weights for all gaps, so that only the gap differs.
             seed=child_seed(config.seed, "rings", "start", k),
             schedule=schedule,
             train=train,
@@ -102,7 +102,7 @@ def _find(context: Context, config: Config, gap: float) -> Mapping[str, Artifact
 
 
 def _describe(config: Config, names: list[str], gap: float, points: Tensor, steps: Tensor, lost: Tensor) -> xr.Dataset:
-    """How much of each inner ring some nets get right, and how they fit the 130 points."""
+    """Evaluate nets: share of each inner ring classified correctly, fit of the 130 points."""
     dense, train = rings.dense_rings(gap, config.num_dense), rings.training_points(gap)
     blue, red = (
         Samples(dense.inputs[dense.labels == label], dense.labels[dense.labels == label])
@@ -124,7 +124,7 @@ def _describe(config: Config, names: list[str], gap: float, points: Tensor, step
 
 
 def _close(context: Context, config: Config, stage: int, gap: float) -> Mapping[str, Artifact]:
-    """Lead the circles of the stage before through a tighter gap, with dense rings as training points."""
+    """Train the circles of the previous stage at a narrower gap, with dense rings as training points."""
     names = [f"circle{k}" for k in range(config.circle_starts)]
     starts: list[Tensor | None] = [None] * len(names)
     if stage:
@@ -160,30 +160,30 @@ def _close(context: Context, config: Config, stage: int, gap: float) -> Mapping[
 
 
 def holds(nets: xr.Dataset, config: Config) -> np.ndarray:
-    """Which nets hold both inner rings."""
+    """Which nets separate both inner rings."""
     both = np.minimum(nets["blue_share"].values, nets["red_share"].values)
     return both >= config.held_share
 
 
 def comparable(nets: xr.Dataset, config: Config) -> np.ndarray:
-    """Which nets fit the 130 points well enough to be compared."""
+    """Which nets fit the 130 points well enough for the comparison."""
     return nets["clean_loss"].values <= config.compared_loss
 
 
 def comparable_circles(nets: xr.Dataset, config: Config) -> np.ndarray:
-    """Which nets hold both inner rings and fit the 130 points."""
+    """Which nets separate both inner rings and fit the 130 points."""
     return holds(nets, config) & comparable(nets, config)
 
 
 def tightest_stage(folder: RunFolder, config: Config) -> int:
-    """The stage with the smallest gap at which a circle holds and fits; the first stage where none does."""
+    """The last stage with a comparable circle, or stage 0 if there is none."""
     stages = range(len(config.stages))
-    kept = [k for k in stages if comparable_circles(folder.dataset(stage_name(k)), config).any()]
-    return max(kept, default=0)
+    successful = [k for k in stages if comparable_circles(folder.dataset(stage_name(k)), config).any()]
+    return max(successful, default=0)
 
 
 def _find_beside(context: Context, config: Config) -> Mapping[str, Artifact]:
-    """Train nets from random starts at the gap at which they are compared with circles."""
+    """Train nets from random starts at the gap of the comparison with circles."""
     gap = config.stages[tightest_stage(context.folder, config)]
     if gap in config.gaps:
         folder = context.folder
@@ -196,7 +196,7 @@ def _find_beside(context: Context, config: Config) -> Mapping[str, Artifact]:
 
 
 def _compared(context: Context, config: Config) -> dict[str, Tensor]:
-    """The nets that are compared, circles first, by name."""
+    """Compared nets by name, circles first."""
     folder = context.folder
     stage = stage_name(tightest_stage(folder, config))
     circles, found = folder.dataset(stage), folder.dataset("beside")
@@ -215,7 +215,7 @@ def _tightest_points(context: Context, config: Config) -> Samples:
 
 
 def _measure(context: Context, config: Config, scaled: bool) -> Mapping[str, Artifact]:
-    """Radius, volume and sharpness of the compared nets on the 130 points."""
+    """Measure radius, volume and mean curvature of the compared nets on the 130 points."""
     nets = _compared(context, config)
     if not nets:
         return {}
@@ -239,7 +239,7 @@ def _joined(names: list[str], parts: list[list[xr.Dataset]], suffix: str) -> Map
 
 
 def _margins(context: Context, config: Config) -> Mapping[str, Artifact]:
-    """Margins of the compared nets around the points of the two inner rings."""
+    """Measure margins of the compared nets around the points of the two inner rings."""
     nets, points = _compared(context, config), _tightest_points(context, config)
     if not nets:
         return {}
@@ -253,7 +253,7 @@ def _margins(context: Context, config: Config) -> Mapping[str, Artifact]:
 
 
 def _boundaries(context: Context, config: Config) -> Mapping[str, Artifact]:
-    """Decision boundaries: wide and pinched gap from the first start, and the tightest circle; whole and unrolled."""
+    """Compute boundaries, whole and unrolled: first start at the widest and narrowest gap, and the tightest circle."""
     folder = context.folder
     wide, tight = config.gaps[0], config.gaps[-1]
     stage = tightest_stage(folder, config)
@@ -264,48 +264,48 @@ def _boundaries(context: Context, config: Config) -> Mapping[str, Artifact]:
         "pinched": (tight, folder.weights(f"found-weights-gap{tight:g}")[f"gap{tight:g}-start0"]),
         "circle": (config.stages[stage], circles.get(circle, circles["circle0"])),
     }
-    made: dict[str, Artifact] = {}
+    artifacts: dict[str, Artifact] = {}
     resolution = config.boundary_resolution
     for key, (gap, weights) in shown.items():
         point = weights.to(context.device)
-        made[f"boundary-{key}"] = decision_boundary(NET, point, extent=EXTENT, resolution=resolution)
-        made[f"unrolled-{key}"] = unrolled_boundary(
+        artifacts[f"boundary-{key}"] = decision_boundary(NET, point, extent=EXTENT, resolution=resolution)
+        artifacts[f"unrolled-{key}"] = unrolled_boundary(
             NET, point, angles=ANGLES, radii=shown_radii(gap, tight=key == "circle"), resolution=resolution
         )
     for key, (gap, _) in shown.items():
         points = rings.training_points(gap)
-        made[f"train-{key}"] = dataset("samples", {"inputs": points.inputs, "labels": points.labels})
-    return made
+        artifacts[f"train-{key}"] = dataset("samples", {"inputs": points.inputs, "labels": points.labels})
+    return artifacts
 
 
 def shown_radii(gap: float, *, tight: bool) -> tuple[float, float]:
-    """Radii of the unrolled view: a few gaps around the inner rings, or wide enough for a boundary that strays."""
+    """Radii of the unrolled view: a few gaps around the inner rings, or wider for boundaries off the circle."""
     if tight:
         return rings.INNER - 2 * gap, rings.INNER + 3 * gap
     return rings.INNER - max(0.05, gap), rings.INNER + max(0.05, 1.6 * gap)
 
 
 def found_weights(folder: RunFolder, config: Config) -> dict[str, Tensor]:
-    """Weights of all nets from random starts, by name, gap after gap."""
+    """Weights of all nets from random starts, by name, in the order of the gaps."""
     return {name: w for gap in config.gaps for name, w in folder.weights(f"found-weights-gap{gap:g}").items()}
 
 
 def circle_weights(folder: RunFolder, config: Config) -> dict[str, Tensor]:
-    """Weights of all circles, `circle0-stage00` and so on, stage after stage."""
-    found = {}
+    """Weights of all circles, `circle0-stage00` and so on, in the order of the stages."""
+    circles = {}
     for stage in range(len(config.stages)):
         weights = folder.weights(f"{stage_name(stage)}-weights")
-        found |= {circle_name(name, stage): weights[name] for name in sorted(weights)}
-    return found
+        circles |= {circle_name(name, stage): weights[name] for name in sorted(weights)}
+    return circles
 
 
 def circle_name(net: str, stage: int) -> str:
-    """Name a circle at one of its stages."""
+    """Name of a circle at one of its stages."""
     return f"{net}-stage{stage:02d}"
 
 
 def _pictures(context: Context, config: Config) -> Mapping[str, Artifact]:
-    """A small picture of the decision boundary of every net, from random starts and led to a circle."""
+    """Compute thumbnails of the decision boundaries of all nets: random starts, then circles."""
     nets = found_weights(context.folder, config) | circle_weights(context.folder, config)
     parts = [
         decision_boundary(NET, point.to(context.device), extent=EXTENT, resolution=config.picture_resolution)

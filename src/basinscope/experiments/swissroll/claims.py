@@ -1,4 +1,4 @@
-"""The paper's claims about the swiss roll, each beside the number that a run measured."""
+"""The paper's claims about the swiss roll, with the values measured in a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from basinscope.experiments.swissroll.tasks import FITTED, PANEL_GAPS
 
 
 def claims(found: Measurements, preset: str) -> list[Claim]:
-    """Hold every claim against what was measured."""
+    """Evaluate every claim against the measurements."""
     claim = partial(Claim, preset=preset, data=found.config.data)
     return [
         *_figure3(found, partial(claim, figure=SURFACES)),
@@ -29,7 +29,7 @@ def _figure3(found: Measurements, claim: partial[Claim]) -> list[Claim]:
     config = found.config
     rows = []
     for net, poison, role in (
-        (found.good, config.poisons[0], "good net (run 0, natural)"),
+        (found.good, config.poisons[0], "good net (run 0, ordinary training)"),
         (found.bad, config.poisons[-1], f"bad net (run 0, β = {config.poisons[-1]:g})"),
     ):
         level = found.relations.level(poison)
@@ -67,7 +67,7 @@ def _figure6(found: Measurements, claim: partial[Claim]) -> list[Claim]:
             spread=span(train.tolist()),
         ),
         claim(
-            claim="largest distance of a panel's gap from the one it stands for",
+            claim="largest difference between a panel's gap and its nominal gap",
             measured=span(offs.tolist())[1],
             unit="1",
             num=len(gaps),

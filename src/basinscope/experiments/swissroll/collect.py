@@ -1,4 +1,4 @@
-"""What the swiss-roll run measured, read back from its folder: all that figures and claims see."""
+"""Reads the measurements of a swiss-roll run, the input of its figures and claims."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from basinscope.experiments.swissroll.tasks import all_nets, measure_name, panel
 from basinscope.runs.store import RunFolder
 
 ENOUGH_NETS = 10
-"""Networks below which a rank correlation is reported but not judged."""
+"""Smallest number of networks at which a rank correlation is tested against its target."""
 
 
 @dataclass(frozen=True)
 class Measurements(MinimaMeasurements[Config]):
-    """Everything a finished run holds."""
+    """All measurements of a finished run."""
 
     wide: xr.Dataset
     """Large 2-D slices of the good and the bad net."""
@@ -27,7 +27,7 @@ class Measurements(MinimaMeasurements[Config]):
     """Small 2-D slices of both."""
     boundary: xr.Dataset
     frames: xr.Dataset
-    """Boundaries of both while their weights go out along a direction."""
+    """Decision boundaries of both while their weights are moved along a direction."""
     line: xr.Dataset
     """Losses along that direction."""
     train: xr.Dataset

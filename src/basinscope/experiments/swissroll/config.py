@@ -1,4 +1,4 @@
-"""What the swiss-roll experiment can be asked."""
+"""Configuration and presets of the swiss-roll experiment."""
 
 from __future__ import annotations
 
@@ -15,48 +15,48 @@ class Config(MinimaConfig):
     NAME: ClassVar[str] = "swissroll"
 
     seed: int = 0
-    """Moves starting weights, unseen samples and directions."""
+    """Seed of initial weights, unseen samples and directions."""
     data_seed: int | None = None
-    """Which draw of training points; none is the published one."""
+    """Draw of the training points; none takes the published one."""
     runs: int = 10
     poisons: tuple[float, ...] = (0.0, 0.005, 0.02, 0.05, 0.1, 0.3)
     steps: int = 12_000
-    """Steps for every poison factor but the largest."""
+    """Training steps for every poison factor except the largest."""
     worst_steps: int = 60_000
-    """Steps for the largest poison factor."""
+    """Training steps for the largest poison factor."""
     unseen_per_step: int = 400
-    """Fresh unseen samples in each poisoned step."""
+    """Unseen samples drawn afresh in each poisoned step."""
     learning_rate: float = 0.01
-    """Highest learning rate of Adam."""
+    """Peak learning rate of Adam."""
     decay: Literal["cosine", "tenfold"] = "cosine"
-    """Course of the learning rate."""
+    """Learning-rate schedule."""
     warmup: float = 0.04
-    """Fraction of the course over which the learning rate rises; fewer units die."""
+    """Fraction of the steps over which the learning rate rises; warm-up leaves fewer dead units."""
     settle_ratio: float = 0.1
     clip: float = 8.0
-    """Largest norm of one network's gradient."""
+    """Gradient clipping threshold (norm) per network."""
     num_dense: int = 10_000
     """Fresh points on which generalisation is measured."""
     num_directions: int = 3_000
-    """Random directions for radius and sharpness of each network."""
+    """Random directions per network for radius and mean curvature."""
     num_scanned: int = 30
     num_lines: int = 16
     line_extent: float = 1.0
-    """How far it is followed, in filter norms; the nearest point lies a ten-thousandth of that away."""
+    """Length of the lines, in filter norms; the first point is at 1e-4 of it."""
     line_points: int = 81
     """Points on each of these lines, evenly spaced on a log scale."""
     slice_extent: float = 0.3
-    """Half the side of the large slice, in filter norms."""
+    """Half the side length of the large slice, in filter norms."""
     inset_extent: float = 0.03
-    """Half the side of the small slice, in filter norms."""
+    """Half the side length of the small slice, in filter norms."""
     slice_resolution: int = 51
     """Points along each side of a slice."""
     boundary_resolution: int = 500
-    """Points along each side of a decision-boundary picture."""
+    """Points along each side of a decision-boundary plot."""
     frame_extent: float = 0.3
-    """How far the weights go in the animation, in filter norms."""
+    """Largest distance in the animation, in filter norms."""
     num_frames: int = 31
-    """Frames of the animation on the way out; it comes back through the same ones."""
+    """Frames of the animation outwards; it returns through the same frames."""
     frame_resolution: int = 150
     """Points along each side of the animation's decision boundaries."""
     good_target: float = 0.98
@@ -89,12 +89,12 @@ class Config(MinimaConfig):
 
     @property
     def data(self) -> str:
-        """What the training points are called in claims and titles."""
+        """Name of the training points in claims and titles."""
         draw = "published draw" if self.data_seed is None else f"draw {self.data_seed}"
         return f"swiss roll, {draw}"
 
     def steps_of(self, poison: float) -> int:
-        """Steps planned for a poison factor."""
+        """Planned training steps for a poison factor."""
         return self.worst_steps if poison == self.poisons[-1] else self.steps
 
 

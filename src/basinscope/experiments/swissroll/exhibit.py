@@ -1,4 +1,4 @@
-"""What the page holds of the swiss roll: every network, and what was measured around each."""
+"""Data of the swiss roll for the page: all networks and their measurements."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from basinscope.experiments.swissroll.tasks import BOUNDARY_EXTENT, NET, NORMALI
 from basinscope.runs.store import RunFolder
 
 NUM_TEST = 1_000
-"""Points of the dense test set on which the page judges networks as it moves them."""
+"""Points of the dense test set on which the page evaluates pushed networks."""
 
 
 def exhibit(folder: RunFolder, config: Config) -> Exhibit:
-    """Gather what can be explored of a finished run.
+    """Collect the interactive data of a finished run.
 
     Raises:
         DamagedResultError: A result is missing or unreadable.

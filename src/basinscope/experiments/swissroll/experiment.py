@@ -1,4 +1,4 @@
-"""The swiss-roll experiment."""
+"""Defines the swiss-roll experiment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The three figures that the swiss-roll experiment draws from stored results."""
+"""Figures 3, 5 and 6 and the animation of the swiss roll, drawn from stored results."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SURFACES, RELATIONS, BOUNDARIES = "3-swissroll", "5-swissroll", "6-swissroll"
 MOVING = "3-swissroll-moving"
 STEMS = (SURFACES, MOVING, RELATIONS, BOUNDARIES)
 FLOOR = 1e-5
-"""Loss in nats below which surfaces on a log scale are flat."""
+"""Lower losses, in nats, are drawn at this value on log scales."""
 
 
 def draw(found: Measurements, out: Path) -> list[Path]:
-    """Draw figures 3, 5 and 6 into a folder and return the files."""
+    """Draw figures 3, 5 and 6 and the animation into a folder; return the files."""
     files: list[Path] = []
     with styled():
         for stem, drawn in ((SURFACES, _figure3), (RELATIONS, _figure5), (BOUNDARIES, _figure6)):
@@ -42,14 +42,14 @@ def _scores(found: Measurements, net: str) -> str:
 
 
 def _limits(found: Measurements, scale: ZScale) -> tuple[float, float]:
-    """One height scale for all four surfaces."""
+    """Common height limits of all four surfaces."""
     drawn = np.concatenate([heights(s["loss"], scale, FLOOR).ravel() for s in (found.wide, found.inset)])
     top = float(np.nanmax(drawn[np.isfinite(drawn)]))
     return (0.0, top) if scale == "linear" else (math.log10(FLOOR), math.ceil(top))
 
 
 def _figure3(found: Measurements) -> Figure:
-    """Boundaries above; below them the slices, linear and log, each with its middle enlarged beside it."""
+    """Decision boundaries above; below, slices on linear and log scales, each with its centre enlarged."""
     figure = plt.figure(figsize=(TWO_COLUMNS, 8.1))
     figure.suptitle(f"Figure 3 · Good and bad minima of one network ({found.config.data})", y=0.995)
     for (role, net, colour, how), left in zip(found.pair, (0.0, 0.5), strict=True):
@@ -68,10 +68,10 @@ def _figure3(found: Measurements) -> Figure:
             plot_surface(wide, found.wide.sel(net=net), limits=limits, scale=scale, floor=FLOOR)
             plot_surface(inset, found.inset.sel(net=net), limits=limits, scale=scale, floor=FLOOR, small=True)
             wide.set_title(f"{role}, {scale} scale", color=colour, y=0.97)
-            inset.set_title(f"the middle, ±{found.config.inset_extent:g}", fontsize=6, y=1.0)
+            inset.set_title(f"centre, ±{found.config.inset_extent:g}", fontsize=6, y=1.0)
     note = (
         "Surfaces: clean loss in the plane of two random, orthogonal, filter-normalised directions, "
-        "the same two for both networks; one height scale in each row."
+        "the same for both networks; each row shares one height scale."
     )
     figure.text(0.5, 0.008, note, ha="center", fontsize=6, color="#555555")
     return figure

@@ -1,4 +1,4 @@
-"""The work of the swiss-roll experiment, cut into tasks: train, measure, slice, draw boundaries."""
+"""Tasks of the swiss-roll experiment: training, measurements, slices, decision boundaries."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ NET = MLP((2, 23, 16, 26, 32, 28, 31, 1))
 NORMALIZATION = Normalization(NET.layout)
 BOUNDARY_EXTENT = 18.0
 PANEL_GAPS = (0.0, 0.15, 0.3, 0.45, 0.6, 0.75)
-"""Generalisation gaps that the panels of figure 6 show, as far as networks near them exist."""
+"""Nominal generalisation gaps of the panels of figure 6; each shows the network closest to it."""
 FITTED = 0.995
-"""Training accuracy that a network of figure 6 needs."""
+"""Minimum training accuracy of networks in figure 6."""
 
-# Expected seconds on two cores; they only steer the time left that is shown.
+# Expected seconds on two cores; used only to estimate the remaining time.
 _STEP_COST, _UNPOISONED_COST, _RAY_COST = 1.8e-4, 0.9e-4, 1.9e-4
 
 
 def tasks(config: Config) -> list[Task]:
-    """Cut the experiment into tasks; each may read what the earlier ones wrote."""
-    # The bad nets have a stack of their own: theirs is the longest training.
+    """Split the experiment into tasks; each may read the results of the tasks it comes after."""
+    # The bad nets train longest, so they get their own stack.
     groups = {"natural": config.poisons[:1], "poisoned": config.poisons[1:-1], "worst": config.poisons[-1:]}
     work: list[Task] = []
     for group, poisons in groups.items():
@@ -80,7 +80,7 @@ def _bind(
 
 
 def measure_name(poison: float, scaled: bool) -> str:
-    """Name the measurements at one poison factor, as trained or with last layers scaled."""
+    """Name of the measurements at one poison factor, as trained or with last layers scaled."""
     return f"beta{poison:g}{'-scaled' if scaled else ''}"
 
 
@@ -118,7 +118,7 @@ def _train(context: Context, config: Config, group: str, poisons: tuple[float, .
 
 
 def schedule_of(config: Config, poison: float) -> Schedule:
-    """The course of training for one poison factor."""
+    """Training schedule for one poison factor."""
     return Schedule(
         steps=config.steps_of(poison),
         learning_rate=config.learning_rate,
@@ -131,7 +131,7 @@ def schedule_of(config: Config, poison: float) -> Schedule:
 
 
 def dense_test_set(data_seed: int | None, num: int) -> Samples:
-    """Fresh points from the distribution of a draw, seeded apart from the draw itself."""
+    """Fresh points from the distribution of a draw, with an independent seed."""
     root = swissroll.PUBLISHED_SEED if data_seed is None else data_seed
     return swissroll.sample_swissroll(num, generator(root, "swissroll", "dense test set"))
 
@@ -157,20 +157,20 @@ def _describe(config: Config, members: list[Member], result: StackResult, test: 
 
 
 def all_nets(folder: RunFolder, config: Config) -> xr.Dataset:
-    """Read what is known of every network, in the order of `Config.net_names`.
+    """Read the results of training of every network, in the order of `Config.net_names`.
 
     Raises:
         TrainingDivergedError: Some networks diverged; the message names each one and its step.
     """
-    found = xr.concat(
+    nets = xr.concat(
         [folder.dataset(f"nets-{group}") for group in train_groups(config)], "net", combine_attrs="override"
     )
-    lost = found.where(found["diverged_at"] >= 0, drop=True)
+    lost = nets.where(nets["diverged_at"] >= 0, drop=True)
     if lost.sizes["net"]:
         steps = zip(lost["net"].values, lost["diverged_at"].values, strict=True)
         named = ", ".join(f"{net} at step {int(step)}" for net, step in steps)
         raise TrainingDivergedError(f"training diverged: {named}; lower swissroll.learning_rate and run again")
-    return found
+    return nets
 
 
 def points_of(folder: RunFolder, config: Config, nets: list[str], device: torch.device | str) -> list[Tensor]:
@@ -186,7 +186,7 @@ def _landscape(context: Context, config: Config, center: Tensor) -> CleanLoss:
 
 
 def _measure(context: Context, config: Config, poison: float, scaled: bool) -> Mapping[str, Artifact]:
-    """Radius, volume and mean curvature of all runs at one poison factor."""
+    """Measure radius, volume and mean curvature of all runs at one poison factor."""
     all_nets(context.folder, config)
     names = [net_name(poison, run) for run in range(config.runs)]
     points = points_of(context.folder, config, names, context.device)
@@ -205,30 +205,30 @@ def _measure(context: Context, config: Config, poison: float, scaled: bool) -> M
 
 
 def _slices(context: Context, config: Config) -> Mapping[str, Artifact]:
-    """Slices around the good and the bad net, in the same two members of the family of directions."""
+    """Compute 2-D slices around the good and the bad net, along the same two random directions."""
     nets = list(config.compared)
     points = points_of(context.folder, config, nets, context.device)
     landscape = _landscape(context, config, points[0])
     seed = child_seed(config.seed, "swissroll", "slice")
-    found = {}
+    slices = {}
     for key, extent in (("slice", config.slice_extent), ("inset", config.inset_extent)):
         distances = symmetric_grid(extent, config.slice_resolution)
         parts = [
             slice2d(landscape.around(point, NORMALIZATION), seed=seed, distances=distances, progress=False)
             for point in points
         ]
-        found[key] = stack_nets(nets, parts)
-    return found
+        slices[key] = stack_nets(nets, parts)
+    return slices
 
 
 def _frames(context: Context, config: Config) -> Mapping[str, Artifact]:
-    """Let the weights of the good and the bad net go out along one direction, and watch boundary and loss."""
+    """Move the weights of the good and the bad net along one direction; record boundary and loss."""
     nets = list(config.compared)
     points = points_of(context.folder, config, nets, context.device)
     landscape = _landscape(context, config, points[0])
     family = {"seed": child_seed(config.seed, "swissroll", "slice"), "indices": (0,)}
-    # Slow at both ends, like a pendulum: the bad net breaks within the first frames.
-    way = 0.5 * (1 - torch.cos(torch.linspace(0, math.pi, config.num_frames, dtype=torch.float64)))
+    # Slow at both ends, because the bad net breaks within the first frames.
+    fraction = 0.5 * (1 - torch.cos(torch.linspace(0, math.pi, config.num_frames, dtype=torch.float64)))
     along = symmetric_grid(config.frame_extent, 401)
     parts, curves = [], []
     for point in points:
@@ -237,7 +237,7 @@ def _frames(context: Context, config: Config) -> Mapping[str, Artifact]:
         parts.append(
             moving_boundary(
                 around,
-                distances=config.frame_extent * way,
+                distances=config.frame_extent * fraction,
                 extent=BOUNDARY_EXTENT,
                 resolution=config.frame_resolution,
                 **family,
@@ -247,11 +247,11 @@ def _frames(context: Context, config: Config) -> Mapping[str, Artifact]:
 
 
 def _lines(context: Context, config: Config) -> Mapping[str, Artifact]:
-    """Losses along random lines from every network outwards, the first of those along which radii are measured."""
+    """Compute losses along random lines from every network, the first of the directions used for radii."""
     names = [str(net) for net in all_nets(context.folder, config)["net"].values]
     points = points_of(context.folder, config, names, context.device)
     landscape = _landscape(context, config, points[0])
-    # Basins differ in width by orders of magnitude.
+    # Log-spaced, as basins differ in width by orders of magnitude.
     distances = torch.logspace(-4, 0, config.line_points, dtype=torch.float64) * config.line_extent
     family = {"seed": child_seed(config.seed, "swissroll", "directions"), "indices": range(config.num_lines)}
     parts = [
@@ -262,7 +262,7 @@ def _lines(context: Context, config: Config) -> Mapping[str, Artifact]:
 
 
 def _sharpest(context: Context, config: Config) -> Mapping[str, Artifact]:
-    """The direction in which the loss around the good and the bad net bends most."""
+    """Compute the direction of largest curvature around the good and the bad net."""
     nets = list(config.compared)
     points = points_of(context.folder, config, nets, context.device)
     landscape = _landscape(context, config, points[0])
@@ -271,7 +271,7 @@ def _sharpest(context: Context, config: Config) -> Mapping[str, Artifact]:
 
 
 def panel_nets(nets: xr.Dataset) -> list[str]:
-    """Choose for each gap of figure 6 the network nearest to it that fits the training set, each once."""
+    """Choose, for each gap of figure 6, the closest network that fits the training set; each at most once."""
     chosen: list[str] = []
     for gap in PANEL_GAPS:
         fitted = nets.where((nets["train_accuracy"] >= FITTED) & ~nets["net"].isin(chosen), drop=True)
@@ -281,7 +281,7 @@ def panel_nets(nets: xr.Dataset) -> list[str]:
 
 
 def _boundaries(context: Context, config: Config) -> Mapping[str, Artifact]:
-    """Decision boundaries of the good net, the bad net and the panels of figure 6."""
+    """Compute decision boundaries of the good net, the bad net and the panels of figure 6."""
 
     def wanted() -> Iterator[str]:
         yield from config.compared

@@ -1,4 +1,4 @@
-// What the page gets from elsewhere.
+// Globals defined outside these files.
 
 declare const Plotly: {
   react(element: HTMLElement, data: unknown[], layout: unknown, config?: unknown): Promise<unknown>;

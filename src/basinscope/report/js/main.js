@@ -1,4 +1,4 @@
-// Brings the page to life: each part when it comes near the window.
+// Starts the parts of the page, each when it comes near the viewport.
 
 /** @type {Map<string, Promise<Exhibit>>} */
 const exhibits = new Map();
@@ -11,29 +11,29 @@ function exhibit(name) {
   const known = exhibits.get(name);
   if (known) return known;
   const text = /** @type {HTMLElement} */ (document.getElementById(`exhibit-${name}`)).textContent ?? "";
-  const found = unpack(text);
-  exhibits.set(name, found);
-  return found;
+  const unpacked = unpack(text);
+  exhibits.set(name, unpacked);
+  return unpacked;
 }
 
 /** @param {HTMLElement} root */
 async function begin(root) {
   const names = (root.dataset.exhibits ?? "").split(" ");
   try {
-    const found = await Promise.all(names.map(exhibit));
+    const loaded = await Promise.all(names.map(exhibit));
     root.replaceChildren();
-    PARTS[root.dataset.part ?? ""](root, Object.fromEntries(names.map((name, k) => [name, found[k]])));
+    PARTS[root.dataset.part ?? ""](root, Object.fromEntries(names.map((name, k) => [name, loaded[k]])));
     root.dataset.ready = "";
   } catch (error) {
     root.replaceChildren(
-      make("p", { class: "note" }, "This part could not be shown; the printed figure below holds the same."),
+      make("p", { class: "note" }, "This part could not be displayed; the figures for print show the same results."),
     );
     console.error(error);
   }
 }
 
 /**
- * Offer the numbers behind a figure.
+ * Download the numbers behind a figure as CSV.
  * @param {HTMLElement} link
  */
 async function download(link) {
@@ -46,7 +46,7 @@ async function download(link) {
 }
 
 /**
- * What an address names; one that is no valid text names nothing.
+ * Decode the fragment of a URL; an invalid one gives an empty string.
  * @param {string} hash
  */
 function named(hash) {
@@ -57,7 +57,7 @@ function named(hash) {
   }
 }
 
-/** Open what a jump leads to. */
+/** Unfold and show the target of the URL's fragment. */
 function unfold() {
   const target = location.hash.length > 1 ? document.getElementById(named(location.hash.slice(1))) : null;
   if (!target) return;
@@ -70,7 +70,7 @@ function unfold() {
 const roots = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[data-part]")]);
 const starts = roots.map((root) => whenNear(root, () => begin(root)));
 
-/** Bring the rest to life one after another while nothing else is to be done, so that it can be printed. */
+/** Start the remaining parts one by one in idle time, so that the whole page can be printed. */
 async function beginAll() {
   for (const start of starts) {
     await new Promise((resolve) => setTimeout(resolve, 400));
@@ -82,7 +82,7 @@ for (const link of /** @type {NodeListOf<HTMLElement>} */ (document.querySelecto
   link.addEventListener("click", () => download(link));
 }
 addEventListener("hashchange", unfold);
-// A second click on a link changes no address.
+// A second click on a link does not fire hashchange.
 for (const link of document.querySelectorAll('a[href^="#"]'))
   link.addEventListener("click", () => setTimeout(unfold, 0));
 addEventListener("beforeprint", () =>

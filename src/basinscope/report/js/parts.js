@@ -1,7 +1,7 @@
-// The parts of the page by name. The program of each enters it here: `PARTS.key = …`.
+// Registry of the page's parts: each program adds itself, `PARTS.key = …`.
 
 /**
- * Fills an element with a part of the page, from the exhibits that the element names.
+ * Fills an element with a part of the page, given the exhibits that the element names.
  * @typedef {(root: HTMLElement, exhibits: Exhibits) => void} Part
  */
 

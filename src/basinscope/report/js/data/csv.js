@@ -1,7 +1,7 @@
-// Results as CSV files.
+// Writes results as CSV.
 
 /**
- * Write a result as CSV: for each set of dimensions a table whose first columns say where, the others what.
+ * Write a result as CSV: one table per set of dimensions, coordinates first, then variables.
  * @param {Result} result
  * @returns {string}
  */
@@ -10,7 +10,7 @@ function csv(result) {
   const tables = new Map();
   const named = Object.entries(result).filter(([name, { dims }]) => !(dims.length === 1 && dims[0] === name));
   for (const [name, { dims }] of named) {
-    // What has fewer dimensions than another, all of them the other's, stands beside it: labels beside points.
+    // A variable whose dimensions are a subset of another's joins its table: labels beside points.
     const wider = named
       .map(([, other]) => other.dims)
       .filter((other) => dims.length && dims.every((dim) => other.includes(dim)));
@@ -41,14 +41,14 @@ function csv(result) {
 }
 
 /**
- * One entry of a variable, at a place along other dimensions than its own, too.
+ * Look up an entry of a variable by indices along a superset of its dimensions.
  * @param {Variable} variable
  * @param {string[]} dims
  * @param {number[]} where
  */
 function at(variable, dims, where) {
-  const place = variable.dims.reduce((sum, dim, axis) => sum * variable.shape[axis] + where[dims.indexOf(dim)], 0);
-  return variable.values[place];
+  const index = variable.dims.reduce((sum, dim, axis) => sum * variable.shape[axis] + where[dims.indexOf(dim)], 0);
+  return variable.values[index];
 }
 
 /**
@@ -64,7 +64,7 @@ function title(name, variable) {
  */
 function cell(value) {
   const text = typeof value === "number" ? String(Number(value.toPrecision(9))) : value;
-  // A cell that a spreadsheet would take for a formula is text.
+  // Mark cells that a spreadsheet would take for formulas as text.
   const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

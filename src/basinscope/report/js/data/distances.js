@@ -1,13 +1,13 @@
-// How far weights are pushed.
+// Distances to which weights are pushed.
 
-/** Distances in filter norms between which the slider moves, evenly on a log scale. */
+/** Range of the slider in filter norms, evenly spaced on a log scale. */
 const PUSHED = { nearest: 1e-4, farthest: 0.6, steps: 240 };
 
 /**
- * Distance at a place of a slider; the first place is the minimum itself.
- * @param {number} place
+ * Distance at a step of the slider; step 0 is the minimum itself.
+ * @param {number} step
  */
-function pushedDistance(place) {
+function pushedDistance(step) {
   const { nearest, farthest, steps } = PUSHED;
-  return place === 0 ? 0 : nearest * (farthest / nearest) ** ((place - 1) / (steps - 1));
+  return step === 0 ? 0 : nearest * (farthest / nearest) ** ((step - 1) / (steps - 1));
 }

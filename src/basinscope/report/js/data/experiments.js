@@ -1,8 +1,8 @@
-// Names of experiments and of probes in the payload: one table each, newest name first.
+// Names of experiments and probes in the payload, newest first.
 
-/** @typedef {Record<string, Exhibit>} Exhibits  By the names that the experiments have in the payload. */
+/** @typedef {Record<string, Exhibit>} Exhibits  By name of the experiment in the payload. */
 
-/** Experiments by what the parts of the page call them. */
+/** Experiments, by the name used in the page's parts. */
 const EXPERIMENTS = {
   minefield: ["minefield"],
   roll: ["swissroll"],
@@ -11,7 +11,7 @@ const EXPERIMENTS = {
   optimizers: ["architectures", "cifar10"],
 };
 
-/** Probes of one's own networks by what the page calls them. */
+/** Probes of the user's networks, by the name used in the page. */
 const PROBES = {
   lines: ["slice1d"],
   radii: ["radius"],
@@ -36,6 +36,6 @@ function exhibitOf(exhibits, experiment) {
  */
 function needed(exhibits, experiment) {
   const exhibit = exhibitOf(exhibits, experiment);
-  if (!exhibit) throw new Error(`no numbers of ${EXPERIMENTS[experiment].join(" or ")} on this page`);
+  if (!exhibit) throw new Error(`this page has no data of ${EXPERIMENTS[experiment].join(" or ")}`);
   return exhibit;
 }

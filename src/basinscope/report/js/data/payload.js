@@ -1,4 +1,4 @@
-// The numbers behind the page: labelled arrays, packed in the page as text.
+// Unpacks the labelled arrays that are stored in the page as text.
 
 /**
  * @typedef {Float64Array | Float32Array | Int32Array | Int8Array | Uint8Array | string[]} Values
@@ -10,14 +10,14 @@
  * @property {string} meaning
  * @property {Values} values  The last axis runs fastest.
  *
- * @typedef {Record<string, Variable>} Result  Variables by name; one that is named as its dimension labels that axis.
+ * @typedef {Record<string, Variable>} Result  Variables by name; one named like a dimension holds that axis's labels.
  *
  * @typedef {Object} Exhibit
  * @property {any} facts
  * @property {Record<string, Result>} results
  */
 
-/** How each type of number lies in the payload; halves are widened when they are read. */
+/** Array type of each dtype; half precision is read as uint16 and converted. */
 const TYPES = {
   float64: Float64Array,
   float32: Float32Array,
@@ -49,8 +49,8 @@ async function unpack(text) {
   const results = {};
   for (const [name, variables] of Object.entries(header.results)) {
     results[name] = {};
-    for (const [key, told] of Object.entries(/** @type {Record<string, any>} */ (variables))) {
-      results[name][key] = { ...told, values: told.values ?? read(buffer, begin + told.offset, told) };
+    for (const [key, about] of Object.entries(/** @type {Record<string, any>} */ (variables))) {
+      results[name][key] = { ...about, values: about.values ?? read(buffer, begin + about.offset, about) };
     }
   }
   return { facts: header.facts, results };
@@ -59,7 +59,7 @@ async function unpack(text) {
 /**
  * @param {ArrayBuffer} buffer
  * @param {number} offset
- * @param {{dtype: keyof typeof TYPES, shape: number[]}} told
+ * @param {{dtype: keyof typeof TYPES, shape: number[]}} about
  * @returns {Values}
  */
 function read(buffer, offset, { dtype, shape }) {
@@ -69,7 +69,7 @@ function read(buffer, offset, { dtype, shape }) {
 }
 
 /**
- * Widen a number of IEEE half precision.
+ * Convert a number from IEEE half precision.
  * @param {number} bits
  */
 function half(bits) {

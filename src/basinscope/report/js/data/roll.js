@@ -1,4 +1,4 @@
-// The networks on the swiss roll, which several parts show.
+// Networks of the swiss roll, shared by several parts.
 
 /**
  * @typedef {Object} Roll
@@ -24,7 +24,7 @@ function readRoll({ facts, results: { weights, train, test } }) {
 }
 
 /**
- * The good or the bad minimum alone.
+ * Select the good or the bad minimum.
  * @param {Roll} roll
  * @param {Role} role
  * @returns {Nets}

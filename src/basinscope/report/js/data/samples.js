@@ -1,8 +1,8 @@
-// Samples of the plane, and the square in which they are drawn.
+// Samples in the plane, and the square that is drawn.
 
 /**
  * A square around the origin.
- * @param {number} extent  Half its side.
+ * @param {number} extent  Half the side length.
  * @returns {View}
  */
 function squareView(extent) {

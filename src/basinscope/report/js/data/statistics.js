@@ -1,7 +1,7 @@
-// Small statistics.
+// Simple statistics.
 
 /**
- * The middle of some numbers; NaN where there are none.
+ * Median of the finite values; NaN if there are none.
  * @param {ArrayLike<number>} values
  */
 function median(values) {
@@ -29,7 +29,7 @@ function logSpaced(low, high, count) {
 }
 
 /**
- * Place of the number that is nearest.
+ * Index of the nearest value.
  * @param {ArrayLike<number>} values
  * @param {number} value
  */

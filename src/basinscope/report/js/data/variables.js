@@ -1,4 +1,4 @@
-// Variables of a result: their numbers, words and rows.
+// Access to the variables of a result: numbers, strings and rows.
 
 /**
  * The numbers of a variable.
@@ -11,7 +11,7 @@ function numbers(result, name) {
 }
 
 /**
- * The words of a variable.
+ * The strings of a variable.
  * @param {Result} result
  * @param {string} name
  * @returns {string[]}
@@ -33,7 +33,7 @@ function row(variable, index) {
 }
 
 /**
- * Cut numbers into rows.
+ * Split numbers into rows.
  * @param {ArrayLike<number>} values
  * @param {number} width
  * @returns {number[][]}

@@ -1,7 +1,7 @@
-// Random directions in a network's weights, from a seed.
+// Random filter-normalised directions, reproducible from a seed.
 
 /**
- * A stream of standard normal numbers that depends on its seed alone (Mulberry32, Box and Muller 1958).
+ * Seeded generator of standard normal numbers (Mulberry32; Box and Muller 1958).
  * @param {number} seed
  * @returns {() => number}
  */
@@ -28,8 +28,8 @@ function gaussian(seed) {
 }
 
 /**
- * Draw a filter-normalised direction (Li et al. 2018): the weights into each unit get a random change as long as they
- * are themselves; biases do not move.
+ * Draw a filter-normalised direction (Li et al. 2018): the change of each unit's weights has the norm of these weights;
+ * biases do not move.
  * @param {Shape} shape
  * @param {Floats} center
  * @param {number} seed

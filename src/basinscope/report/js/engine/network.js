@@ -4,9 +4,9 @@
  * @typedef {Object} Layer
  * @property {number} fanIn
  * @property {number} fanOut
- * @property {number} weight  Place of the first weight in a flat parameter vector.
- * @property {number} bias  Place of the first bias.
- * @property {number} packed  Place of the layer in a packed parameter vector.
+ * @property {number} weight  Index of the first weight in a flat parameter vector.
+ * @property {number} bias  Index of the first bias.
+ * @property {number} packed  Index of the layer in a packed parameter vector.
  *
  * @typedef {Object} Shape
  * @property {number[]} widths  Units of each layer, inputs first.
@@ -17,7 +17,7 @@
  * @typedef {Float32Array | Float64Array} Floats
  */
 
-/** Samples that go through a network together: their hidden units stay in the nearest cache. */
+/** Samples evaluated together; their activations fit the L1 cache. */
 const BLOCK = 32;
 
 /**
@@ -41,8 +41,8 @@ function shapeOf(widths) {
 }
 
 /**
- * Bring `center + distance · direction` into the order in which `logits` reads it: four outputs side by side, for each
- * group its biases first.
+ * Pack `center + distance · direction` in the order in which `logits` reads it: outputs in groups of four, each group's
+ * biases first.
  * @param {Shape} shape
  * @param {Floats} center
  * @param {Floats | null} direction
@@ -66,7 +66,7 @@ function pack(shape, center, direction, distance) {
  * Evaluate a packed network.
  * @param {Shape} shape
  * @param {Float64Array} packed
- * @param {Floats} inputs  Samples, one after the other.
+ * @param {Floats} inputs  Samples × features, flat.
  * @returns {Float64Array} Log-odds of class 1 of each sample.
  */
 function logits(shape, packed, inputs) {
@@ -76,7 +76,7 @@ function logits(shape, packed, inputs) {
   const widest = Math.ceil(Math.max(...widths) / 4) * 4;
   let from = new Float64Array(widest * BLOCK);
   let to = new Float64Array(widest * BLOCK);
-  const found = new Float64Array(count);
+  const odds = new Float64Array(count);
   for (let first = 0; first < count; first += BLOCK) {
     const num = Math.min(BLOCK, count - first);
     for (let s = 0; s < num; s++) {
@@ -88,9 +88,9 @@ function logits(shape, packed, inputs) {
       [from, to] = [to, from];
     }
     const two = widths[widths.length - 1] === 2;
-    for (let s = 0; s < num; s++) found[first + s] = two ? from[BLOCK + s] - from[s] : from[s];
+    for (let s = 0; s < num; s++) odds[first + s] = two ? from[BLOCK + s] - from[s] : from[s];
   }
-  return found;
+  return odds;
 }
 
 /**

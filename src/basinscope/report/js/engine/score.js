@@ -1,7 +1,7 @@
 // Loss and accuracy of a network from its log-odds.
 
 /**
- * Mean cross-entropy in nats, share that is right, and which samples are not.
+ * Mean cross-entropy in nats, accuracy, and which samples are misclassified.
  * @param {Float64Array} odds  Log-odds of class 1.
  * @param {ArrayLike<number>} labels  0 or 1.
  * @returns {{loss: number, accuracy: number, wrong: Uint8Array}}

@@ -1,12 +1,12 @@
-// What a worker does: evaluates networks at points around them. The page does the same where it gets no worker.
+// Evaluates networks at points around them: runs in a worker, or in the page if workers are unavailable.
 
 /**
  * @typedef {{inputs: Floats, labels: ArrayLike<number>}} Samples
  *
  * @typedef {Object} Nets
  * @property {number[]} widths
- * @property {Floats} weights  One network after the other.
- * @property {Record<string, Samples>} samples  Sets on which loss and accuracy are told, by name.
+ * @property {Floats} weights  Networks × parameters, flat.
+ * @property {Record<string, Samples>} samples  Sets on which loss and accuracy are computed, by name.
  *
  * @typedef {{kind: "none"} | {kind: "random", seed: number} | {kind: "given", values: Floats}} Way
  *
@@ -31,11 +31,11 @@
  *   | {kind: "line", id: number, losses: number[], accuracies: number[]}} Answer
  */
 
-/** Milliseconds after which a finer picture lets newer requests through. */
+/** Milliseconds after which refining pauses to let newer requests through. */
 const STRIP_MS = 12;
 
 /**
- * Points of some rows of a grid over a view, rows from the bottom up.
+ * Grid points of some rows over a view, from the bottom up.
  * @param {View} view
  * @param {number} resolution
  * @param {number} first
@@ -54,7 +54,7 @@ function gridPoints({ left, right, bottom, top }, resolution, first, last) {
 }
 
 /**
- * Make what answers requests; a newer one ends a finer picture that is not done.
+ * Create the request handler; a newer request cancels unfinished refining.
  * @param {(reply: Answer) => void} answer
  * @returns {(request: Question) => void}
  */
@@ -121,8 +121,8 @@ function makeEngine(answer) {
   /** @param {Extract<Question, {kind: "line"}>} request */
   function line({ id, spot, distances, samples }) {
     const { inputs, labels } = nets.samples[samples];
-    const found = distances.map((distance) => score(logits(shape, packedAt(spot, distance), inputs), labels));
-    answer({ kind: "line", id, losses: found.map((s) => s.loss), accuracies: found.map((s) => s.accuracy) });
+    const scores = distances.map((distance) => score(logits(shape, packedAt(spot, distance), inputs), labels));
+    answer({ kind: "line", id, losses: scores.map((s) => s.loss), accuracies: scores.map((s) => s.accuracy) });
   }
 
   return (request) => {

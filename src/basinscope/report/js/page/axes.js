@@ -1,9 +1,9 @@
-// Axes of charts, and the line of a cutoff.
+// Chart axes, and the line that marks a cutoff.
 
 const AXIS_FONT = 12;
 
 /**
- * An axis in the page's look.
+ * Build an axis in the page's style.
  * @param {string} title
  * @param {Record<string, any>} [more]
  */
@@ -21,12 +21,12 @@ function axis(title, more = {}) {
   };
 }
 
-/** A log axis whose ticks are powers of ten.
+/** Build a log axis whose ticks are powers of ten.
  * @param {string} title
  * @param {Record<string, any>} [more]
  */
 function logAxis(title, more = {}) {
-  // Powers are set larger than plain numbers.
+  // Plotly sets powers larger than plain numbers.
   const tickfont = { size: AXIS_FONT - 2 };
   return axis(title, { type: "log", dtick: 1, exponentformat: "power", tickfont, ...more });
 }
@@ -34,7 +34,7 @@ function logAxis(title, more = {}) {
 const MARGIN = { l: 62, r: 14, t: 14, b: 48 };
 
 /**
- * Where a dot stands on the log axis; nowhere at the minimum itself.
+ * Position of a dot on a log axis; null at distance 0.
  * @param {number} distance
  */
 function dotAt(distance) {
@@ -42,7 +42,7 @@ function dotAt(distance) {
 }
 
 /**
- * The line that bounds a basin, on a log axis.
+ * The horizontal line at a cutoff.
  * @param {number} cutoff
  */
 function cutoffLine(cutoff) {
@@ -58,6 +58,7 @@ function cutoffLine(cutoff) {
 }
 
 /**
+ * The label of that line.
  * @param {number} cutoff
  */
 function cutoffWord(cutoff) {

@@ -1,4 +1,4 @@
-// One camera for several surfaces.
+// One camera shared by several surfaces.
 
 /**
  * @param {Camera} start
@@ -8,7 +8,7 @@ function sharedCamera(start, moved) {
   let camera = start;
   /** @type {HTMLElement[]} */
   const elements = [];
-  /** The surface that the reader turns; the others follow.
+  /** The surface that the user turns; the others follow.
    *  @type {HTMLElement | null} */
   let turned = null;
   let following = false;
@@ -19,7 +19,7 @@ function sharedCamera(start, moved) {
     if (following) return;
     following = true;
     let last = null;
-    // While one turns the others, it may turn on.
+    // The camera may move again while the others are updated.
     while (last !== camera) {
       last = camera;
       const others = elements.filter((element) => element !== turned && element.matches(".js-plotly-plot"));
@@ -37,7 +37,7 @@ function sharedCamera(start, moved) {
       align();
     },
     /**
-     * Let a chart turn the others, and be turned by them.
+     * Link a chart's camera to the shared one.
      * @param {HTMLElement} element
      */
     follow(element) {

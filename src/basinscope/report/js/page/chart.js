@@ -1,9 +1,9 @@
-// Charts, drawn by plotly, in the page's colours.
+// Plotly charts in the page's style.
 
 /** @type {Promise<void> | null} */
 let library = null;
 
-/** Load plotly, which lies packed in the page. */
+/** Load plotly, which is stored compressed in the page. */
 function loadPlotly() {
   library ??= (async () => {
     const packed = /** @type {HTMLElement} */ (document.getElementById("plotly")).textContent ?? "";
@@ -19,9 +19,9 @@ function loadPlotly() {
  */
 
 /**
- * A chart that follows its element's size and the page's colours.
- * @param {string} description  What is seen, for those who cannot see it.
- * @param {Drawing} drawing  What to draw, asked for whenever it changes.
+ * Create a chart that adapts to its element's size and to the page's colours.
+ * @param {string} description  Text alternative for screen readers.
+ * @param {Drawing} drawing  Returns traces and layout; called at every redraw.
  * @param {{height?: number, config?: any}} [how]
  */
 function chart(description, drawing, { height = 300, config = {} } = {}) {
@@ -31,7 +31,7 @@ function chart(description, drawing, { height = 300, config = {} } = {}) {
   let wanted = false;
 
   async function draw() {
-    // Many changes between two drawings are one.
+    // Several changes before the next draw need only one.
     if (wanted) return;
     wanted = true;
     await loadPlotly();
@@ -65,7 +65,7 @@ function chart(description, drawing, { height = 300, config = {} } = {}) {
     element,
     draw,
     /**
-     * Change some properties of one trace, quicker than drawing anew.
+     * Change some properties of one trace; faster than a redraw.
      * @param {number} trace
      * @param {Record<string, any>} change
      */
@@ -76,11 +76,11 @@ function chart(description, drawing, { height = 300, config = {} } = {}) {
 }
 
 /**
- * Put something over the plane of a chart that is pointed at: shares of its width and height, from the top left.
- * @param {HTMLElement} element  Of the chart.
+ * Cover a chart's plotting area to track the pointer, in fractions of width and height from the top left.
+ * @param {HTMLElement} element  The chart's element.
  * @param {(x: number, y: number, how: Pointing) => void} moved
  * @param {{l: number, r: number, t: number, b: number}} margin
- * @returns {HTMLElement} What holds both.
+ * @returns {HTMLElement} Container of chart and cover.
  */
 function overPlane(element, moved, margin) {
   const cover = make("div", { class: "cover" });

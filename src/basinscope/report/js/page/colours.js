@@ -1,7 +1,7 @@
-// Colours of the style sheet, as they are now.
+// Current colours of the style sheet.
 
 /**
- * A colour of the style sheet, as it is now.
+ * Current value of a colour of the style sheet.
  * @param {string} name
  * @returns {string}
  */
@@ -39,16 +39,16 @@ function blend(from, to, share) {
 }
 
 /**
- * Colour of a poison factor: from good to bad, by its place among all.
- * @param {number} place
+ * Colour of a poison factor, from good to bad by its rank.
+ * @param {number} rank
  * @param {number} count
  */
-function poisonColour(place, count) {
-  return blend(colour("good"), colour("bad"), count > 1 ? place / (count - 1) : 0);
+function poisonColour(rank, count) {
+  return blend(colour("good"), colour("bad"), count > 1 ? rank / (count - 1) : 0);
 }
 
 /**
- * Colour of each network by its poison factor.
+ * Colour of each network, by its poison factor.
  * @param {Result} nets
  * @param {number[]} poisons
  */
@@ -60,7 +60,7 @@ function colourOfNets(nets, poisons) {
 const looks = [];
 
 /**
- * Call something whenever the page's colours change, between light and dark or for printing.
+ * Register a callback for changes of colour scheme: light, dark or print.
  * @param {() => void} changed
  */
 function onLook(changed) {

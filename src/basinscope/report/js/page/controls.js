@@ -5,12 +5,12 @@
  * @property {HTMLElement} element
  * @property {HTMLInputElement} input
  * @property {() => number} value
- * @property {(value: number) => void} set  Moves it and tells.
- * @property {(text: string) => void} tell  Writes beside it what its place means.
+ * @property {(value: number) => void} set  Sets the value and calls the callback.
+ * @property {(text: string) => void} update  Sets the text beside it.
  */
 
 /**
- * A slider with a name and a place for what it means; keyboard and touch come with it.
+ * A labelled slider with a text for its value; it works with keyboard and touch.
  * @param {{label: string, min: number, max: number, step: number, value: number}} range
  * @param {(value: number) => void} changed
  * @returns {Slider}
@@ -19,7 +19,7 @@ function slider({ label, min, max, step, value }, changed) {
   const input = make("input", { type: "range", min, max, step, value });
   const output = make("output");
   const element = make("label", { class: "slider" }, make("span", {}, label), input, output);
-  // A press where it stands already counts, too: it may have been left for something else.
+  // A click at the current value counts, too: another control may have taken over since.
   for (const event of ["input", "click"]) input.addEventListener(event, () => changed(input.valueAsNumber));
   return {
     element,
@@ -29,21 +29,21 @@ function slider({ label, min, max, step, value }, changed) {
       input.value = String(to);
       changed(input.valueAsNumber);
     },
-    tell(text) {
+    update(text) {
       output.textContent = text;
       input.setAttribute("aria-valuetext", text);
     },
   };
 }
 
-/** Choices made so far: each needs a name of its own. */
+/** Number of choices created so far; each radio group needs a unique name. */
 let choices = 0;
 
 /**
- * A choice among a few, as a row of buttons.
+ * A choice between a few options, as a row of buttons.
  * @template {string} T
  * @param {string} label
- * @param {[T, string][]} options  Values and words.
+ * @param {[T, string][]} options  Values and labels.
  * @param {T} value
  * @param {(value: T) => void} changed
  * @returns {{element: HTMLElement, value: () => T, set: (value: T) => void, enable: (value: T, on: boolean) => void}}
@@ -75,8 +75,9 @@ function choice(label, options, value, changed) {
 }
 
 /**
+ * A drop-down menu.
  * @param {string} label
- * @param {[string, string][]} options  Values and words.
+ * @param {[string, string][]} options  Values and labels.
  * @param {(value: string) => void} changed
  */
 function menu(label, options, changed) {

@@ -1,28 +1,28 @@
-// Asks a worker to evaluate networks; the newest question wins.
+// Evaluates networks in a worker; only the latest request is answered.
 
-/** Milliseconds of quiet after which a finer picture is made. */
+/** Milliseconds without new requests after which the picture is refined. */
 const QUIET_MS = 140;
 
 /**
  * @typedef {Object} Explorer
- * @property {(spot: Spot, view: View) => void} look  Ask for a picture and the scores at a spot.
+ * @property {(spot: Spot, view: View) => void} look  Requests a picture and the scores at a spot.
  * @property {(spot: Spot, distances: number[], samples: string) => Promise<{losses: number[], accuracies: number[]}>} line
  *
  * @typedef {Object} Looked
  * @property {Spot} spot
  * @property {Field} field
  * @property {Record<string, Score>} scores
- * @property {number} began  When the question was asked.
+ * @property {number} began  Time of the request.
  * @property {boolean} fine
  */
 
 /**
  * @param {Nets} nets
  * @param {{coarse: number, fine: number}} resolution
- * @param {(found: Looked) => void} found
+ * @param {(view: Looked) => void} answered
  * @returns {Explorer}
  */
-function explorer(nets, { coarse, fine }, found) {
+function explorer(nets, { coarse, fine }, answered) {
   const ask = engine((reply) => receive(reply));
   ask({ kind: "nets", nets });
   let last = 0;
@@ -32,7 +32,7 @@ function explorer(nets, { coarse, fine }, found) {
   /** @type {{id: number, spot: Spot, view: View, began: number, scores?: Record<string, Score>} | null} */
   let current = null;
   let busy = false;
-  /** @type {Map<number, (found: {losses: number[], accuracies: number[]}) => void>} */
+  /** @type {Map<number, (line: {losses: number[], accuracies: number[]}) => void>} */
   const lines = new Map();
 
   function next() {
@@ -53,12 +53,12 @@ function explorer(nets, { coarse, fine }, found) {
     if (!current || reply.id !== current.id) return;
     const { spot, view, began, id } = current;
     if (reply.kind === "finer") {
-      found({ spot, field: reply.field, scores: current.scores ?? {}, began, fine: true });
+      answered({ spot, field: reply.field, scores: current.scores ?? {}, began, fine: true });
       return;
     }
     busy = false;
     current.scores = reply.scores;
-    found({ spot, field: reply.field, scores: reply.scores, began, fine: false });
+    answered({ spot, field: reply.field, scores: reply.scores, began, fine: false });
     if (waiting) next();
     else if (fine > coarse) {
       clearTimeout(quiet);

@@ -1,15 +1,15 @@
-// A decision boundary: the plane coloured by class, with samples on it.
+// Decision boundaries: the plane coloured by class, with samples on top.
 
 /**
  * @typedef {Object} Dots
  * @property {ArrayLike<number>} inputs  x and y of each sample.
  * @property {ArrayLike<number>} labels
- * @property {ArrayLike<number>} [wrong]  1 for those that the network gets wrong.
+ * @property {ArrayLike<number>} [wrong]  1 for misclassified samples.
  */
 
 /**
- * @param {string} description  What is seen, for those who cannot see it.
- * @param {string} [palette]  The beginning of its colours' names.
+ * @param {string} description  Text alternative for screen readers.
+ * @param {string} [palette]  Prefix of its colours' names.
  */
 function fieldView(description, palette = "") {
   const canvas = make("canvas", { role: "img", "aria-label": description });
@@ -42,7 +42,7 @@ function fieldView(description, palette = "") {
     const scale = (width / Math.max(1, canvas.clientWidth)) * Math.min(1, Math.max(0.5, canvas.clientWidth / 400));
     const colours = [colour(`${palette}point-0`), colour(`${palette}point-1`)];
     const [edge, alarm] = [colour("point-edge"), colour("ink")];
-    // Wrong ones last, so that none hides one.
+    // Misclassified samples are drawn last, on top.
     for (const bad of [0, 1]) {
       for (let k = 0; k < labels.length; k++) {
         if ((wrong?.[k] ?? 0) !== bad) continue;

@@ -1,7 +1,7 @@
-// Numbers and names as text.
+// Formats numbers and names as text.
 
 /**
- * A number as a reader wants it: few digits, no needless exponent, a true minus.
+ * Format a number with few digits, no needless exponent and a true minus sign.
  * @param {number} value
  * @param {number} [digits]
  */
@@ -23,7 +23,7 @@ function percent(share) {
 }
 
 /**
- * Text for a chart, where angle brackets would be read as HTML.
+ * Escape text for a chart, where plotly would interpret HTML.
  * @param {string} text
  */
 function plain(text) {

@@ -1,7 +1,7 @@
-// Elements of the page. Text goes in as text, never as HTML.
+// Creates elements. Text is inserted as text, never as HTML.
 
 /**
- * Make an element.
+ * Create an element.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Record<string, string | number | boolean>} [attributes]  Boolean ones are set where true.

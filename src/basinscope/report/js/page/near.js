@@ -1,10 +1,10 @@
-// Doing something once an element comes near the window.
+// Runs an action once an element comes near the viewport.
 
 /**
- * Do something once an element comes near the window, or when it is about to be printed.
+ * Run an action once an element comes near the viewport, or before printing.
  * @param {Element} element
  * @param {() => Promise<void>} act
- * @returns {() => Promise<void>} Does it at once, if it was not done before.
+ * @returns {() => Promise<void>} Runs it now, unless it has run already.
  */
 function whenNear(element, act) {
   /** @type {Promise<void> | null} */

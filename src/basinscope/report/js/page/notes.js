@@ -1,16 +1,16 @@
-// What stands on the page, as data: for tests, and for anyone's console.
+// Records the data on display, for tests and the console.
 
-/** What each part shows. */
+/** Data shown by each part. */
 const shown = /** @type {Record<string, any>} */ ({});
 
-/** Milliseconds from a question to the drawing of its first answer, by part. */
+/** Milliseconds from each request to the first picture, by part. */
 const waits = /** @type {Record<string, number[]>} */ ({});
 
 /**
- * Note what was drawn.
+ * Record what was drawn.
  * @param {string} part
  * @param {any} what
- * @param {number} [began]  When it was asked for.
+ * @param {number} [began]  Time of the request.
  */
 function note(part, what, began) {
   shown[part] = what;

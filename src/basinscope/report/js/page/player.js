@@ -1,10 +1,10 @@
 // A button that plays a slider.
 
-/** Whether the reader asked for less motion. */
+/** Whether the user prefers reduced motion. */
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /**
- * A button that moves a slider from where it is to its end, and again from the start.
+ * A button that moves a slider to its end; near the end it starts over.
  * @param {Slider} target
  * @param {{seconds: number}} how
  */
@@ -21,7 +21,7 @@ function player(target, { seconds }) {
   }
   function start() {
     element.textContent = "❚❚ Stop";
-    // Near the end, it begins again.
+    // Near the end, start over.
     const near = Math.abs(target.value() - last) <= 0.03 * (last - first);
     const from = near ? first : target.value();
     const duration = (1000 * seconds * Math.abs(last - from)) / (last - first);
@@ -30,12 +30,12 @@ function player(target, { seconds }) {
     const advance = (/** @type {number} */ now) => {
       if (Number.isNaN(began)) began = now;
       const share = duration ? Math.min(1, (now - began) / duration) : 1;
-      const place = first + Math.round((from + share * (last - from) - first) / step) * step;
-      if (place !== shown) target.set((shown = place));
+      const value = first + Math.round((from + share * (last - from) - first) / step) * step;
+      if (value !== shown) target.set((shown = value));
       if (share < 1) timer = requestAnimationFrame(advance);
       else stop();
     };
-    // Who asked for less motion sees the end at once.
+    // With reduced motion, jump to the end.
     if (calm()) {
       target.set(last);
       stop();

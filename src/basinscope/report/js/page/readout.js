@@ -1,7 +1,7 @@
-// Named numbers, and what colours stand for.
+// Lists of named numbers, and legends of colours.
 
 /**
- * A list of named numbers that changes in place.
+ * A list of named numbers that can be updated.
  * @param {string} heading
  * @param {string} [colour]  Name of a colour of the style sheet.
  */
@@ -16,7 +16,7 @@ function readout(heading, colour) {
      * @param {[string, string][]} entries
      * @param {string} [title]
      */
-    tell(entries, title) {
+    update(entries, title) {
       if (title !== undefined) head.textContent = title;
       list.replaceChildren(...entries.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
     },
@@ -24,8 +24,8 @@ function readout(heading, colour) {
 }
 
 /**
- * Words for colours.
- * @param {[string, string][]} entries  Name of the colour, and what it stands for.
+ * A legend of colours.
+ * @param {[string, string][]} entries  Name of each colour, and its meaning.
  */
 function legendOf(entries) {
   return make(

@@ -1,4 +1,4 @@
-// The two minima that are compared: headings, lines and markers in their colours.
+// The two compared minima: headings, lines and markers in their colours.
 
 /** @typedef {"good" | "bad"} Role */
 
@@ -20,7 +20,7 @@ function rolesLegend() {
 }
 
 /**
- * The line of one minimum; bad ones are dashed, so that colour is not all that tells them apart.
+ * Line style of a minimum; bad ones are dashed, so that they differ by more than colour.
  * @param {Role} role
  * @param {number} width
  */
@@ -29,7 +29,7 @@ function roleLine(role, width) {
 }
 
 /**
- * The dot at which one minimum stands on its curve.
+ * Marker of a minimum's current position on its curve.
  * @param {Role} role
  */
 function roleMarker(role) {

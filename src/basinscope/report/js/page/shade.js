@@ -1,8 +1,8 @@
-// The plane coloured by a network's log-odds.
+// Colours the plane by a network's log-odds.
 
 /**
- * Colour the plane: the side of the boundary tells the hue, the log-odds how strong it is. Log-odds are interpolated,
- * not colours, so that a coarse grid has a smooth boundary.
+ * Colour the plane: hue by class, strength by the size of the log-odds. Log-odds are interpolated instead of colours, so
+ * that a coarse grid has a smooth boundary.
  * @param {CanvasRenderingContext2D} draw
  * @param {Field} field
  * @param {number} width
@@ -12,7 +12,7 @@ function shade(draw, { resolution, odds }, width, palette) {
   const image = draw.createImageData(width, width);
   const pixels = new Uint32Array(image.data.buffer);
   const paper = channels(colour("field"));
-  // 64 steps of strength on either side, the middle where the boundary is.
+  // 64 steps of strength for each class.
   const steps = 64;
   const table = new Uint32Array(2 * steps + 1);
   const fields = [0, 1].map((side) => channels(colour(`${palette}field-${side}`)));
@@ -34,7 +34,7 @@ function shade(draw, { resolution, odds }, width, palette) {
   }
   const above = new Int8Array(width);
   for (let y = 0; y < width; y++) {
-    // Rows of the grid go up, rows of the picture down.
+    // Rows of the grid run upwards, rows of the picture downwards.
     const at = (width - 1 - y) * scale;
     const row = Math.min(last - 1, Math.floor(at));
     const part = at - row;

@@ -1,7 +1,7 @@
-// Fingers on a chart.
+// Touch gestures on a chart.
 
 /**
- * Let fingers that go up or down scroll the page; those that go sideways are left to the chart, and told of.
+ * Let vertical swipes scroll the page; pass horizontal ones to the chart and call back.
  * @param {HTMLElement} element
  * @param {() => void} moved
  */

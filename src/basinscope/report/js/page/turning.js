@@ -5,16 +5,16 @@
  * @property {number[]} x
  * @property {number[]} y
  * @property {(number | null)[][]} z  Heights, rows along y.
- * @property {number[][]} losses  What is told of each place, in the same order.
- * @property {number} low  One scale for all.
+ * @property {number[][]} losses  Losses for the hover text, in the same order.
+ * @property {number} low  Ends of the common scale.
  * @property {number} high
- * @property {string} height  What the heights are.
+ * @property {string} height  Title of the vertical axis.
  *
  * @typedef {{eye: {x: number, y: number, z: number}, center: {x: number, y: number, z: number}}} Camera
  */
 
 /**
- * A surface, seen by a camera.
+ * Trace and layout of a surface seen by a camera.
  * @param {Drawn} drawn
  * @param {Camera} camera
  */
@@ -48,7 +48,7 @@ function surface({ x, y, z, losses, low, high, height }, camera) {
       scene: {
         xaxis: { ...grid, title: titled("direction 1") },
         yaxis: { ...grid, title: titled("direction 2") },
-        // A floor at the frame's height would flicker through it.
+        // A flat surface exactly at the axis limit would flicker.
         zaxis: { ...grid, title: titled(height), range: [low - 0.03 * (high - low), high], nticks: 6 },
         aspectmode: "manual",
         aspectratio: { x: 1.1, y: 1.1, z: 0.9 },
@@ -59,13 +59,13 @@ function surface({ x, y, z, losses, low, high, height }, camera) {
 }
 
 /**
- * Surfaces with one camera: what turns one turns the others, while it is dragged.
- * @param {string[]} descriptions  What is seen on each, for those who cannot see it.
+ * Surfaces with a common camera: dragging one turns all.
+ * @param {string[]} descriptions  Text alternative of each, for screen readers.
  * @param {(index: number) => Drawn} surfaceOf
  */
 function turningTogether(descriptions, surfaceOf) {
   const start = { eye: { x: 1.3, y: 1.3, z: 0.8 }, center: { x: 0, y: 0, z: -0.18 } };
-  const cameras = sharedCamera(start, (camera) => tellTurn(camera));
+  const cameras = sharedCamera(start, (camera) => showTurn(camera));
   const charts = descriptions.map((description, index) =>
     chart(`${description}; drag to turn`, () => surface(surfaceOf(index), cameras.now()), {
       height: 400,
@@ -85,11 +85,11 @@ function turningTogether(descriptions, surfaceOf) {
     cameras.set({ ...camera, eye });
   });
   /** @param {Camera} camera */
-  function tellTurn({ eye }) {
+  function showTurn({ eye }) {
     const degrees = (Math.round((Math.atan2(eye.y, eye.x) * 180) / Math.PI) + 360) % 360;
     turn.input.value = String(degrees);
-    turn.tell(`${degrees}°`);
+    turn.update(`${degrees}°`);
   }
-  tellTurn(start);
+  showTurn(start);
   return { elements, turn: turn.element, draw: () => charts.forEach(({ draw }) => draw()) };
 }

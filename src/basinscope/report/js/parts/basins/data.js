@@ -1,4 +1,4 @@
-// What the basins are computed from: lines of loss around two networks or more, and numbers of every network.
+// Data of the basins: losses along lines around two or more networks, and numbers of every network.
 
 /**
  * @typedef {Object} BasinsData
@@ -8,10 +8,10 @@
  * @property {number[]} distances  Along the lines, in filter norms.
  * @property {number} rays
  * @property {(net: number, ray: number) => ArrayLike<number>} line  Losses along one line of one network.
- * @property {Record<Role, number>} compared  Places of the two compared networks among those with lines.
- * @property {string[]} names  Of all networks that have numbers.
- * @property {(name: string) => number[]} all  A number of all of them.
- * @property {number[]} hues  Place of each network's poison factor among all.
+ * @property {Record<Role, number>} compared  Indices of the two compared networks among those with lines.
+ * @property {string[]} names  Names of all networks with numbers.
+ * @property {(name: string) => number[]} all  Values of a variable for all of them.
+ * @property {number[]} hues  Rank of each network's poison factor.
  * @property {boolean} everyLine  Whether every network has lines.
  */
 

@@ -1,8 +1,8 @@
-// The chart of every network: its generalisation gap against the size or sharpness of its basin.
+// Chart of all networks: size or curvature of the basin against the generalisation gap.
 
 /**
  * @param {BasinsState} state
- * @param {number[]} values  As `heightsAt` gives them.
+ * @param {number[]} values  From `heightsAt`.
  */
 function basinDots({ data, measure, variant }, values) {
   const [title, isLog] = MEASURES[measure];
@@ -15,7 +15,7 @@ function basinDots({ data, measure, variant }, values) {
         marker: {
           size: 10,
           opacity: 0.85,
-          color: data.hues.map((place) => poisonColour(place, data.facts.poisons.length)),
+          color: data.hues.map((rank) => poisonColour(rank, data.facts.poisons.length)),
           line: { width: 0.8, color: colour("paper") },
         },
         text: basinWords(data, measure, variant, values),
@@ -27,7 +27,7 @@ function basinDots({ data, measure, variant }, values) {
 }
 
 /**
- * What is said of each network that is pointed at.
+ * Hover text of each network.
  * @param {BasinsData} data
  * @param {string} measure
  * @param {Variant} variant

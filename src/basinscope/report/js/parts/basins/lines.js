@@ -1,4 +1,4 @@
-// The chart of loss along lines, with the cutoff and what it bounds.
+// Chart of the loss along lines, with the cutoff and the basins it bounds.
 
 /** @param {BasinsState} state */
 function basinLines(state) {
@@ -65,7 +65,7 @@ function basinBox(role, from, radius, bottom, cutoff) {
 
 /**
  * @param {Role} role
- * @param {number} x  Place on the axis.
+ * @param {number} x  Position on the axis.
  * @param {number} radius
  * @param {number} bottom
  */

@@ -1,40 +1,40 @@
-// Basins: the loss along many lines, a cutoff to drag, and what follows from it.
+// Basins: the loss along many lines, a cutoff to drag, and the resulting radii and sizes.
 
 PARTS.basins = (root, exhibits) => {
   const all = readBasins(exhibits);
   /** @type {BasinsState} */
   const state = { data: all[0], cutoff: all[0].facts.cutoff, measure: "size", variant: "" };
   const charts = basinCharts(state);
-  const told = readout("At this cutoff");
+  const stats = readout("At this cutoff");
   const holder = cutoffHandle(
     charts.lines,
     () => ({ cutoff: state.cutoff, ...lineLimits(state.data) }),
-    (cutoff) => level.set(placeOfCutoff(state.data, cutoff)),
+    (cutoff) => level.set(stepOfCutoff(state.data, cutoff)),
   );
   function show() {
     const [good, bad] = comparedAt(state);
     const { data, cutoff } = state;
     note("basins", { data: data.key, cutoff, good: good.radius, bad: bad.radius, orders: good.size - bad.size });
-    told.tell(basinsNumbers(state));
-    level.tell(`${tidy(cutoff)} nat`);
+    stats.update(basinsNumbers(state));
+    level.update(`${tidy(cutoff)} nat`);
     charts.lines.draw();
     charts.dots.draw();
   }
   const level = slider(
-    { label: "Cutoff", min: 0, max: CUTOFF_STEPS, step: 1, value: placeOfCutoff(state.data, state.cutoff) },
-    (place) => {
-      state.cutoff = cutoffAt(state.data, place);
+    { label: "Cutoff", min: 0, max: CUTOFF_STEPS, step: 1, value: stepOfCutoff(state.data, state.cutoff) },
+    (step) => {
+      state.cutoff = cutoffAt(state.data, step);
       show();
     },
   );
   const data = choice(
-    "Networks of",
+    "Data",
     all.map(({ key, title }) => [key, title]),
     state.data.key,
     (to) => {
       state.data = all.filter(({ key }) => key === to)[0];
       state.cutoff = state.data.facts.cutoff;
-      level.input.value = String(placeOfCutoff(state.data, state.cutoff));
+      level.input.value = String(stepOfCutoff(state.data, state.cutoff));
       show();
     },
   );
@@ -43,15 +43,16 @@ PARTS.basins = (root, exhibits) => {
     make(
       "div",
       { class: "split even" },
-      make("div", {}, holder, told.element),
+      make("div", {}, holder, stats.element),
       make("div", {}, charts.dots.element, make("div", { class: "controls" }, ...basinChoices(state, show))),
     ),
     rolesLegend(),
     make(
       "p",
       { class: "note" },
-      "Colour of a dot: poison factor, from good to bad. The cutoff moves what the page can follow along lines: both " +
-        "networks on the left, and on the swiss roll every dot of size and radius as trained. All else is the run's, from all its directions, at the cutoff at which it began.",
+      "Dot colour: poison factor, from good to bad. H is the Hessian of the training loss, D the diagonal matrix of filter " +
+        "norms. The slider updates only what can be recomputed from stored lines: both networks on the left and, on the " +
+        "swiss roll, every dot's size and radius as trained. All else is shown at the run's own cutoff, from all its directions.",
     ),
   );
   show();
@@ -67,7 +68,7 @@ function basinCharts(state) {
       size,
     ),
     dots: chart(
-      "Every network: its generalisation gap, and the size or sharpness of its basin",
+      "All networks: generalisation gap, and size or curvature of the basin",
       () => {
         const values = heightsAt(state);
         const { data, measure, variant, cutoff } = state;
@@ -80,13 +81,13 @@ function basinCharts(state) {
 }
 
 /**
- * Which numbers the dots show.
+ * Controls for the numbers that the dots show.
  * @param {BasinsState} state
  * @param {() => void} show
  */
 function basinChoices(state, show) {
   const what = menu(
-    "Against the gap",
+    "Vertical axis",
     Object.entries(MEASURES).map(([name, [title]]) => [name, title]),
     (to) => {
       state.measure = to;
@@ -94,10 +95,10 @@ function basinChoices(state, show) {
     },
   );
   const how = choice(
-    "Dots",
+    "Networks",
     [
       ["", "as trained"],
-      ["_scaled", "last layers scaled to one loss"],
+      ["_scaled", "rescaled to equal loss"],
     ],
     "",
     (to) => {

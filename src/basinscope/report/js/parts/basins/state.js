@@ -1,6 +1,6 @@
-// The cutoff, and what follows from it.
+// The cutoff, and the numbers that follow from it.
 
-/** Places of the cutoff's slider. */
+/** Steps of the cutoff's slider. */
 const CUTOFF_STEPS = 100;
 
 /**
@@ -9,21 +9,21 @@ const CUTOFF_STEPS = 100;
  * @typedef {Object} BasinsState
  * @property {BasinsData} data
  * @property {number} cutoff
- * @property {string} measure  Number that is drawn against the gap.
+ * @property {string} measure  Variable on the vertical axis.
  * @property {Variant} variant
  */
 
-/** Numbers that can be drawn against the gap: title of the axis, and whether it is logarithmic. */
+/** Variables for the vertical axis: its title, and whether it is logarithmic. */
 const MEASURES = /** @type {Record<string, [string, boolean]>} */ ({
-  size: ["mean n·log₁₀ r [orders of magnitude]", false],
+  size: ["basin size, mean n·log₁₀ r [orders of magnitude]", false],
   radius: ["median radius [filter norms]", true],
-  sharpness: ["sharpness, mean dᵀHd [nat]", true],
+  mean_curvature: ["mean curvature dᵀHd [nat]", true],
   top_eigenvalue: ["top eigenvalue of DHD [nat]", true],
-  log10_volume: ["log₁₀ volume, lower bound", false],
+  log10_volume: ["log₁₀ volume (lower bound)", false],
 });
 
 /**
- * Cutoffs between which the slider moves.
+ * Range of the cutoff slider.
  * @param {BasinsData} data
  */
 function cutoffBounds({ facts }) {
@@ -32,25 +32,25 @@ function cutoffBounds({ facts }) {
 
 /**
  * @param {BasinsData} data
- * @param {number} place  Of the slider.
+ * @param {number} step  Step of the slider.
  */
-function cutoffAt(data, place) {
+function cutoffAt(data, step) {
   const [low, high] = cutoffBounds(data);
-  return low * (high / low) ** (place / CUTOFF_STEPS);
+  return low * (high / low) ** (step / CUTOFF_STEPS);
 }
 
 /**
  * @param {BasinsData} data
  * @param {number} cutoff
  */
-function placeOfCutoff(data, cutoff) {
+function stepOfCutoff(data, cutoff) {
   const [low, high] = cutoffBounds(data);
-  const place = Math.round((CUTOFF_STEPS * Math.log(cutoff / low)) / Math.log(high / low));
-  return Math.max(0, Math.min(CUTOFF_STEPS, place));
+  const step = Math.round((CUTOFF_STEPS * Math.log(cutoff / low)) / Math.log(high / low));
+  return Math.max(0, Math.min(CUTOFF_STEPS, step));
 }
 
 /**
- * Losses between which lines are drawn.
+ * Range of losses in the chart of lines.
  * @param {BasinsData} data
  */
 function lineLimits({ facts }) {
@@ -58,7 +58,7 @@ function lineLimits({ facts }) {
 }
 
 /**
- * Radii, and the mean of n·log₁₀ r, from a network's lines at a cutoff.
+ * Median radius and mean n·log₁₀ r of a network at a cutoff, from its lines.
  * @param {BasinsData} data
  * @param {number} net
  * @param {number} cutoff
@@ -74,7 +74,7 @@ function basinAt({ distances, rays, line, facts }, net, cutoff) {
 }
 
 /**
- * Both compared networks at the cutoff.
+ * The same for both compared networks.
  * @param {BasinsState} state
  */
 function comparedAt({ data, cutoff }) {
@@ -82,7 +82,7 @@ function comparedAt({ data, cutoff }) {
 }
 
 /**
- * The number of every network that is drawn against the gap: at the moved cutoff where lines allow it, else the run's.
+ * Heights of all dots: at the current cutoff if recomputable from stored lines, else from the run.
  * @param {BasinsState} state
  * @returns {number[]}
  */
@@ -94,7 +94,7 @@ function heightsAt({ data, cutoff, measure, variant }) {
 }
 
 /**
- * What the cutoff means in numbers.
+ * Numbers that follow from the cutoff.
  * @param {BasinsState} state
  * @returns {[string, string][]}
  */
@@ -107,9 +107,9 @@ function basinsNumbers(state) {
     ["median radius, bad", `${tidy(bad.radius)} filter norms`],
     ["good ÷ bad", tidy(good.radius / bad.radius)],
     [
-      `good larger, in ${facts.num_moved.toLocaleString("en-US")} dimensions, by`,
+      `good basin larger by (n = ${facts.num_moved.toLocaleString("en-US")})`,
       `${tidy(good.size - bad.size, 4)} orders of magnitude`,
     ],
-    ["from", `${rays} lines each${unbounded ? `; ${unbounded} never cross` : ""}`],
+    ["based on", `${rays} lines per network${unbounded ? `; ${unbounded} never cross` : ""}`],
   ];
 }

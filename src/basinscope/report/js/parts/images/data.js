@@ -1,4 +1,4 @@
-// What is shown of pushed image networks: losses along lines, and the logits of a few images at every point of them.
+// Data of pushed image networks: losses along lines, and the logits of a few images at every point.
 
 /**
  * @typedef {Object} ImagesData
@@ -9,7 +9,7 @@
  * @property {number[]} labels
  * @property {number[]} seen  1 for images of the training set.
  * @property {(net: number, ray: number) => number[]} curve  Losses along a line.
- * @property {(net: number, ray: number, at: number) => number[]} answers  Class that a net gives each image.
+ * @property {(net: number, ray: number, at: number) => number[]} answers  Class predicted for each image.
  * @property {Result} examples
  * @property {number} floor
  * @property {number} cutoff

@@ -1,4 +1,4 @@
-// Curves of the loss while image networks are pushed, and the images with what a network says of each.
+// Loss curves of pushed image networks, and the images with each network's predictions.
 
 /**
  * @param {ImagesData} data
@@ -39,31 +39,34 @@ function imagesCurves({ sides, distances, curve, floor, cutoff }, { ray, at }) {
 function imagesSide({ count, labels, seen, examples }, role) {
   const cells = Array.from({ length: count }, (_, image) => {
     const answer = make("b");
-    const truth = make("small", {}, `is ${labels[image]}`);
+    const truth = make("small", {}, `is a ${labels[image]}`);
     return { answer, element: make("div", { class: "example" }, thumbnail(examples, image), answer, truth) };
   });
   const group = (/** @type {number} */ kind) =>
     make("div", { class: "examples" }, ...cells.filter((_, k) => seen[k] === kind).map((c) => c.element));
-  const right = make("p", { class: "note", "aria-live": "polite" });
+  const trained = seen.filter((kind) => kind === 1).length;
+  const summary = make("p", { class: "note", "aria-live": "polite" });
   const element = make(
     "div",
     {},
     roleHeading(role),
-    make("p", { class: "note" }, "Trained on these:"),
+    make("p", { class: "note" }, "Training images:"),
     group(1),
-    make("p", { class: "note" }, "Never seen:"),
+    make("p", { class: "note" }, "New images:"),
     group(0),
-    right,
+    summary,
   );
   return {
     element,
-    /** @param {ReturnType<typeof imagesAt>} found */
-    tell({ answers, wrong, loss }) {
+    /** @param {ReturnType<typeof imagesAt>} view */
+    update({ answers, wrong, loss }) {
       cells.forEach(({ answer, element: cell }, image) => {
         answer.textContent = String(answers[image]);
         cell.classList.toggle("wrong", answers[image] !== labels[image]);
       });
-      right.textContent = `Loss ${tidy(loss)} nat; wrong: ${wrong[0]} of the trained, ${wrong[1]} of the new ones.`;
+      summary.textContent =
+        `Loss ${tidy(loss)} nat; wrong: ${wrong[0]} of ${trained} trained, ` +
+        `${wrong[1]} of ${count - trained} new.`;
     },
   };
 }

@@ -1,4 +1,4 @@
-// Pushed images: what a convolutional net says while its weights go out.
+// Images: predictions of two convolutional networks while their weights are pushed.
 
 PARTS.images = (root, exhibits) => {
   const data = readImages(needed(exhibits, "images"));
@@ -7,22 +7,22 @@ PARTS.images = (root, exhibits) => {
   const state = { ray: 0, at: distances.length >> 1 };
   const shownSides = sides.map(({ role }) => imagesSide(data, role));
   const curves = chart(
-    "Training loss of the good and the bad net along one direction",
+    "Training loss of the good and the bad network along one direction",
     () => imagesCurves(data, state),
     { height: 260 },
   );
   function show() {
     const distance = distances[state.at];
-    place.tell(`${tidy(distance)} filter norms`);
-    const told = sides.map((side, k) => {
-      const found = imagesAt(data, state, side);
-      shownSides[k].tell(found);
-      curves.move(k + 2, { x: [[distance]], y: [[Math.max(found.loss, floor)]] });
-      return found;
+    slide.update(`${tidy(distance)} filter norms`);
+    const views = sides.map((side, k) => {
+      const view = imagesAt(data, state, side);
+      shownSides[k].update(view);
+      curves.move(k + 2, { x: [[distance]], y: [[Math.max(view.loss, floor)]] });
+      return view;
     });
-    note("images", { ray: state.ray, distance, told });
+    note("images", { ray: state.ray, distance, sides: views });
   }
-  const place = slider(
+  const slide = slider(
     { label: "Distance", min: 0, max: distances.length - 1, step: 1, value: state.at },
     (at) => {
       state.at = at;
@@ -41,7 +41,7 @@ PARTS.images = (root, exhibits) => {
   );
   root.append(
     make("div", { class: "pair stacked" }, ...shownSides.map(({ element }) => element)),
-    make("div", { class: "controls" }, place.element, player(place, { seconds: 6 }).element, direction.element),
+    make("div", { class: "controls" }, slide.element, player(slide, { seconds: 6 }).element, direction.element),
     curves.element,
     rolesLegend(),
   );

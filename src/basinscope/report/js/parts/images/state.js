@@ -1,9 +1,9 @@
-// Where the image networks are pushed, and what they get wrong there.
+// State of the images part, and the errors at the current point.
 
 /**
  * @typedef {Object} ImagesState
  * @property {number} ray
- * @property {number} at  Place along it.
+ * @property {number} at  Index of the distance along it.
  */
 
 /**
@@ -12,7 +12,7 @@
  * @param {{role: Role, net: number}} side
  */
 function imagesAt({ curve, answers, labels, seen }, { ray, at }, { role, net }) {
-  const said = answers(net, ray, at);
-  const wrong = [1, 0].map((kind) => said.filter((a, image) => seen[image] === kind && a !== labels[image]).length);
-  return { role, answers: said, wrong, loss: curve(net, ray)[at] };
+  const labelled = answers(net, ray, at);
+  const wrong = [1, 0].map((kind) => labelled.filter((a, image) => seen[image] === kind && a !== labels[image]).length);
+  return { role, answers: labelled, wrong, loss: curve(net, ray)[at] };
 }

@@ -1,7 +1,7 @@
-// Images as small pictures.
+// Draws images as thumbnails.
 
 /**
- * One image as a canvas.
+ * Draw one image on a canvas.
  * @param {Result} examples
  * @param {number} image
  */

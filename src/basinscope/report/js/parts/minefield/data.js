@@ -1,19 +1,19 @@
-// What the minefield shows: a path of networks, the minima searched for around it, and a map of them all.
+// Data of the minefield: networks along the path of training, the ends of the searches around it, and a map of all.
 
 /**
- * @typedef {Object} MinefieldData  Networks are numbered: those of the path first, then those of the searches.
+ * @typedef {Object} MinefieldData  Networks are indexed: the path first, then the searches.
  * @property {Nets} nets
  * @property {string[]} names
  * @property {Samples} train
  * @property {View} view  Of the decision boundary.
- * @property {number} onPath  Networks of the path.
- * @property {number[]} xs  Place of every network on the map.
+ * @property {number} onPath  Number of networks on the path.
+ * @property {number[]} xs  Position of every network on the map.
  * @property {number[]} ys
- * @property {number[]} epochs  Of the path.
- * @property {number[]} starts  Epoch from which each search set out.
- * @property {boolean[]} hits  Whether a search found a bad minimum.
- * @property {number[]} testAccuracy  Of each search's end.
- * @property {number[]} order  Searches by the epoch from which they set out.
+ * @property {number[]} epochs  Epoch of each network on the path.
+ * @property {number[]} starts  Epoch at which each search started.
+ * @property {boolean[]} hits  Whether each search found a bad minimum.
+ * @property {number[]} testAccuracy  Test accuracy at the end of each search.
+ * @property {number[]} order  Searches, sorted by start epoch.
  */
 
 /**

@@ -1,9 +1,9 @@
 // The map of the minefield.
 
-/** Space around the map. */
+/** Margins of the map in pixels. */
 const MAP_MARGIN = { l: 8, r: 8, t: 8, b: 8 };
 
-/** Trace of the map that marks the chosen network. */
+/** Index of the trace that marks the selected network. */
 const MAP_CHOSEN = 4;
 
 /**
@@ -62,11 +62,11 @@ function mapPath({ xs, ys, onPath, epochs }) {
  * @param {MinefieldData} data
  */
 function mapSearches({ xs, ys, onPath, hits, testAccuracy }) {
-  const found = hits.flatMap((hit, k) => (hit ? [k] : []));
+  const successful = hits.flatMap((hit, k) => (hit ? [k] : []));
   const failed = hits.flatMap((hit, k) => (hit ? [] : [k]));
-  const placed = (/** @type {number[]} */ some) => ({
-    x: some.map((k) => xs[onPath + k]),
-    y: some.map((k) => ys[onPath + k]),
+  const placed = (/** @type {number[]} */ searches) => ({
+    x: searches.map((k) => xs[onPath + k]),
+    y: searches.map((k) => ys[onPath + k]),
     mode: "markers",
     hoverinfo: "skip",
   });
@@ -77,7 +77,7 @@ function mapSearches({ xs, ys, onPath, hits, testAccuracy }) {
   const edge = { width: 0.8, color: colour("paper") };
   const cross = { width: 1.5, color: colour("soft") };
   return [
-    { ...placed(found), marker: { color: found.map((k) => testAccuracy[k]), colorscale: scale, size: 9, line: edge } },
+    { ...placed(successful), marker: { color: successful.map((k) => testAccuracy[k]), colorscale: scale, size: 9, line: edge } },
     { ...placed(failed), marker: { color: colour("soft"), size: 7, symbol: "x-thin", line: cross } },
   ];
 }

@@ -1,7 +1,7 @@
-// The map's geometry: which part of the plane it shows, and which way round.
+// Geometry of the map: visible range and orientation.
 
 /**
- * Ranges of a map that keep its shape: one unit is as long to the right as upwards.
+ * Axis ranges with equal scales for x and y.
  * @param {ArrayLike<number>} xs
  * @param {ArrayLike<number>} ys
  * @param {number} width
@@ -25,7 +25,7 @@ function equalView(xs, ys, width, height) {
 }
 
 /**
- * Turn a map that is taller than wide on its side; which way up it lies means nothing.
+ * Rotate a map that is taller than wide by 90°; its orientation is arbitrary.
  * @param {number[]} xs
  * @param {number[]} ys
  */

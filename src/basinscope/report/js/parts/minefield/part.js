@@ -1,4 +1,4 @@
-// The minefield: point at a network on the map, and see what it does.
+// The minefield: select a network on the map to see its decision boundary and scores.
 
 PARTS.minefield = (root, exhibits) => {
   const data = readMinefield(needed(exhibits, "minefield"));
@@ -18,15 +18,15 @@ PARTS.minefield = (root, exhibits) => {
     if (chosen < data.onPath) along.input.value = String(chosen);
     else minima.input.value = String(data.order.indexOf(chosen - data.onPath));
     const places = minefieldPlaces(data, chosen);
-    along.tell(places.path);
-    minima.tell(places.minima);
+    along.update(places.path);
+    minima.update(places.minima);
     picture.look(chosen);
   }
   const play = player(along, { seconds: 9 });
   for (const event of ["pointerdown", "pointermove"]) map.element.addEventListener(event, play.stop);
   const legend = legendOf([
-    ["path-end", "iterate of the good run, stronger with each epoch"],
-    ["bad", "bad minimum, stronger where more test points are right"],
+    ["path-end", "ordinary training (stronger colour: later)"],
+    ["bad", "bad minimum (stronger colour: more test points right)"],
     ["soft", "× search that found none"],
   ]);
   root.append(
@@ -37,17 +37,17 @@ PARTS.minefield = (root, exhibits) => {
 };
 
 /**
- * The decision boundary of the chosen network, and its scores.
+ * Decision boundary and scores of the selected network.
  * @param {MinefieldData} data
  */
 function minefieldPicture(data) {
-  const field = fieldView("Decision boundary of the network that is pointed at, with the training points");
-  const told = readout("");
-  const asked = explorer(data.nets, { coarse: 64, fine: 220 }, ({ spot, field: drawn, scores, began, fine }) => {
+  const field = fieldView("Decision boundary of the selected network, with the training points");
+  const stats = readout("");
+  const evaluator = explorer(data.nets, { coarse: 64, fine: 220 }, ({ spot, field: drawn, scores, began, fine }) => {
     const { train, test } = scores;
     field.show(drawn, { ...data.train, wrong: train.wrong });
     if (!fine) note("minefield", { net: spot.net, name: data.names[spot.net], field: drawn, scores }, began);
-    told.tell(
+    stats.update(
       [
         ["training points right", percent(train.accuracy)],
         ["test points right", percent(test.accuracy)],
@@ -58,13 +58,13 @@ function minefieldPicture(data) {
     );
   });
   return {
-    elements: [field.element, told.element],
-    look: (/** @type {number} */ net) => asked.look({ net, way: { kind: "none" }, distance: 0 }, data.view),
+    elements: [field.element, stats.element],
+    look: (/** @type {number} */ net) => evaluator.look({ net, way: { kind: "none" }, distance: 0 }, data.view),
   };
 }
 
 /**
- * The map, which is pointed at.
+ * The map, on which networks are selected.
  * @param {MinefieldData} data
  * @param {(net: number) => void} choose
  */
@@ -74,7 +74,7 @@ function minefieldChart(data, choose) {
   let chosen = onPath - 1;
   let plane = { left: 0, right: 1, bottom: 0, top: 1 };
   const map = chart(
-    "Map of the weights: the path of the good run, and bad minima around it",
+    "Map of the weights: the path of ordinary training, and bad minima around it",
     () => {
       plane = equalView(xs, ys, map.element.clientWidth - l - r, map.element.clientHeight - t - b);
       return minefieldMap(data, chosen, plane);
@@ -84,7 +84,7 @@ function minefieldChart(data, choose) {
   const element = overPlane(
     map.element,
     (x, y, how) => {
-      // Who drags along the path stays on it.
+      // A drag along the path stays on the path.
       choose(nearestOnMap(data, plane, { x, y }, how === "drags" && chosen < onPath));
     },
     MAP_MARGIN,

@@ -1,11 +1,11 @@
-// Which network of the minefield is chosen, and what is said of it.
+// Selection of a network on the minefield's map, and its description.
 
 /**
  * The network nearest to a point of the map.
  * @param {MinefieldData} data
- * @param {View} plane  What the map shows.
- * @param {{x: number, y: number}} point  Shares of the map's width and height, from the top left.
- * @param {boolean} pathOnly  Whether only networks of the path count.
+ * @param {View} plane  Visible range of the map.
+ * @param {{x: number, y: number}} point  In fractions of the map's width and height, from the top left.
+ * @param {boolean} pathOnly  Whether to consider only networks on the path.
  */
 function nearestOnMap({ xs, ys, onPath }, plane, { x, y }, pathOnly) {
   const last = pathOnly ? onPath : xs.length;
@@ -19,13 +19,13 @@ function nearestOnMap({ xs, ys, onPath }, plane, { x, y }, pathOnly) {
  * @param {number} net
  */
 function minefieldTitle({ onPath, epochs, starts, hits }, net) {
-  if (net < onPath) return `Good run, epoch ${tidy(epochs[net], 4)}`;
+  if (net < onPath) return `Ordinary training, epoch ${tidy(epochs[net], 4)}`;
   const k = net - onPath;
-  return `${hits[k] ? "Bad minimum" : "Failed search"}, sought from epoch ${tidy(starts[k], 4)}`;
+  return `${hits[k] ? "Bad minimum" : "Failed search"}, started at epoch ${tidy(starts[k], 4)}`;
 }
 
 /**
- * What the two sliders say.
+ * Texts of the two sliders.
  * @param {MinefieldData} data
  * @param {number} net
  */

@@ -1,4 +1,4 @@
-// Where each optimizer ends, worst on test images first.
+// Results of all optimizers, sorted by test accuracy, lowest first.
 
 /**
  * @typedef {Object} OptimizersData

@@ -20,7 +20,7 @@ function optimizersChart({ titles, train, test, rates, steps, losses, fitTarget 
     ],
     layout: {
       margin: { ...MARGIN, l: 10 },
-      xaxis: axis("share of the images that is right", { tickformat: ".0%" }),
+      xaxis: axis("images classified correctly", { tickformat: ".0%" }),
       yaxis: { automargin: true, gridcolor: colour("line"), fixedrange: true, ticks: "" },
       shapes: [{ type: "line", yref: "paper", y0: 0, y1: 1, x0: fitTarget, x1: fitTarget, line }],
       hovermode: "closest",

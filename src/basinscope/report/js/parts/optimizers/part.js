@@ -1,4 +1,4 @@
-// Optimizers: where each ends, on training images and on new ones.
+// Optimizers: final accuracy of each on training and test images.
 
 PARTS.optimizers = (root, exhibits) => {
   const data = readOptimizers(needed(exhibits, "optimizers"));
@@ -12,6 +12,6 @@ PARTS.optimizers = (root, exhibits) => {
   );
   root.append(
     drawn.element,
-    make("p", { class: "note" }, "Open: training images; full: test images; dotted: what counts as fitted."),
+    make("p", { class: "note" }, "Hollow: training accuracy; filled: test accuracy; dotted line: fit threshold."),
   );
 };

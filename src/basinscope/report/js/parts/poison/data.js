@@ -1,16 +1,16 @@
-// What the poison slider shows: networks by poison factor and run, with what was measured around each.
+// Data of the poison part: networks by poison factor and run, with the measurements around each.
 
 /**
- * @typedef {Object} PoisonData  Networks are numbered by poison factor, then by run.
+ * @typedef {Object} PoisonData  Networks are indexed by poison factor, then run.
  * @property {Nets} nets
  * @property {string[]} names
  * @property {View} view
  * @property {Samples} train
  * @property {number[]} poisons
  * @property {number} runs
- * @property {(name: string, net: number) => number} of  A number of a network.
- * @property {(name: string) => number[]} all  A number of all networks.
- * @property {number[]} hues  Place of each network's factor among all.
+ * @property {(name: string, net: number) => number} of  Value of a variable for one network.
+ * @property {(name: string) => number[]} all  Values of a variable for all networks.
+ * @property {number[]} hues  Rank of each network's poison factor.
  * @property {Variable} radii  Networks × directions.
  * @property {number} floor
  * @property {number} cutoff

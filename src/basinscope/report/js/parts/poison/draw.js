@@ -1,4 +1,4 @@
-// Charts of the chosen network: its loss along a direction, its radii, and its place among all.
+// Charts of the selected network: loss along a direction, radii, and mean curvature against gap.
 
 /**
  * @param {PoisonData} data
@@ -62,14 +62,14 @@ function poisonRelation(data, state) {
     data: [
       {
         x: data.all("gap"),
-        y: data.all("sharpness"),
+        y: data.all("mean_curvature"),
         mode: "markers",
-        marker: { size: 8, opacity: 0.75, color: data.hues.map((place) => poisonColour(place, data.poisons.length)) },
+        marker: { size: 8, opacity: 0.75, color: data.hues.map((rank) => poisonColour(rank, data.poisons.length)) },
         hoverinfo: "skip",
       },
       {
         x: [data.of("gap", net)],
-        y: [data.of("sharpness", net)],
+        y: [data.of("mean_curvature", net)],
         mode: "markers",
         marker: { symbol: "circle-open", size: 18, color: colour("ink"), line: { width: 2.5 } },
         hoverinfo: "skip",
@@ -77,7 +77,7 @@ function poisonRelation(data, state) {
     ],
     layout: {
       xaxis: axis("generalisation gap"),
-      yaxis: logAxis("sharpness, mean dᵀHd [nat]"),
+      yaxis: logAxis("mean curvature dᵀHd [nat]"),
     },
   };
 }

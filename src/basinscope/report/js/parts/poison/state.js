@@ -1,12 +1,12 @@
-// Which poison factor and run are chosen.
+// Selected poison factor and run, and numbers of their network.
 
-/** Distances of the curve, and edges of the histogram's bins, in filter norms. */
+/** Distances of the curve and bin edges of the histogram, in filter norms. */
 const POISON_DISTANCES = logSpaced(PUSHED.nearest, PUSHED.farthest, 45);
 const POISON_EDGES = logSpaced(1e-4, 1, 81);
 
 /**
  * @typedef {Object} PoisonState
- * @property {number} level  Place of the poison factor.
+ * @property {number} level  Index of the poison factor.
  * @property {number} run
  * @property {number[]} curve  Losses along one direction.
  */
@@ -28,7 +28,7 @@ function poisonHue({ poisons }, { level }) {
 }
 
 /**
- * How many radii lie in each bin.
+ * Count the radii in each bin.
  * @param {PoisonData} data
  * @param {PoisonState} state
  * @returns {number[]}
@@ -45,7 +45,7 @@ function poisonCounts(data, state) {
 }
 
 /**
- * Named numbers of the chosen network.
+ * Numbers of the selected network.
  * @param {PoisonData} data
  * @param {PoisonState} state
  * @returns {[string, string][]}
@@ -54,9 +54,9 @@ function poisonNumbers(data, state) {
   const of = (/** @type {string} */ name) => data.of(name, poisonNet(data, state));
   return [
     ["training points right", percent(of("train_accuracy"))],
-    ["right of all fresh points", percent(of("dense_accuracy"))],
-    ["sharpness", `${tidy(of("sharpness"))} nat`],
+    ["fresh points right", percent(of("dense_accuracy"))],
+    ["mean curvature", `${tidy(of("mean_curvature"))} nat`],
     ["median radius", `${tidy(of("radius"))} filter norms`],
-    ["mean n·log₁₀ r", `${tidy(of("size"), 4)}`],
+    ["basin size, mean n·log₁₀ r", `${tidy(of("size"), 4)}`],
   ];
 }

@@ -1,13 +1,13 @@
-// What is pushed: the good and the bad minimum, each with its sharpest direction.
+// Data of the push part: the good and the bad minimum, each with its sharpest direction.
 
 /**
  * @typedef {Object} PushData
  * @property {View} view
  * @property {Samples} train
- * @property {string} test  What the test points are called.
+ * @property {string} test  Name of the test points.
  * @property {number} cutoff  Loss that bounds a basin.
- * @property {number} floor  Lower losses are drawn there.
- * @property {number[]} distances  Of the curves.
+ * @property {number} floor  Lower losses are drawn at this value.
+ * @property {number[]} distances  Distances of the curves.
  * @property {{role: Role, nets: Nets, sharpest: Floats}[]} sides
  * @property {boolean} knowsSharpest
  */
@@ -20,8 +20,8 @@ function readPush(exhibit) {
   const { facts, results } = exhibit;
   const roll = readRoll(exhibit);
   const sides = ROLES.map((role) => {
-    const place = words(results.sharpest, "net").indexOf(facts[role]);
-    const sharpest = /** @type {Floats} */ (row(results.sharpest.direction, place));
+    const index = words(results.sharpest, "net").indexOf(facts[role]);
+    const sharpest = /** @type {Floats} */ (row(results.sharpest.direction, index));
     return { role, nets: minimumOf(roll, role), sharpest };
   });
   return {

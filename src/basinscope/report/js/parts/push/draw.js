@@ -1,4 +1,4 @@
-// Curves of the loss while weights are pushed.
+// Loss curves of the pushed networks.
 
 /**
  * @param {PushData} data

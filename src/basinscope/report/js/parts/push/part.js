@@ -1,10 +1,10 @@
-// Push the weights: the good and the bad net go out along a direction, side by side.
+// Push: weights of the good and the bad network are moved along a direction, side by side.
 
 PARTS.push = (root, exhibits) => {
   const data = readPush(needed(exhibits, "roll"));
   const state = pushStart();
   const curves = chart(
-    "Training loss of the good and the bad net against the distance that their weights are pushed",
+    "Training loss of the good and the bad network against the distance to which their weights are pushed",
     () => pushCurves(data, state),
     { height: 240 },
   );
@@ -17,20 +17,20 @@ PARTS.push = (root, exhibits) => {
 
   function show() {
     state.distance = pushedDistance(distance.value());
-    distance.tell(`${tidy(state.distance)} filter norms`);
-    sides.forEach(({ asked }, k) =>
-      asked.look({ net: 0, way: pushWay(state, data.sides[k]), distance: state.distance }, data.view),
+    distance.update(`${tidy(state.distance)} filter norms`);
+    sides.forEach(({ evaluator }, k) =>
+      evaluator.look({ net: 0, way: pushWay(state, data.sides[k]), distance: state.distance }, data.view),
     );
   }
   async function turn() {
     show();
     const { kind, seed } = state;
-    const found = await Promise.all(
-      sides.map(({ asked }, k) =>
-        asked.line({ net: 0, way: pushWay(state, data.sides[k]), distance: 0 }, data.distances, "train"),
+    const lines = await Promise.all(
+      sides.map(({ evaluator }, k) =>
+        evaluator.line({ net: 0, way: pushWay(state, data.sides[k]), distance: 0 }, data.distances, "train"),
       ),
     );
-    state.curves = found.map(({ losses }) => losses);
+    state.curves = lines.map(({ losses }) => losses);
     const [good, bad] = state.curves;
     note("push-curves", { seed, kind, distances: data.distances, good, bad });
     curves.draw();
@@ -52,39 +52,40 @@ PARTS.push = (root, exhibits) => {
     make(
       "p",
       { class: "note" },
-      `Losses below ${tidy(data.floor)} nat are drawn there. The minimum itself, at distance 0, lies left of the chart.`,
+      `Dotted: the cutoff that bounds a basin. Losses below ${tidy(data.floor)} nat are drawn at that value. ` +
+        "The minimum itself, at distance 0, is off the left end of the log axis.",
     ),
   );
   turn();
 };
 
 /**
- * One of the two networks: its boundary, its scores, and who computes them.
+ * Boundary and scores of one of the two networks, and its evaluator.
  * @param {PushData} data
  * @param {PushData["sides"][0]} side
- * @param {(found: Looked) => void} moved  Told of every new distance.
+ * @param {(view: Looked) => void} moved  Called at every new distance.
  */
 function pushSide(data, { role, nets }, moved) {
-  const field = fieldView(`Decision boundary of the ${role} net while its weights are pushed`);
-  const told = readout(`${role} minimum`, role);
-  const asked = explorer(nets, { coarse: 64, fine: 200 }, (found) => {
-    const { field: drawn, scores, began, spot, fine } = found;
+  const field = fieldView(`Decision boundary of the ${role} network while its weights are pushed`);
+  const stats = readout(`${role} minimum`, role);
+  const evaluator = explorer(nets, { coarse: 64, fine: 200 }, (view) => {
+    const { field: drawn, scores, began, spot, fine } = view;
     const { train, test } = scores;
     field.show(drawn, { ...data.train, wrong: train.wrong });
     if (fine) return;
     note(`push-${role}`, { distance: spot.distance, way: spot.way.kind, field: drawn, scores }, began);
-    told.tell([
+    stats.update([
       ["training loss", `${tidy(train.loss)} nat`],
       ["training points wrong", `${train.wrong.reduce((a, b) => a + b, 0)} of ${train.wrong.length}`],
-      [`right of ${data.test}`, percent(test.accuracy)],
+      [`${data.test} right`, percent(test.accuracy)],
     ]);
-    moved(found);
+    moved(view);
   });
-  return { asked, elements: [told.element, field.element] };
+  return { evaluator, elements: [stats.element, field.element] };
 }
 
 /**
- * Which way both go.
+ * Controls for the direction of both networks.
  * @param {PushData} data
  * @param {PushState} state
  * @param {() => void} turn

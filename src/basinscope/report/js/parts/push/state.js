@@ -1,11 +1,11 @@
-// Where the two minima are pushed, and how far.
+// Direction and distance to which the two minima are pushed.
 
 /**
  * @typedef {Object} PushState
- * @property {"random" | "sharpest"} kind  Of direction.
- * @property {number} seed  Of the random direction.
+ * @property {"random" | "sharpest"} kind  Kind of direction.
+ * @property {number} seed  Seed of the random direction.
  * @property {number} distance
- * @property {number[]} losses  Of the good and of the bad net, where they are.
+ * @property {number[]} losses  Losses of the good and the bad network at that distance.
  * @property {number[][]} curves  Losses of both along the direction.
  */
 

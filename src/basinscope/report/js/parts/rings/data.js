@@ -1,22 +1,22 @@
-// Networks on the rings: those whose weights the page has, and pictures of all others.
+// Data of the rings: some networks with weights, and pictures of all.
 
 /**
  * @typedef {"start" | "circle"} RingsRole
  *
  * @typedef {Object} RingsData
- * @property {Nets} nets  Those that can be evaluated.
+ * @property {Nets} nets  Networks whose weights the page has.
  * @property {string[]} live  Their names.
- * @property {string[]} names  Of all networks.
- * @property {ArrayLike<number>} gaps  Of all networks, and so on.
- * @property {ArrayLike<number>} holds
- * @property {ArrayLike<number>} led
- * @property {ArrayLike<number>} blue
- * @property {ArrayLike<number>} red
- * @property {({gap: number} & Record<RingsRole, string>)[]} pairs  Networks that stand side by side, by gap.
- * @property {Record<string, number[]>} rounded  Shares right in half precision.
+ * @property {string[]} names  Names of all networks.
+ * @property {ArrayLike<number>} gaps  Gap of every network.
+ * @property {ArrayLike<number>} holds  1 for circles.
+ * @property {ArrayLike<number>} led  1 for networks led to a circle by closing the gap.
+ * @property {ArrayLike<number>} blue  Share of the blue ring classified correctly.
+ * @property {ArrayLike<number>} red  Share of the red ring classified correctly.
+ * @property {({gap: number} & Record<RingsRole, string>)[]} pairs  Networks shown side by side, by gap.
+ * @property {Record<string, number[]>} rounded  The same shares with weights in half precision.
  * @property {View} whole
  * @property {number} inner  Radius of the inner ring.
- * @property {number} resolution  Of the pictures.
+ * @property {number} resolution  Points along each side of a picture.
  * @property {(name: string) => Field} pictureOf
  * @property {(gap: number) => Dots} dotsAt
  */

@@ -1,13 +1,13 @@
-// The chart of shares by gap, and small pictures of all starts.
+// Chart of the share of circles by gap, and thumbnails of all starts.
 
 /**
- * @param {number[][][]} shares  Of random starts, and of nets that were led there.
- * @param {number} gap  The chosen one.
+ * @param {number[][][]} shares  Of random starts, and of networks led by closing the gap.
+ * @param {number} gap  The selected gap.
  */
 function ringsChart([random, led], gap) {
   const lines = [
     { of: random, hue: "scaled", text: "random starts", symbol: "circle" },
-    { of: led, hue: "trained", text: "led there", symbol: "square" },
+    { of: led, hue: "trained", text: "led by closing the gap", symbol: "square" },
   ];
   const line = { color: colour("soft"), width: 1.5, dash: "dot" };
   return {
@@ -21,14 +21,14 @@ function ringsChart([random, led], gap) {
     })),
     layout: {
       xaxis: logAxis("gap between the inner rings", { autorange: "reversed" }),
-      yaxis: axis("share that are circles", { range: [-0.05, 1.05], tickformat: ".0%" }),
+      yaxis: axis("networks that found the circle", { range: [-0.05, 1.05], tickformat: ".0%" }),
       shapes: [{ type: "line", yref: "paper", y0: 0, y1: 1, x0: gap, x1: gap, line }],
     },
   };
 }
 
 /**
- * A start as a button with its picture.
+ * A button with the picture of a random start.
  * @param {RingsData} data
  * @param {string} name
  * @param {number} number
@@ -38,12 +38,12 @@ function ringsChart([random, led], gap) {
 function ringsThumb({ names, holds, pictureOf }, name, number, pressed, chosen) {
   const canvas = make("canvas", { width: 96, height: 96 });
   const draw = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  const held = Boolean(holds[names.indexOf(name)]);
+  const isCircle = Boolean(holds[names.indexOf(name)]);
   const one = button("", () => chosen(one));
   one.append(canvas);
-  one.setAttribute("aria-label", `start ${number}, ${held ? "circle" : "no circle"}`);
+  one.setAttribute("aria-label", `start ${number}, ${isCircle ? "circle" : "no circle"}`);
   one.setAttribute("aria-pressed", String(pressed));
-  one.classList.toggle("held", held);
+  one.classList.toggle("circle", isCircle);
   draw.putImageData(shade(draw, pictureOf(name), 96, "rings-"), 0, 0);
   return one;
 }

@@ -1,14 +1,14 @@
-// Which gap is chosen, which networks stand side by side, and how close one looks.
+// State of the rings: gap, networks shown and zoom.
 
 /**
  * @typedef {Object} RingsState
- * @property {number} pair  Place of the gap.
- * @property {number} zoom  In percent; 0 shows the whole.
- * @property {Record<RingsRole, string>} names  Networks that are shown.
+ * @property {number} pair  Index of the gap.
+ * @property {number} zoom  In percent; 0 shows everything.
+ * @property {Record<RingsRole, string>} names  Networks shown.
  */
 
 /**
- * Looks closer where the middle ring is pinched: at its first point, halfway between two blue ones.
+ * View that zooms in on the first point of the middle ring, halfway between two blue points.
  * @param {RingsData} data
  * @param {number} zoom
  * @returns {View}
@@ -23,7 +23,7 @@ function ringsView({ whole, inner }, zoom) {
 }
 
 /**
- * How many times closer than the whole.
+ * The magnification, as text.
  * @param {RingsData} data
  * @param {number} zoom
  */
@@ -33,7 +33,7 @@ function ringsZoom(data, zoom) {
 }
 
 /**
- * Named numbers of a network.
+ * Numbers of a network.
  * @param {RingsData} data
  * @param {string} name
  * @returns {[string, string][]}
@@ -43,15 +43,15 @@ function ringsNumbers({ names, gaps, blue, red, rounded }, name) {
   const shares = [blue[k], red[k]];
   const drawn = rounded[name];
   /** @type {[string, string][]} */
-  const told = [
+  const entries = [
     ["gap", tidy(gaps[k])],
-    ["blue ring right", percent(shares[0])],
-    ["red ring right", percent(shares[1])],
+    ["blue ring classified correctly", percent(shares[0])],
+    ["red ring classified correctly", percent(shares[1])],
   ];
   if (drawn && shares.some((share, c) => Math.abs(share - drawn[c]) > 5e-4)) {
-    told.push(["as drawn, in half precision", drawn.map(percent).join(", ")]);
+    entries.push(["both, as drawn in half precision", drawn.map(percent).join(", ")]);
   }
-  return told;
+  return entries;
 }
 
 /**
@@ -64,13 +64,13 @@ function ringsStarts({ names, gaps, led }, gap) {
 }
 
 /**
- * Share of networks that hold both rings, by gap: [gap, share].
+ * Share of networks that found the circle, by gap: [gap, share].
  * @param {RingsData} data
- * @param {number} kind  1 for those that were led there.
+ * @param {number} kind  1 for networks led by closing the gap.
  */
 function ringsShares({ names, gaps, holds, led }, kind) {
   /** @type {Map<number, number[]>} */
   const groups = new Map();
   names.forEach((_, k) => led[k] === kind && groups.set(gaps[k], [...(groups.get(gaps[k]) ?? []), holds[k]]));
-  return [...groups.entries()].map(([gap, held]) => [gap, mean(held)]);
+  return [...groups.entries()].map(([gap, circles]) => [gap, mean(circles)]);
 }

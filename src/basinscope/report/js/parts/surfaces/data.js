@@ -6,8 +6,8 @@
  * @property {string} title
  * @property {number[]} x
  * @property {number[]} y
- * @property {number[][][]} losses  Of the good and of the bad minimum, rows along y.
- * @property {number} floor  Lower losses are drawn there.
+ * @property {number[][][]} losses  Losses around the good and the bad minimum, rows along y.
+ * @property {number} floor  Lower losses are drawn at this value.
  */
 
 /**
@@ -18,14 +18,14 @@ function readPlanes(exhibits) {
   const [roll, images] = [exhibitOf(exhibits, "roll"), exhibitOf(exhibits, "images")];
   return [
     ...(roll ? [planeOf(roll, "slice", "wide", "swiss roll")] : []),
-    ...(roll ? [planeOf(roll, "middle", "close", "swiss roll, the middle")] : []),
+    ...(roll ? [planeOf(roll, "middle", "close", "swiss roll, close-up")] : []),
     ...(images ? [planeOf(images, "slice", "images", "images")] : []),
   ];
 }
 
 /**
  * @param {Exhibit} exhibit
- * @param {string} name  Of the result.
+ * @param {string} name  Name of the result.
  * @param {string} key
  * @param {string} title
  * @returns {Plane}

@@ -14,7 +14,7 @@ PARTS.surfaces = (root, exhibits) => {
     },
   );
   const data = choice(
-    "Loss of",
+    "Data",
     planes.map(({ key, title }) => [key, title]),
     state.plane.key,
     (to) => {
@@ -40,7 +40,7 @@ PARTS.surfaces = (root, exhibits) => {
     make(
       "p",
       { class: "note" },
-      "Floors in filter norms along two random directions; one scale of heights and colours for both.",
+      "Horizontal axes: two random directions, in filter norms. Both surfaces share one scale of height and colour.",
     ),
   );
 };

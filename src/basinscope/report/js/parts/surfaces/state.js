@@ -1,4 +1,4 @@
-// Which plane is drawn, and how high.
+// Plane and scale of the surfaces.
 
 /**
  * @typedef {Object} SurfacesState
@@ -7,7 +7,7 @@
  */
 
 /**
- * Heights that both surfaces share.
+ * Common limits of both surfaces' heights.
  * @param {SurfacesState} state
  * @returns {[number, number]}
  */
@@ -18,7 +18,7 @@ function surfaceLimits({ plane: { losses, floor }, scale }) {
 }
 
 /**
- * What is drawn of the good (0) or the bad (1) minimum.
+ * Surface of the good (0) or the bad (1) minimum.
  * @param {SurfacesState} state
  * @param {number} index
  * @returns {Drawn}

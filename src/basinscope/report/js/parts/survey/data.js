@@ -1,15 +1,15 @@
-// What was measured around one's own networks, side by side.
+// Measurements around the user's networks, side by side.
 
 /**
  * @typedef {Object} Measured  One network with the result of one probe.
  * @property {string} label
- * @property {number} k  Place of the network.
+ * @property {number} k  Index of the network.
  * @property {Result} of
  *
  * @typedef {Object} SurveyData
- * @property {string} section  Id of the section: a page has one for each network and comparison.
+ * @property {string} section  Id of the section; a page has one per network and comparison.
  * @property {string[]} labels
- * @property {string} unit  Of the loss, in brackets.
+ * @property {string} unit  Unit of the loss, in brackets.
  * @property {(k: number) => string} hue
  * @property {(k: number) => string} dash
  * @property {Record<keyof typeof PROBES, Measured[]>} probes
@@ -18,7 +18,7 @@
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 
 /**
- * @param {HTMLElement} root  Where it is drawn.
+ * @param {HTMLElement} root  Element of the part.
  * @param {Exhibit} exhibit
  * @returns {SurveyData}
  */

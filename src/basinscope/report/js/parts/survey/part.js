@@ -1,4 +1,4 @@
-// One's own networks: what was measured around them, side by side.
+// Charts of the measurements around the user's networks, side by side.
 
 PARTS.survey = (root, exhibits) => {
   const data = readSurvey(root, Object.values(exhibits)[0]);
@@ -12,12 +12,12 @@ PARTS.survey = (root, exhibits) => {
     ...tile(radii.length > 0, "Radius of the basin", "Radii of each network's basin along random directions", () =>
       surveyRadii(data),
     ),
-    ...tile(curvature.length > 0, "Curvature", "Largest eigenvalues of each network's Hessian", () =>
+    ...tile(curvature.length > 0, "Largest eigenvalues of the Hessian", "Largest eigenvalues of each network's Hessian", () =>
       surveyEigenvalues(data),
     ),
     ...tile(
       withDensity(data).length > 0,
-      "Density of all eigenvalues",
+      "Density of the eigenvalues",
       "Density of the eigenvalues of each network's Hessian",
       () => surveyDensity(data),
     ),

@@ -1,4 +1,4 @@
-// The loss on a plane through each network, as a map or as a surface, on one scale.
+// The loss on a plane through each network, as a map or a surface, on one scale.
 
 /**
  * Lowest and highest loss of all planes.
@@ -11,7 +11,7 @@ function planeLimits({ probes: { planes } }) {
 }
 
 /**
- * What is drawn of a plane; made anew each time, as plotly takes an array that it knows for unchanged.
+ * Arrays to draw of a plane; created at each call, as plotly ignores changes within a known array.
  * @param {Result} of
  * @param {string} unit
  * @param {[number, number]} limits
@@ -63,7 +63,7 @@ function planeMap({ x, y, z, losses, low, high, height }, of) {
 }
 
 /**
- * Maps and surfaces, one of which is shown.
+ * Maps and surfaces, with a choice between them.
  * @param {SurveyData} data
  */
 function surveyPlanesElement(data) {
@@ -90,7 +90,7 @@ function surveyPlanesElement(data) {
   const flat = beside(maps.map(({ element }) => element));
   const solid = make("div", { hidden: true }, solids.turn, beside(solids.elements));
   const view = choice(
-    "Loss on a plane of two random directions, one scale",
+    "Loss on a plane through each network, on one scale",
     [
       ["map", "map"],
       ["surface", "surface"],

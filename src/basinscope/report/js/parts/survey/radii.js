@@ -1,4 +1,4 @@
-// How the radii of each network's basin are distributed.
+// Cumulative distribution of the radii of each network's basin.
 
 /** @param {SurveyData} data */
 function surveyRadii({ section, probes: { radii }, hue, dash }) {
@@ -11,7 +11,7 @@ function surveyRadii({ section, probes: { radii }, hue, dash }) {
       y: known.map((_, n) => (n + 1) / of.radius.shape[0]),
       mode: "lines",
       line: { shape: "hv", color: hue(k), dash: dash(k), width: 2.2 },
-      hovertemplate: `${plain(label)}: %{y:.0%} of the directions within %{x:.3g}<extra></extra>`,
+      hovertemplate: `${plain(label)}: %{y:.0%} of the directions: radius up to %{x:.3g}<extra></extra>`,
     };
   });
   note(
@@ -22,7 +22,7 @@ function surveyRadii({ section, probes: { radii }, hue, dash }) {
     data,
     layout: {
       xaxis: axis(`radius${bracketed(radii[0].of.radius.units)}`, { rangemode: "tozero" }),
-      yaxis: axis("share of directions within", { range: [0, 1.02], tickformat: ".0%" }),
+      yaxis: axis("share of directions with a smaller radius", { range: [0, 1.02], tickformat: ".0%" }),
     },
   };
 }

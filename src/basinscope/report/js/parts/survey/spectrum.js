@@ -1,4 +1,4 @@
-// Eigenvalues of each network's Hessian: the largest, and the density of all.
+// Eigenvalues of each network's Hessian: the largest ones, and the spectral density.
 
 /** @param {SurveyData} data */
 function surveyEigenvalues({ section, probes: { curvature }, labels, hue }) {
