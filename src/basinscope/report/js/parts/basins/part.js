@@ -50,9 +50,10 @@ PARTS.basins = (root, exhibits) => {
     make(
       "p",
       { class: "note" },
-      "Dot colour: poison factor, from good to bad. H is the Hessian of the training loss, D the diagonal matrix of filter " +
-        "norms. The slider updates only what can be recomputed from stored lines: both networks on the left and, on the " +
-        "swiss roll, every dot's size and radius as trained. All else is shown at the run's own cutoff, from all its directions.",
+      "Dot colour: poison factor, from good to bad. H is the Hessian of the training loss, D the diagonal matrix of " +
+        "filter norms; n·log₁₀ r is the size of a basin of radius r. The slider updates only what can be recomputed from " +
+        "stored lines: both networks on the left and, on the swiss roll, every dot's size and radius as trained. All " +
+        "else is shown at the run's own cutoff, from all its directions.",
     ),
   );
   show();

@@ -15,7 +15,7 @@ const CUTOFF_STEPS = 100;
 
 /** Variables for the vertical axis: its title, and whether it is logarithmic. */
 const MEASURES = /** @type {Record<string, [string, boolean]>} */ ({
-  size: ["basin size, mean n·log₁₀ r [orders of magnitude]", false],
+  size: ["mean n·log₁₀ r [orders of magnitude]", false],
   radius: ["median radius [filter norms]", true],
   mean_curvature: ["mean curvature dᵀHd [nat]", true],
   top_eigenvalue: ["top eigenvalue of DHD [nat]", true],

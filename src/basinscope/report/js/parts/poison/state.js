@@ -57,6 +57,6 @@ function poisonNumbers(data, state) {
     ["fresh points right", percent(of("dense_accuracy"))],
     ["mean curvature", `${tidy(of("mean_curvature"))} nat`],
     ["median radius", `${tidy(of("radius"))} filter norms`],
-    ["basin size, mean n·log₁₀ r", `${tidy(of("size"), 4)}`],
+    ["mean n·log₁₀ r", `${tidy(of("size"), 4)}`],
   ];
 }
