@@ -139,12 +139,12 @@ def test_a_damaged_figure_is_not_put_on_the_page(
     assert main(["report", "--out", str(out)]) == 2
     error = capsys.readouterr().err
     assert name in error
-    assert "basinscope plot minefield makes it anew" in error
+    assert "basinscope plot minefield re-creates it" in error
     assert main(["plot", "minefield", "--out", str(out)]) == 0
     assert main(["report", "--out", str(out)]) == 0
     assert main(["verify", "--out", str(out)]) == 0
     kind = {"claims.json": "claims", "run.json": "pointer to the run"}.get(name, f"figure ({name[-3:].upper()})")
-    outcome(f"{kind} altered", "output folder", "refused by name; `plot` makes it anew")
+    outcome(f"{kind} altered", "output folder", "refused by name; `plot` re-creates it")
 
 
 def test_an_altered_page_is_noticed(
@@ -156,7 +156,7 @@ def test_an_altered_page_is_noticed(
     assert "index.html: does not match its checksum" in capsys.readouterr().out
     assert main(["report", "--out", str(out)]) == 0
     assert main(["verify", "--out", str(out)]) == 0
-    outcome("page altered", "output folder", "named by `verify`; `report` makes it anew")
+    outcome("page altered", "output folder", "named by `verify`; `report` re-creates it")
 
 
 def test_damage_of_one_experiment_does_not_stop_the_others(
@@ -166,7 +166,7 @@ def test_damage_of_one_experiment_does_not_stop_the_others(
     shutil.copytree(smoke, out)
     (out / "rings" / "claims.json").write_text("{")
     assert main([*RUN, str(out)]) == 0
-    assert "rings/claims.json: does not match its checksum; basinscope plot rings makes it anew" in caplog.text
+    assert "rings/claims.json: does not match its checksum; basinscope plot rings re-creates it" in caplog.text
     assert "figures 3, 5 and 6" in (out / "index.html").read_text(encoding="utf-8")
     damage(the_run(out, "minefield").path / "config.json", "truncated")
     capsys.readouterr()
