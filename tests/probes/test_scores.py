@@ -204,7 +204,7 @@ def test_a_metric_that_is_nan_on_one_data_set_names_it():
     [
         (["name", "''"], {"": vectors()}),
         (["name", "3"], {3: vectors()}),
-        (["twice"], {"train": vectors(), "train ": vectors()}),
+        (["two data sets", "train"], {"train": vectors(), "train ": vectors()}),
         (["'test'"], {"train": vectors(), "test": iter(vectors())}),
         ([], {}),
         ([], {"inputs": vectors()[0][0], "labels": vectors()[0][1]}),

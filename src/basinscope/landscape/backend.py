@@ -1,4 +1,4 @@
-"""Chooses eager or compiled evaluation of small networks: whichever finishes the planned work first."""
+"""Chooses eager or compiled evaluation of small networks, whichever finishes the planned work first."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class BackendChoice:
 
 
 WORTH_COMPILING = 2.0
-"""Compiling is not tried if the eager work takes less than this multiple of the compilation time."""
+"""Compiling is not tried if the work takes less than this multiple of the compilation time eagerly."""
 AGREEING = 1e-3
 """Largest accepted relative difference between eager and compiled losses."""
 CLEARLY_FASTER = 0.75
-"""Share of the eager time below which compiling is chosen; timing noise could reverse a smaller gain, and with it
-change the last digits of a run."""
+"""`compiled` is chosen only below this share of the eager time; timing noise could reverse smaller gains, and so change
+the last digits of a run."""
 
 
 def choose_backend(
@@ -46,11 +46,11 @@ def choose_backend(
 ) -> BackendChoice:
     """Time the backends and choose the one that finishes `planned` evaluations first.
 
-    Compiling is not tried if evaluating everything eagerly takes no longer than compiling might.
+    Compiling is not tried if the eager work would take little longer than compiling.
 
     Args:
         make: Builds the landscape for a backend.
-        center: A point to evaluate around.
+        center: Point around which the trial evaluates.
         planned: Number of evaluations planned.
         reproducible: Always use `eager`, so that results do not depend on a trial.
 
@@ -70,7 +70,7 @@ def choose_backend(
         losses = _evaluate(compiled, center)
         compile_seconds = time.perf_counter() - began
         compiled_us = 1e6 * _seconds_per_evaluation(compiled, center)
-    except Exception as error:  # any missing or failing compiler
+    except Exception as error:  # no compiler, or any failure of it
         reason = f"compiling does not work here ({type(error).__name__})"
         return BackendChoice(backend="eager", reason=reason, eager_us=eager_us)
     if not torch.allclose(losses, _evaluate(eager, center), rtol=AGREEING, equal_nan=True):
@@ -86,7 +86,7 @@ def choose_backend(
 
 
 def _evaluate(objective: PointObjective, center: Tensor) -> Tensor:
-    # Two sizes, so that the compiled loss is also built for varying ones.
+    # Two sizes, so that the loss is also compiled for dynamic sizes.
     sizes = (objective.chunk_size, max(2, objective.chunk_size // 2))
     scales = [torch.linspace(0.5, 1.5, size).to(center) for size in sizes]
     return torch.cat([objective.at(scale.unsqueeze(1) * center) for scale in scales])

@@ -1,4 +1,4 @@
-"""The landscape around one point of a loss that takes flat parameter vectors."""
+"""The landscape around one point of a loss of flat parameter vectors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FlatLoss(Protocol):
     ) -> Float[Tensor, " points"]:
         """Loss in nats at `center + distance · directions[row]`, float64 on the CPU.
 
-        Without `rows`, the i-th distance goes along the i-th direction.
+        Without `rows`, the i-th distance is along the i-th direction.
         """
         ...
 
@@ -67,7 +67,7 @@ class FlatLoss(Protocol):
 
 @dataclass(frozen=True)
 class FlatDirection:
-    """A direction held as one flat vector."""
+    """A direction stored as one flat vector."""
 
     flat: Float[Tensor, " params"]
     normalization: Normalization
@@ -82,7 +82,7 @@ class FlatDirection:
 
 @dataclass(frozen=True)
 class SeededDirection:
-    """A random direction known by its seed and index, generated when it is needed."""
+    """A random direction given by seed and index, generated on first use."""
 
     ray: Ray
     center: Float[Tensor, " params"]
@@ -99,7 +99,7 @@ class SeededDirection:
 
     @cached_property
     def flat(self) -> Float[Tensor, " params"]:
-        """The direction as one vector."""
+        """The direction as one flat vector."""
         return self.ray.direction(self.center)
 
     def block(self, place: int) -> Tensor:
@@ -109,7 +109,7 @@ class SeededDirection:
 
 @dataclass(frozen=True)
 class Rows(Sequence[FlatDirection]):
-    """Directions that lie beside each other in memory."""
+    """Directions stored as rows of one matrix."""
 
     matrix: Float[Tensor, "rays params"]
     normalization: Normalization
@@ -117,21 +117,21 @@ class Rows(Sequence[FlatDirection]):
     def __len__(self) -> int:
         return len(self.matrix)
 
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, slice):
-            return Rows(self.matrix[place], self.normalization)
-        return FlatDirection(self.matrix[place], self.normalization, UNITS[self.normalization.scheme])
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Rows(self.matrix[index], self.normalization)
+        return FlatDirection(self.matrix[index], self.normalization, UNITS[self.normalization.scheme])
 
 
 class FlatLandscape:
     """The landscape around one parameter vector; see `landscape.protocol.Landscape`.
 
     Args:
-        loss: The loss of flat parameter vectors.
+        loss: Loss of flat parameter vectors.
         center: The minimum.
-        normalization: How Gaussian vectors become directions; by default filter-normalised, biases fixed.
-        name: What results call the network.
-        points_at_once: How many points the loss evaluates together.
+        normalization: Scaling of random directions; by default filter-normalised, biases fixed.
+        name: Name of the network in results.
+        points_at_once: Number of points the loss evaluates together.
     """
 
     unit = "nat"
@@ -148,7 +148,9 @@ class FlatLandscape:
     ) -> None:
         if center.shape != (loss.layout.num_parameters,):
             wanted = loss.layout.num_parameters
-            raise InputError(f"around: a center of shape {tuple(center.shape)}: the loss takes vectors of {wanted}")
+            raise InputError(
+                f"around: center has shape {tuple(center.shape)}; the loss takes vectors of length {wanted}"
+            )
         self.loss, self.point = loss, center
         self.normalization = Normalization(loss.layout) if normalization is None else normalization
         self.network = name or type(loss).__name__
@@ -193,7 +195,7 @@ class FlatLandscape:
 
     @property
     def num_evaluations(self) -> float:
-        """Passes over the training set so far, one a point."""
+        """Passes over the training set so far, one per point."""
         return self.loss.num_evaluations
 
     def plan(self, num: int) -> int:
@@ -209,10 +211,10 @@ class FlatLandscape:
         yield
 
     def check(self) -> None:
-        """Make sure that the loss can be measured.
+        """Check that the loss can be measured.
 
         Raises:
-            InputError: It is not finite at the center.
+            InputError: The loss is not finite at the center.
         """
         with self.held():
             pass
@@ -243,20 +245,20 @@ class FlatLandscape:
         return float(one @ other / (one.norm() * other.norm()))
 
     def flat(self, direction: Direction) -> Float[Tensor, " params"]:
-        """A direction as one flat vector, zero where nothing moves."""
+        """A direction as one flat vector, zero at entries that are not moved."""
         if isinstance(direction, FlatDirection | SeededDirection):
             return direction.flat
-        return self.joined([direction.block(place) for place in range(len(self.filters))])
+        return self.joined([direction.block(index) for index in range(len(self.filters))])
 
     def joined(self, blocks: Sequence[Tensor]) -> Float[Tensor, " params"]:
-        """Moved tensors as one flat vector, zero where nothing moves."""
+        """Moved tensors as one flat vector, zero at entries that are not moved."""
         flat = torch.zeros_like(self.point)
         for where, block in zip(self.normalization.moved_slices, blocks, strict=True):
             flat[where] = block.reshape(-1).to(flat)
         return flat
 
     def blocks(self, flat: Float[Tensor, " params"]) -> list[Tensor]:
-        """The moved tensors of a flat vector; inverse of `joined`."""
+        """Split a flat vector into the moved tensors; inverse of `joined`."""
         return [
             flat[where].view(f.shape) for where, f in zip(self.normalization.moved_slices, self.filters, strict=True)
         ]
@@ -281,16 +283,16 @@ class FlatLandscape:
         a: Float[np.ndarray, " points"],
         b: Float[np.ndarray, " points"],
     ) -> Float[np.ndarray, " points"]:
-        """See `Landscape`; points of one `a` are evaluated along the second direction from where the first leads."""
+        """See `Landscape`; points with equal `a` are evaluated as a line along the second direction."""
         one, other = self.flat(first), self.flat(second)[None]
-        found, begin = [], 0
+        losses, begin = [], 0
         for end in [*(np.flatnonzero(np.diff(a)) + 1), len(a)]:
             step = torch.tensor(float(a[begin]), dtype=torch.float64).to(self.point.device, self.point.dtype)
             distances = torch.from_numpy(np.ascontiguousarray(b[begin:end]))
             rows = torch.zeros(len(distances), dtype=torch.int64)
-            found.append(self.loss.along(self.point + step * one, other, distances, rows).numpy())
+            losses.append(self.loss.along(self.point + step * one, other, distances, rows).numpy())
             begin = end
-        return np.concatenate(found)
+        return np.concatenate(losses)
 
     def line(self, direction: Direction) -> Line:
         """See `Landscape`."""
@@ -326,7 +328,7 @@ class FlatLandscape:
         """The tensors of a flat parameter vector by name.
 
         Raises:
-            InputError: It has another length.
+            InputError: The vector has the wrong length.
         """
         layout = self.loss.layout
         if flat.shape != self.point.shape:
@@ -338,7 +340,7 @@ class FlatLandscape:
         return self.named(self.point), {}
 
     def loss_of(self, state: Mapping[str, Tensor]) -> float:
-        """See `Landscape`; tensors that are missing are the center's own."""
+        """See `Landscape`; missing tensors are taken from the center."""
         known = {name: tensor for name, tensor in state.items() if name in self.loss.layout.names}
         whole = self.named(self.point) | known
         flat = torch.cat([tensor.reshape(-1).to(self.point) for tensor in whole.values()])
@@ -347,7 +349,7 @@ class FlatLandscape:
 
 @dataclass(frozen=True)
 class FlatLine:
-    """The loss along any direction; every evaluation goes over all samples. See `landscape.protocol.Line`."""
+    """Loss along any direction; every evaluation uses all samples. See `landscape.protocol.Line`."""
 
     landscape: FlatLandscape
     direction: Direction
@@ -358,11 +360,11 @@ class FlatLine:
         return Evaluation(self.landscape.loss_at((self.direction, distance)), 1.0)
 
     def rough(self, distance: float, *, share: float) -> Evaluation:
-        """Evaluate the loss over all samples."""
+        """Evaluate the loss on all samples."""
         del share
         return self.look(distance, limit=math.inf)
 
     def worst_first(self, fraction: float) -> float:
-        """Keep the order of the samples."""
+        """Do nothing: samples cannot be reordered."""
         del fraction
         return 0.0

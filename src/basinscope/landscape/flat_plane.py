@@ -13,9 +13,9 @@ from basinscope.landscape.normalize import Normalization
 def plane(
     center: Float[Tensor, " params"], normalization: Normalization, *, seed: int, indices: tuple[int, int]
 ) -> Float[Tensor, "2 params"]:
-    """Make two orthogonal, filter-normalised directions around a minimum.
+    """Return two orthogonal random directions around a minimum.
 
-    The second Gaussian is made orthogonal to the first filter by filter; both are then scaled to the filters' norms.
+    The second Gaussian is orthogonalised to the first filter by filter; both are then scaled to the filters' norms.
     A filter with a single entry has no orthogonal direction: the second does not perturb it.
     """
     rows = gaussian(seed, indices, normalization.num_moved).to(center.device, center.dtype)
@@ -34,14 +34,14 @@ def plane(
         square = a.square().sum(1, keepdim=True)
         rest = b - (a * b).sum(1, keepdim=True) / square.clamp_min(torch.finfo(a.dtype).tiny) * a
         length = rest.norm(dim=1, keepdim=True)
-        # In a filter with one entry, the rest is only a rounding error.
+        # In a filter with one entry, the rest is rounding error.
         valid = length > 1e-5 * square.sqrt()
         second[where] = torch.where(valid, rest * square.sqrt() / length, 0).flatten()
     return torch.stack([first, second])
 
 
 def _by_layer(first: Tensor, second: Tensor, normalization: Normalization) -> Float[Tensor, "2 params"]:
-    """Make the second direction orthogonal to the first within each tensor, and keep its length there."""
+    """Orthogonalise the second direction to the first within each tensor, preserving its norm."""
     second = second.clone()
     for where in normalization.moved_slices:
         a, b = first[where], second[where]

@@ -1,10 +1,10 @@
 /* Logits of one fully connected ReLU network at many parameter vectors.
  *
- * A point, center + step · direction, is computed into a small buffer and carried through all layers while it lies in the
- * first-level cache; samples are the lanes of vector registers. Each output is one chain of fused products in a
- * fixed order, so neither threads nor the number of points change a bit.
+ * Each point, center + step · direction, is written to a small buffer and evaluated through all layers while it is in
+ * the first-level cache; samples are the lanes of vector registers. Each output is a chain of fused multiply-adds in
+ * fixed order, so results are bit-identical for any number of threads or points.
  *
- * REAL is float or double. Sample blocks are padded to whole registers by the caller.
+ * REAL is float or double. The caller pads sample blocks to whole registers.
  */
 #include <stdint.h>
 #ifdef _OPENMP
@@ -19,8 +19,8 @@
 #define REGISTER_BYTES 16
 #endif
 
-/* A tile of TILE_ROWS outputs by TILE_COLUMNS registers of samples is held in registers while inputs pass by:
- * 24 of 32 registers, or 12 of the 16 that x86 has before AVX-512. */
+/* A tile of TILE_ROWS outputs × TILE_COLUMNS registers of samples stays in registers during the loop over inputs:
+ * 24 of 32 registers, or 12 of 16 on x86 without AVX-512. */
 enum { TILE_ROWS = 6 };
 #if defined(__x86_64__) && !defined(__AVX512F__)
 enum { TILE_COLUMNS = 2 };
@@ -35,7 +35,7 @@ enum { LANES = REGISTER_BYTES / sizeof(REAL) };
 
 int64_t lanes(void) { return LANES; }
 
-/* rows and columns are literals at every call, so the loops unroll and the tile stays in registers. */
+/* rows and columns are literals at every call, so that the loops are unrolled and the tile stays in registers. */
 static inline __attribute__((always_inline)) void tile(int rows, int columns, int64_t fan_in, const REAL *weight,
                                                        const REAL *bias, const reg *in, reg *out, int64_t stride,
                                                        int rectify) {
@@ -48,7 +48,7 @@ static inline __attribute__((always_inline)) void tile(int rows, int columns, in
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < columns; c++) {
             reg z = sum[r][c];
-            /* Where z < 0 every bit is cleared; a NaN is not below 0 and passes on. */
+            /* Clears all bits if z < 0; NaN compares false and is propagated. */
             out[r * stride + c] = rectify ? (reg)(~(z < 0) & (__typeof__(z < 0))z) : z;
         }
 }
@@ -61,7 +61,7 @@ static void any_tile(int64_t rows, int64_t columns, int64_t fan_in, const REAL *
     switch (8 * rows + columns) { TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6) }
 }
 
-/* Cut outputs and samples into tiles of nearly equal size. */
+/* One layer: splits outputs and samples into tiles of nearly equal size. */
 static void layer(int64_t fan_in, int64_t fan_out, const REAL *weight, const REAL *bias, const reg *in, reg *out,
                   int64_t registers, int rectify) {
     int64_t down = (fan_out + TILE_ROWS - 1) / TILE_ROWS, across = (registers + TILE_COLUMNS - 1) / TILE_COLUMNS;
@@ -75,7 +75,7 @@ static void layer(int64_t fan_in, int64_t fan_out, const REAL *weight, const REA
     }
 }
 
-/* One point. `scratch` holds two blocks of `widest` units, then the parameters. `second` is NULL along rays. */
+/* Evaluates one point. `scratch` holds two blocks of `widest` units, then the parameters. `second` is NULL along rays. */
 static void one(const REAL *center, const REAL *direction, REAL step, const REAL *second, REAL second_step,
                 int64_t num_parameters, const int64_t *widths, int64_t num_layers, int64_t widest, const reg *inputs,
                 int64_t registers, reg *scratch, reg *logits) {
@@ -97,9 +97,9 @@ static void one(const REAL *center, const REAL *direction, REAL step, const REAL
     }
 }
 
-/* On a plane every point takes a step along `second`, too: `second_steps`, one a point. Along rays both are NULL.
+/* On a plane, `second` is a second direction and `second_steps` has one step per point; along rays both are NULL.
  * inputs: widths[0] × (registers · LANES); logits: num × widths[last] × (registers · LANES);
- * scratch: threads × scratch_registers registers. All three start on a register's boundary. */
+ * scratch: threads × scratch_registers registers. All three are aligned to registers. */
 void mlp_logits(const REAL *center, const REAL *directions, const int64_t *rows, const REAL *steps,
                 const REAL *second, const REAL *second_steps, int64_t num, int64_t num_parameters,
                 const int64_t *widths, int64_t num_layers, int64_t widest, const reg *inputs, int64_t registers,

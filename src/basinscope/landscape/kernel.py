@@ -1,8 +1,8 @@
-"""A fully connected network at many parameter vectors on the CPU, in C compiled for the processor at hand.
+"""Evaluates a fully connected ReLU network at many parameter vectors, in C compiled for the local CPU.
 
-The batched products of small matrices that torch offers reach about half of what the processor can do, and write
-every layer's outputs to memory in between. Here a point stays in the first-level cache from its making to its logits.
-The compiled library is kept in the user's cache folder; building it takes about a second.
+Torch's batched products of small matrices reach about half of the processor's peak, and write every layer's outputs to
+memory. Here all of a point's computation stays in the first-level cache. The compiled library is stored in the user's
+cache folder; building it takes about a second.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from torch import Tensor
 _TYPES = {torch.float32: "float", torch.float64: "double"}
 _FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-std=gnu11", "-shared", "-fPIC")
 _WIDEST_REGISTER = 64
-"""Bytes of the widest vector register; what blocks of samples are aligned to."""
+"""Bytes of the widest vector register; alignment of sample blocks."""
 _POINTS_PER_THREAD = 4
-"""Points below which another thread is not worth waking."""
+"""Smallest number of points per thread: below it, another thread does not pay."""
 
 
 class KernelError(RuntimeError):
@@ -38,7 +38,7 @@ class KernelError(RuntimeError):
 
 
 def cache_folder() -> Path:
-    """Where compiled libraries are kept: `basinscope` in the user's cache folder."""
+    """Folder of compiled libraries: `basinscope` in the user's cache folder."""
     home = Path.home()
     default = home / "Library" / "Caches" if sys.platform == "darwin" else home / ".cache"
     return Path(os.environ.get("XDG_CACHE_HOME") or default) / "basinscope"
@@ -54,7 +54,7 @@ def _compiler() -> list[str]:
 
 @cache
 def _processor() -> str:
-    """What `-march=native` depends on."""
+    """Description of the processor, as far as `-march=native` depends on it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -69,46 +69,46 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         raise KernelError(f"{command[0]} does not run ({type(error).__name__})") from error
 
 
-def _place(source: Path, real: str, folder: Path, compiler: list[str]) -> Path:
-    """Where the library lies that this compiler makes of this source for this processor."""
+def _library_path(source: Path, real: str, folder: Path, compiler: list[str]) -> Path:
+    """Path of the library built from this source by this compiler for this processor."""
     program = Path(shutil.which(compiler[0]) or compiler[0]).resolve()
-    # Of another version size and time differ; to ask the compiler itself takes milliseconds.
+    # Size and time identify the version; running `cc --version` would take milliseconds.
     version = f"{program} {program.stat().st_size} {program.stat().st_mtime_ns}" if program.exists() else ""
     facts = "\0".join([source.read_text(encoding="utf-8"), real, *_FLAGS, *compiler, version, _processor()])
     return folder / f"kernel-{real}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.so"
 
 
 def is_built(dtype: torch.dtype) -> bool:
-    """Tell whether the kernel for a type is there already, compiled by this compiler for this processor."""
+    """Whether the kernel for a dtype has already been built by this compiler for this processor."""
     real = _TYPES.get(dtype)
     if real is None:
         return False
     try:
         with resources.as_file(resources.files("basinscope.landscape") / "kernel.c") as source:
-            return _place(source, real, cache_folder(), _compiler()).exists()
+            return _library_path(source, real, cache_folder(), _compiler()).exists()
     except (OSError, KernelError):
         return False
 
 
 def _build(source: Path, real: str, folder: Path) -> Path:
-    """Compile, unless the same source was compiled for the same processor before."""
+    """Compile the library unless it is already in the folder."""
     compiler = _compiler()
-    library = _place(source, real, folder, compiler)
+    library = _library_path(source, real, folder, compiler)
     if library.exists():
         return library
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, partial = tempfile.mkstemp(prefix=".partial-", suffix=".so", dir=folder)
     os.close(handle)
     try:
-        # Some compilers lack OpenMP: the kernel then runs on one thread.
+        # Without OpenMP the kernel runs on one thread.
         for openmp in (["-fopenmp"], []):
-            done = _run([*compiler, *_FLAGS, *openmp, f"-DREAL={real}", str(source), "-o", partial])
-            if done.returncode == 0:
+            result = _run([*compiler, *_FLAGS, *openmp, f"-DREAL={real}", str(source), "-o", partial])
+            if result.returncode == 0:
                 Path(partial).replace(library)
                 return library
     finally:
         Path(partial).unlink(missing_ok=True)
-    raise KernelError(f"{compiler[0]} does not compile the kernel: {done.stderr.strip()[:200]}")
+    raise KernelError(f"{compiler[0]} does not compile the kernel: {result.stderr.strip()[:200]}")
 
 
 @cache
@@ -116,11 +116,11 @@ def _library(real: str, folder: Path) -> ctypes.CDLL:
     with resources.as_file(resources.files("basinscope.landscape") / "kernel.c") as source:
         try:
             path = _build(source, real, folder)
-        except OSError:  # the cache folder cannot be written
+        except OSError:  # the cache folder is not writable
             path = _build(source, real, Path(tempfile.mkdtemp(prefix="basinscope-")))
         try:
             library = ctypes.CDLL(str(path))
-        except OSError:  # cut short, or from another machine
+        except OSError:  # truncated, or from another machine
             path.unlink(missing_ok=True)
             try:
                 library = ctypes.CDLL(str(_build(source, real, folder)))
@@ -132,27 +132,27 @@ def _library(real: str, folder: Path) -> ctypes.CDLL:
 
 
 def _aligned(*shape: int, dtype: torch.dtype) -> Tensor:
-    """Room that starts on the boundary of the widest register."""
+    """Uninitialised tensor, aligned to the widest register."""
     size, item = torch.Size(shape).numel(), dtype.itemsize
-    room = torch.empty(size + _WIDEST_REGISTER // item, dtype=dtype)
-    skipped = -room.data_ptr() % _WIDEST_REGISTER // item
-    return room[skipped : skipped + size].view(shape)
+    buffer = torch.empty(size + _WIDEST_REGISTER // item, dtype=dtype)
+    skipped = -buffer.data_ptr() % _WIDEST_REGISTER // item
+    return buffer[skipped : skipped + size].view(shape)
 
 
 class MLPKernel:
-    """The logits of a ReLU network on fixed inputs, at many parameter vectors.
+    """Logits of a ReLU network on fixed inputs, at many parameter vectors.
 
     Args:
         widths: Units of each layer, from inputs to logits.
         inputs: Samples, float32 or float64 on the CPU.
 
     Raises:
-        KernelError: No compiler works here, or the inputs' type or device is not served.
+        KernelError: There is no working compiler, or the inputs' dtype or device is not supported.
     """
 
     def __init__(self, widths: tuple[int, ...], inputs: Float[Tensor, "samples features"]) -> None:
         if inputs.device.type != "cpu" or inputs.dtype not in _TYPES:
-            raise KernelError(f"the kernel serves float32 and float64 on the CPU, not {inputs.dtype}, {inputs.device}")
+            raise KernelError(f"the kernel supports float32 and float64 on CPU, not {inputs.dtype} on {inputs.device}")
         self._library = _library(_TYPES[inputs.dtype], cache_folder())
         lanes = int(self._library.lanes())
         self.widths = widths
@@ -178,11 +178,11 @@ class MLPKernel:
         """Evaluate the network at `center + distance · directions[row]` for each row and distance.
 
         Args:
-            center: Parameters that the points are around.
-            directions: What is added to them.
-            rows: Direction of each point.
-            distances: Its distance along that direction.
-            second: A second direction, and each point's distance along it: points on a plane.
+            center: Parameters at the center.
+            directions: Directions, one row each.
+            rows: Index of each point's direction.
+            distances: Distance of each point along its direction.
+            second: For points on a plane: a second direction, and each point's distance along it.
         """
         dtype = self._inputs.dtype
         threads = max(1, min(torch.get_num_threads(), len(rows) // _POINTS_PER_THREAD))

@@ -1,4 +1,4 @@
-"""Losses of flat parameter vectors, evaluated at many of them at once."""
+"""Losses of flat parameter vectors, evaluated at many vectors at once."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ Backend = Literal["eager", "compiled"]
 PointLoss = Callable[[Float[Tensor, "points params"]], Float[Tensor, " points"]]
 
 CACHE_BYTES_PER_CORE = 4 * 2**20
-"""What a chunk may fill for each thread: more than the second-level cache, so that starting a batched product
-costs little beside it, and well within the third."""
+"""Memory of a chunk per thread: more than the second-level cache, to amortise the overhead of a batched product, but
+well within the third-level cache."""
 
 KERNEL_CHUNK = 1024
-"""Points whose logits the compiled kernel hands over together."""
+"""Points per call of the compiled kernel."""
 
 CUDA_SHARE = 0.25
-"""Share of the free GPU memory that one chunk may fill."""
+"""Largest share of the free GPU memory used by one chunk."""
 
 
 class PointObjective:
-    """Any function that gives the loss at a batch of parameter vectors; `around` opens the landscape around one.
+    """Any loss function of a batch of parameter vectors; `around` returns the landscape around one.
 
     Args:
         loss: The loss at each row, in nats; must not depend on how rows are batched.
-        layout: Addresses of the tensors in a parameter vector.
-        chunk_size: Rows that are evaluated together.
+        layout: Names, shapes and positions of the tensors in a parameter vector.
+        chunk_size: Rows evaluated together.
         backend: `compiled` runs `loss` through `torch.compile`.
 
     Attributes:
-        compiling_seconds: What compiling may be expected to take.
+        compiling_seconds: Expected compilation time.
 
     Example:
         >>> bowl = PointObjective(lambda p: p.square().sum(1), layout, chunk_size=32)
@@ -61,7 +61,7 @@ class PointObjective:
         self.num_evaluations: float = 0
         self._loss = torch.compile(loss, dynamic=True) if backend == "compiled" else loss
         self.loss = loss
-        """The loss itself, never compiled; differentiable."""
+        """The loss, never compiled; differentiable."""
 
     @torch.no_grad()
     def at(self, points: Float[Tensor, "points params"]) -> Float[Tensor, " points"]:
@@ -77,13 +77,13 @@ class PointObjective:
         distances: Float[Tensor, " points"],
         rows: Int[Tensor, " points"] | None = None,
     ) -> Float[Tensor, " points"]:
-        """See `FlatLoss.along`; points are made chunk by chunk, so that they are still in the cache."""
+        """See `FlatLoss.along`; points are computed chunk by chunk, to stay in the cache."""
         self.num_evaluations += len(distances)
         steps = distances.to(center.device, center.dtype).unsqueeze(1).split(self.chunk_size)
         if rows is None:
             chunks: Iterable[Tensor] = directions.split(self.chunk_size)
         else:
-            chunks = (directions[some] for some in rows.to(center.device).split(self.chunk_size))
+            chunks = (directions[chunk] for chunk in rows.to(center.device).split(self.chunk_size))
         return torch.cat(
             [self._loss(torch.addcmul(center, d, s)).cpu().double() for d, s in zip(chunks, steps, strict=True)]
         )
@@ -91,12 +91,12 @@ class PointObjective:
     def around(
         self, center: Float[Tensor, " params"], normalization: Normalization | None = None, *, name: str | None = None
     ) -> FlatLandscape:
-        """Open the landscape around a parameter vector, which every probe takes.
+        """Return the landscape around a parameter vector, for use with any probe.
 
         Args:
             center: The minimum.
-            normalization: How directions are scaled; by default by filters, biases fixed.
-            name: What results call the network.
+            normalization: Scaling of directions; by default filter-normalised, biases fixed.
+            name: Name of the network in results.
         """
         return FlatLandscape(self, center, normalization, name=name, points_at_once=self.chunk_size)
 
@@ -111,7 +111,7 @@ class PointObjective:
     def second_derivative(
         self, center: Float[Tensor, " params"], directions: Float[Tensor, "rays params"]
     ) -> Float[Tensor, " rays"]:
-        """See `FlatLoss.second_derivative`; forward mode over forward mode."""
+        """See `FlatLoss.second_derivative`; by nested forward-mode differentiation."""
         parts = []
         for chunk in directions.split(self.chunk_size):
             zero = torch.zeros(len(chunk), device=center.device, dtype=center.dtype)
@@ -140,18 +140,18 @@ class PointObjective:
 
 
 class CleanLoss(PointObjective):
-    """The mean cross-entropy of an `MLP` over a training set.
+    """Mean cross-entropy of an `MLP` over a training set.
 
     Args:
         net: The architecture.
-        train: Training samples on the device and in the dtype of the points to come.
-        chunk_size: Rows evaluated together; by default what fits the cache or a share of the GPU's memory.
-        backend: `compiled` runs on the CPU in C made for the processor (see `kernel`), elsewhere through
-            `torch.compile`; see `choose_backend`.
+        train: Training samples, with the device and dtype of the points to evaluate.
+        chunk_size: Rows evaluated together; by default as many as fit the cache or a share of GPU memory.
+        backend: `compiled` uses the C kernel on the CPU (see `kernel`) and `torch.compile` on other devices; see
+            `choose_backend`.
 
     Raises:
-        InputError: The inputs are not of the network's width.
-        KernelError: `compiled` was asked for, and no compiler works here.
+        InputError: The inputs do not have the network's input width.
+        KernelError: `backend` is `compiled`, and there is no working compiler.
     """
 
     def __init__(self, net: MLP, train: Samples, *, chunk_size: int | None = None, backend: Backend = "eager") -> None:
@@ -192,7 +192,7 @@ class CleanLoss(PointObjective):
         self.num_evaluations += len(distances)
         rows = torch.arange(len(directions)) if rows is None else rows
         pairs = zip(rows.split(KERNEL_CHUNK), distances.split(KERNEL_CHUNK), strict=True)
-        logits = (self._kernel.logits(center, directions, some, steps) for some, steps in pairs)
+        logits = (self._kernel.logits(center, directions, chosen, steps) for chosen, steps in pairs)
         return torch.cat([cross_entropy(z, self.train.labels).mean(1).double() for z in logits])
 
     @torch.no_grad()
@@ -201,11 +201,11 @@ class CleanLoss(PointObjective):
     ) -> Float[Tensor, " rays"]:
         """See `FlatLoss.second_derivative`.
 
-        The Taylor coefficients of every unit are carried through the layers: with z = W h + b moved along
-        (V, v), ż = W ḣ + V h + v and z̈ = W ḧ + 2 V ḣ, and ReLU passes each on where z > 0. About six times
-        faster than forward mode over forward mode, because h is shared by all directions.
+        Propagates Taylor coefficients of every unit through the layers: for z = W h + b moved along (V, v),
+        ż = W ḣ + V h + v and z̈ = W ḧ + 2 V ḣ; ReLU passes each where z > 0. About six times faster than nested
+        forward-mode differentiation, because h is shared by all directions.
         """
-        # A ray carries about five times the memory of an evaluation.
+        # A ray needs about five times the memory of an evaluation.
         chunks = directions.split(max(1, self.chunk_size // 5))
         return torch.cat([self._second_derivative(center, chunk).double().cpu() for chunk in chunks])
 
@@ -233,12 +233,12 @@ class CleanLoss(PointObjective):
 
 
 def fitting_chunk(net: MLP, num_samples: int, device: torch.device) -> int:
-    """Rows whose working memory fits the cores' caches, or a share of the GPU's free memory."""
+    """Number of rows whose working memory fits the CPU caches, or a share of the free GPU memory."""
     bytes_per_row = net.bytes_per_point * num_samples + 8 * net.layout.num_parameters
     if device.type == "cuda":
         budget = int(torch.cuda.mem_get_info(device)[0] * CUDA_SHARE)
         return max(16, min(65536, budget // (4 * bytes_per_row)))
     threads = torch.get_num_threads()
     rows = CACHE_BYTES_PER_CORE * threads // bytes_per_row
-    # A multiple of the threads, so that none of them waits.
+    # A multiple of the number of threads, so that none is idle.
     return max(8, min(256, rows) // threads * threads)

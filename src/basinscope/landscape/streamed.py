@@ -30,18 +30,19 @@ CACHED_BYTES = 256 * 2**20
 class StreamedLoss:
     """Mean cross-entropy of a network over images, evaluated one point at a time.
 
-    Every point is computed from the minimum itself, in a copy of the network whose parameters are overwritten; the
-    given network is never changed. BatchNorm statistics are frozen at the minimum. Memory: the minimum, one perturbed
-    copy and one forward pass; a direction is regenerated from its seed at every evaluation.
+    Points are computed from the minimum in a copy of the network; the given network is never changed. BatchNorm
+    statistics are frozen at the minimum. Memory: the minimum, one perturbed copy and one forward pass; directions are
+    regenerated from their seeds at every evaluation.
 
-    Sample losses are non-negative, so a point is known to exceed a limit as soon as the running sum passes limit × N.
-    After `look_first_at` the samples with the largest losses come first, so that this happens early.
+    Sample losses are non-negative, so a point exceeds a limit as soon as the running sum exceeds limit × N. After
+    `look_first_at`, samples with the largest losses come first, so that this happens early.
 
     Args:
         model: A network that maps a batch of inputs to logits; measured in eval mode.
         train: The training images, on the model's device.
         batch_size: Images per forward pass.
-        precision: `float32` keeps the model's own; `tf32` or `bfloat16` if a trial found them accurate enough.
+        precision: `float32` keeps the model's own precision; use `tf32` or `bfloat16` only if a trial confirmed their
+            accuracy.
         compiled: Run forward passes through `torch.compile`.
 
     Raises:
@@ -71,7 +72,7 @@ class StreamedLoss:
         self.minimum: Float[Tensor, " params"] = flatten(parameters)
         """The model's own parameters as one flat vector."""
         self.num_evaluations = 0.0
-        """Passes over the training set so far; one that stopped early counts by its share."""
+        """Passes over the training set so far; passes that stopped early count by their share."""
         self.train, self.batch_size, self.precision = train, batch_size, precision
         self.network = type(model).__name__
         self._module = copy.deepcopy(model).eval().requires_grad_(False)
@@ -109,7 +110,7 @@ class StreamedLoss:
             torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
     def _losses(self, inputs: Tensor, labels: Tensor) -> Float[Tensor, " samples"]:
-        """Loss of each sample of a batch, from logits in float32 or the parameters' higher precision."""
+        """Loss of each sample of a batch, from logits in float32 or, if higher, the parameters' precision."""
         exact = torch.promote_types(self.minimum.dtype, torch.float32)
         return cross_entropy(self._forward(inputs).to(exact), labels).double()
 
@@ -124,7 +125,7 @@ class StreamedLoss:
                 losses[where] = self._losses(inputs, labels).cpu()
                 total += float(losses[where].sum())
                 seen = where.stop
-                # The same division as in the result, so that rounding cannot make the two disagree.
+                # The same division as in the result, so that both round alike.
                 if not total / num <= limit:
                     break
         self.num_evaluations += seen / num
@@ -197,14 +198,14 @@ class StreamedLoss:
     def rough_loss(self, center: Float[Tensor, " params"], ray: Ray, distance: float, *, share: float = 0.0) -> float:
         """Estimate the loss at a distance along a ray from a leading share of the samples.
 
-        After `look_first_at` these had the largest losses, and their sum is divided by their share of the total then.
-        The estimate is close along one ray, where the same few samples dominate. It costs its share of a pass.
+        After `look_first_at`, these samples had the largest losses; their sum is divided by their share of the total at
+        that time. The estimate is close along one ray, where the same few samples dominate. It costs `share` of a pass.
 
         Args:
             center: Start of the ray.
             ray: The direction.
             distance: Distance along it.
-            share: Share of the training set to evaluate; at least one batch.
+            share: Share of the training set to evaluate; at least one batch is used.
         """
         ray.place(self._point, center, distance)
         total, num, seen, scale = 0.0, len(self.train), 0, 1.0
@@ -218,7 +219,7 @@ class StreamedLoss:
         return total / num / max(scale, 1e-12)
 
     def line(self, center: Float[Tensor, " params"], ray: Ray) -> StreamedLine:
-        """The loss along one ray."""
+        """Loss along one ray."""
         return StreamedLine(self, center, ray)
 
     def around(
@@ -228,7 +229,7 @@ class StreamedLoss:
         *,
         name: str | None = None,
     ) -> StreamedLandscape:
-        """The landscape around a parameter vector, by default the model's own, for every probe."""
+        """Return the landscape around a parameter vector, by default the model's own, for use with any probe."""
         return StreamedLandscape(self, self.minimum if center is None else center, normalization, name=name)
 
     def gradient(self, point: Float[Tensor, " params"]) -> tuple[float, Float[Tensor, " params"]]:
@@ -270,8 +271,8 @@ class StreamedLoss:
     ) -> Float[Tensor, "scales rays"]:
         """Second derivative along each direction, at several scales of the last layer.
 
-        Scaling the last layer scales the logits, the filter-normalised directions and so the logits' derivatives along
-        a line by the same factor: one pass of nested forward-mode differentiation serves all scales.
+        Scaling the last layer scales its filter-normalised directions, the logits and their derivatives along a line by
+        the same factor: one pass of nested forward-mode differentiation serves all scales.
 
         Args:
             center: The minimum.
@@ -319,7 +320,7 @@ class StreamedLoss:
 
 
 class StreamedLandscape(FlatLandscape):
-    """Landscape around one point of a streamed loss; rays are evaluated one by one, points up to the limit."""
+    """Landscape around one point of a `StreamedLoss`; points are evaluated one by one, only up to a limit on lines."""
 
     def __init__(
         self,
@@ -333,7 +334,7 @@ class StreamedLandscape(FlatLandscape):
         self.streamed = loss
 
     def line(self, direction: Any) -> Line:
-        """See `Landscape.line`; points above the limit are abandoned early."""
+        """See `Landscape.line`; evaluation stops early above the limit."""
         if isinstance(direction, SeededDirection):
             return self.streamed.line(self.point, direction.ray)
         return super().line(direction)
@@ -341,7 +342,7 @@ class StreamedLandscape(FlatLandscape):
 
 @dataclass(frozen=True)
 class StreamedLine:
-    """The loss along one ray; see `landscape.protocol.Line`."""
+    """Loss along one ray; see `landscape.protocol.Line`."""
 
     landscape: StreamedLoss
     center: Float[Tensor, " params"]

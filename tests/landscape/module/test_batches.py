@@ -44,9 +44,9 @@ def test_a_loader_is_gone_through_again_and_draws_nothing_before_it_begins():
 @pytest.mark.parametrize(
     ("batches", "told"),
     [
-        ((torch.ones(1) for _ in range(2)), r"a generator, which can be gone through only once.*DataLoader"),
-        (iter([torch.ones(1)]), r"a list_iterator, which can be gone through only once"),
-        (zip([1], [2], strict=True), r"a zip, which can be gone through only once"),
+        ((torch.ones(1) for _ in range(2)), r"a generator, which can be iterated only once.*DataLoader"),
+        (iter([torch.ones(1)]), r"a list_iterator, which can be iterated only once"),
+        (zip([1], [2], strict=True), r"a zip, which can be iterated only once"),
         ({"inputs": torch.ones(2)}, r"a dict, which is one batch"),
         (BatchEncoding({"inputs": torch.ones(2)}), r"a BatchEncoding, which is one batch"),
     ],
@@ -126,7 +126,7 @@ def test_length_is_the_first_axis_of_the_first_tensor_that_has_one(batch, num):
 
 @pytest.mark.parametrize("batch", [torch.tensor(1.0), "text", {"a": 5}, [], random.Random(0)])
 def test_a_batch_that_cannot_be_counted_says_what_to_return_instead(batch):
-    with pytest.raises(InputError, match=r"holds no tensor with an axis.*\(sum of losses, count\)"):
+    with pytest.raises(InputError, match=r"has no tensor with a batch axis.*\(sum of losses, count\)"):
         length(batch)
 
 

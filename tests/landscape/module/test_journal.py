@@ -102,12 +102,12 @@ def test_a_torn_line_is_passed_over_and_nothing_is_joined_to_it(tmp_path: Path):
 def test_a_file_that_holds_something_else_is_refused_before_anything_is_measured(tmp_path: Path, content: str):
     path = tmp_path / "evaluations.jsonl"
     path.write_text(content)
-    with pytest.raises(InputError, match="holds something else; name another file"):
+    with pytest.raises(InputError, match="is not a journal; choose another file"):
         _objective(path)
     assert path.read_text() == content
     with pytest.raises(InputError, match="is a folder"):
         _objective(tmp_path)
-    with pytest.raises(InputError, match="its folder is not there"):
+    with pytest.raises(InputError, match="its folder does not exist"):
         _objective(tmp_path / "nowhere" / "evaluations.jsonl")
 
 

@@ -425,7 +425,7 @@ WRONG = {
         perceptron,
         lambda _, batch: mean_loss(OUTSIDE, batch),
         vectors,
-        r"does not depend on the weights.*use the model that it is given",
+        r"does not depend on the weights.*use the model passed to it",
     ),
     "matrix of losses": (perceptron, lambda model, batch: model(batch[0]), vectors, r"tensor of shape \(5, 3\)"),
     "losses and a count": (
@@ -447,7 +447,7 @@ WRONG = {
         perceptron,
         lambda model, batch: mean_loss(model, batch["data"].pair),
         lambda: [{"data": Opaque(pair)} for pair in vectors()],
-        r"holds no tensor.*return \(sum of losses, count\)",
+        r"has no tensor.*return \(sum of losses, count\)",
     ),
     "no batches": (perceptron, mean_loss, list, r"batches is empty"),
     "used up": (perceptron, mean_loss, lambda: _spent(iter(vectors())), r"batches is empty"),
@@ -699,7 +699,7 @@ def test_another_structure_is_refused(change, told):
     objective = Objective(model, mean_loss, vectors())
     objective.check()
     change(model)
-    with pytest.raises(InputError, match=rf"Sequential has other {told} than before: make a new Objective"):
+    with pytest.raises(InputError, match=rf"Sequential has other {told} than before: create a new Objective"):
         objective.loss_at()
 
 
@@ -881,7 +881,7 @@ def test_batches_are_halved_where_memory_runs_out_and_nothing_comes_out_differen
             for part, own in zip(got, wanted, strict=True):
                 torch.testing.assert_close(part, own, rtol=1e-10, atol=1e-12)
     assert halved.num_samples == plain.num_samples
-    assert any("out of memory with" in r.message and "going on with 2" in r.message for r in caplog.records)
+    assert any("out of memory with" in r.message and "continuing with 2" in r.message for r in caplog.records)
 
 
 def test_memory_that_does_not_suffice_for_one_sample_is_told_of():
@@ -893,7 +893,7 @@ def test_memory_that_does_not_suffice_for_one_sample_is_told_of():
 def test_a_batch_that_cannot_be_cut_is_told_of():
     batches = [(inputs, labels, "a name") for inputs, labels in vectors()]
     objective = Objective(perceptron(), Cramped(lambda model, batch: sample_losses(model, batch[:2]), 2), batches)
-    with pytest.raises(InputError, match="the batch cannot be cut; make smaller batches"):
+    with pytest.raises(InputError, match="the batch cannot be split; use smaller batches"):
         _ = objective.center_loss
 
 

@@ -1,1 +1,1 @@
-"""The landscape of any `nn.Module`, evaluated in a copy."""
+"""The loss landscape of any `nn.Module`, evaluated in a copy."""

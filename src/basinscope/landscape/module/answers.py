@@ -1,4 +1,4 @@
-"""Stands in for a network whose outputs are already known, so that anyone's loss can be applied to them."""
+"""Stand-in models that return precomputed outputs, so that a user's loss function can be applied to them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 
 class NotTogetherError(Exception):
-    """The loss function asks more of the model than its outputs."""
+    """The loss function uses more of the model than its outputs."""
 
 
 class Captured(BaseException):
-    """Ends a loss function as soon as it has called the model; no error, and not caught as one."""
+    """Stops a loss function at its first call of the model; no `Exception`, so `except Exception` does not catch it."""
 
     def __init__(self, inputs: Tensor) -> None:
         super().__init__()
@@ -21,10 +21,10 @@ class Captured(BaseException):
 
 
 class _StandIn(nn.Module):
-    """Refuses what a loss may not ask of it."""
+    """Model without accessible parameters, buffers or submodules."""
 
     def parameters(self, *_: Any, **__: Any) -> Any:
-        """Refuse: a loss of the weights themselves needs the network."""
+        """Refuse: a loss that reads the weights needs the real network."""
         raise NotTogetherError
 
     named_parameters = buffers = named_buffers = parameters
@@ -32,10 +32,10 @@ class _StandIn(nn.Module):
 
 
 def only_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """The one tensor that a model is called with.
+    """Return the single tensor that a model is called with.
 
     Raises:
-        NotTogetherError: It is called with anything else.
+        NotTogetherError: The arguments are anything else.
     """
     given = [*args, *kwargs.values()]
     if len(given) != 1 or not isinstance(given[0], Tensor) or given[0].requires_grad:
@@ -47,28 +47,28 @@ class Capture(_StandIn):
     """Raises `Captured` with the input of the first call."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Hand the input over."""
+        """Raise `Captured` with the input."""
         raise Captured(only_tensor(args, kwargs))
 
 
 class Answers(_StandIn):
-    """Returns known outputs for a known input.
+    """Returns precomputed outputs for a known input.
 
     Args:
-        inputs: What the model was called with when the outputs were computed.
+        inputs: Input for which the outputs were computed.
     """
 
     def __init__(self, inputs: Tensor) -> None:
         super().__init__()
         self.known = inputs
         self.outputs: list[Tensor] = [inputs]
-        """What is returned, in a list, because a module's own attributes are slow to set."""
+        """Outputs to return, in a list because setting attributes of a module is slow."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Return the outputs.
 
         Raises:
-            NotTogetherError: The input is another one.
+            NotTogetherError: The input differs from the known one.
         """
         given = only_tensor(args, kwargs)
         if given is not self.known and not (given.shape == self.known.shape and torch.equal(given, self.known)):

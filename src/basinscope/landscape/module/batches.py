@@ -1,4 +1,4 @@
-"""A user's batches: gone through as often as needed, sent to the network's device, and counted."""
+"""User batches: repeated passes, transfer to the network's device, sample counts, and splitting."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ Batches = Iterable[Any] | Callable[[], Iterable[Any]]
 
 
 def checked(batches: Batches) -> Callable[[], Iterator[Any]]:
-    """Return what begins a pass over the batches.
+    """Return a function that starts a pass over the batches.
 
     Raises:
-        InputError: They can be gone through only once, or not at all.
+        InputError: The batches can be iterated only once, or not at all.
     """
     if hasattr(batches, "keys"):
-        raise InputError(f"batches is a {type(batches).__name__}, which is one batch: give a list of such batches")
+        raise InputError(f"batches is a {type(batches).__name__}, which is one batch: pass a list of batches")
     if isinstance(batches, Iterable):
-        # Asked without beginning a pass: a DataLoader that begins one draws a random number.
+        # Checked without calling iter(): a DataLoader draws a random number when iteration starts.
         if isinstance(batches, Iterator):
             raise InputError(
-                f"batches is a {type(batches).__name__}, which can be gone through only once: give a list, a "
-                "DataLoader, or a function that makes the iterator anew"
+                f"batches is a {type(batches).__name__}, which can be iterated only once: pass a list, a "
+                "DataLoader, or a function that returns a new iterator"
             )
         return lambda: iter(batches)
     if callable(batches):
 
         def begin() -> Iterator[Any]:
-            made = batches()
-            if not isinstance(made, Iterable):
-                raise InputError(f"the function given as batches returns a {type(made).__name__}: return an iterator")
-            return iter(made)
+            iterable = batches()
+            if not isinstance(iterable, Iterable):
+                kind = type(iterable).__name__
+                raise InputError(f"the function passed as batches returns a {kind}: return an iterator")
+            return iter(iterable)
 
         return begin
-    raise InputError(f"batches is a {type(batches).__name__}: give a list of batches or a DataLoader")
+    raise InputError(f"batches is a {type(batches).__name__}: pass a list of batches or a DataLoader")
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """Send all tensors of a batch to a device, whatever it is made of; what is there already is not copied.
+    """Move all tensors of a nested batch to a device; tensors already there are not copied.
 
-    The batch itself stays as it is. Tensors made in inference mode are copied, because nothing can be differentiated
-    through them.
+    The batch itself is not modified. Tensors created in inference mode are cloned, because autograd cannot record them.
     """
 
     def move(part: Any) -> Any:
         if isinstance(part, Tensor):
             return part.to(device).clone() if part.is_inference() else part.to(device)
-        # Batches of Hugging Face send themselves, in place.
+        # Hugging Face batches move themselves, in place.
         return copy.copy(part).to(device) if hasattr(part, "to") else part
 
     if type(batch) in (tuple, list) and all(_is_there(part, device) for part in batch):
@@ -63,35 +63,35 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 
 def _is_there(part: Any, device: torch.device) -> bool:
-    """Tell whether a part of a batch is a tensor that can be used as it is."""
+    """Whether a part of a batch is a tensor that can be used unchanged."""
     return isinstance(part, Tensor) and part.device == device and not part.is_inference()
 
 
 def length(batch: Any) -> int:
-    """Count the samples of a batch: the first axis of its first tensor.
+    """Number of samples in a batch: the length of its first tensor.
 
     Raises:
-        InputError: It holds no tensor with an axis.
+        InputError: The batch has no tensor with an axis.
     """
-    # Batches of Hugging Face are dictionaries of a kind of their own.
+    # Hugging Face batches are a dictionary type of their own.
     parts = dict(batch) if hasattr(batch, "keys") else batch
     for part in pytree.tree_leaves(parts):
         if isinstance(part, Tensor) and part.ndim:
             return len(part)
     raise InputError(
-        f"a batch of type {type(batch).__name__} holds no tensor with an axis, so its samples cannot be counted: "
-        "let the loss function return (sum of losses, count)"
+        f"a batch of type {type(batch).__name__} has no tensor with a batch axis, so its samples cannot be counted: "
+        "return (sum of losses, count) from the loss function"
     )
 
 
 def cut(batch: Any, most: int) -> list[Any] | None:
-    """Cut a batch along its first axis into pieces of at most so many samples.
+    """Split a batch along its first axis into pieces of at most `most` samples.
 
     Returns:
-        The pieces; nothing if it cannot be told where a sample is: if its tensors have different lengths, or it holds
-        anything beside tensors and numbers.
+        The pieces; None if samples cannot be identified, because tensors differ in length or the batch contains
+        anything but tensors and numbers.
     """
-    if isinstance(batch, UserDict):  # as batches of Hugging Face are
+    if isinstance(batch, UserDict):  # such as Hugging Face batches
         parts = cut(dict(batch), most)
         if parts is None:
             return None

@@ -1,7 +1,7 @@
-"""Recognises networks that are a chain of linear layers and elementwise activations, and evaluates many at once.
+"""Recognises chains of linear layers and elementwise activations, and evaluates them at many points at once.
 
-The layers are followed symbolically (`torch.fx`), so a class of one's own with a `forward` of the usual kind is
-recognised as well as an `nn.Sequential`. Each layer is one batched product over all points.
+Networks are traced symbolically (`torch.fx`), so custom classes with an ordinary `forward` are recognised as well as
+`nn.Sequential`. Each layer is one batched product over all points.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MODULES = (
     nn.LogSigmoid,
     nn.Identity,
 )
-"""Elementwise layers without tensors of their own."""
+"""Elementwise layers without parameters or buffers."""
 _FUNCTIONS = {
     torch.relu,
     torch.tanh,
@@ -68,7 +68,7 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear layer: each tensor by its place among the moved ones, or as it is."""
+    """A linear layer: each tensor as its index among the moved tensors, or, if frozen, the tensor itself."""
 
     weight: int | Tensor
     bias: int | Tensor | None
@@ -76,16 +76,16 @@ class Linear:
 
 @dataclass(frozen=True)
 class Chain:
-    """Linear layers and elementwise functions, one after another."""
+    """A sequence of linear layers and elementwise functions."""
 
     head: tuple[Apply, ...]
-    """Functions of the input before the first linear layer, which no moved tensor enters."""
+    """Functions of the input before the first linear layer, independent of the moved tensors."""
     body: tuple[Linear | Apply, ...]
     """From the first linear layer to the last, with elementwise functions between."""
     tail: tuple[Apply, ...]
     """Functions of the last linear layer's outputs, of any kind."""
     shapes: tuple[torch.Size, ...]
-    """Of the moved tensors."""
+    """Shapes of the moved tensors."""
 
     @torch.no_grad()
     def outputs(self, tensors: Sequence[Tensor], inputs: Tensor) -> Tensor:
@@ -96,10 +96,10 @@ class Chain:
             inputs: Shape `(*samples, features)`, after the head.
 
         Returns:
-            Outputs of shape `(points, *samples, units)`; `tail` has still to be applied to each point's.
+            Outputs of shape `(points, *samples, units)`, before the `tail`.
         """
         num, lead = len(tensors[0]), inputs.shape[:-1]
-        # Samples along the last, contiguous axis, in which batched products are fastest.
+        # Batched products are fastest with samples along the last, contiguous axis.
         hidden = inputs.reshape(-1, inputs.shape[-1]).T.expand(num, -1, -1)
         for step in self.body:
             if isinstance(step, Linear):
@@ -109,7 +109,7 @@ class Chain:
                 else:
                     hidden = torch.baddbmm(_stacked(step.bias, tensors, num).unsqueeze(-1), weight, hidden)
             elif step is functional.relu:
-                hidden = hidden.relu_()  # what a product has just written
+                hidden = hidden.relu_()  # in place: a product has just written it
             else:
                 hidden = step(hidden)
         return hidden.transpose(1, 2).reshape(num, *lead, -1)
@@ -128,7 +128,7 @@ class Chain:
 
     @property
     def rectifies(self) -> bool:
-        """Whether the body is linear layers with biases and nothing but ReLU between, as the kernel in C takes it."""
+        """Whether the body alternates linear layers with biases and ReLU, as the C kernel requires."""
         kinds = [isinstance(step, Linear) for step in self.body]
         alternates = kinds == [k % 2 == 0 for k in range(len(kinds))]
         linear = all(step.bias is not None for step in self.body if isinstance(step, Linear))
@@ -136,7 +136,7 @@ class Chain:
 
     @property
     def widest(self) -> int:
-        """Units of the two widest neighbouring layers, whose values are in memory together."""
+        """Units of the two widest layers: an upper bound on the values in memory at once."""
         return sum(sorted(self._widths)[-2:])
 
     @property
@@ -150,7 +150,7 @@ class Chain:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Units of each layer, from the inputs of the first linear one to the outputs of the last."""
+        """Units of each layer, from the inputs of the first linear layer to the outputs of the last."""
         return tuple(self._widths)
 
     def constants(self) -> list[int | Tensor]:
@@ -164,32 +164,32 @@ def _stacked(tensor: int | Tensor, tensors: Sequence[Tensor], num: int) -> Tenso
 
 
 class _NoChainError(Exception):
-    """The network is something else."""
+    """The network is not a chain."""
 
 
 class _Tracer(fx.Tracer):
-    """Follows the network down to torch's own layers."""
+    """Traces a network down to torch's own layers."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:  # noqa: ARG002
         return type(m).__module__.startswith("torch.nn") and not isinstance(m, nn.Sequential)
 
 
 def recognised(model: nn.Module, filters: Sequence[Filters]) -> Chain | None:
-    """Recognise a chain of linear layers; None if the network is anything else.
+    """Recognise a chain of linear layers; None for any other network.
 
     Args:
-        model: The copy at work.
-        filters: The moved tensors, which must all be weights and biases of its linear layers.
+        model: The working copy.
+        filters: The moved tensors; all must be weights or biases of its linear layers.
     """
     for module in model.modules():
-        # Hooks, a forward of its own, and parametrisations change what a layer computes.
+        # Hooks, a replaced forward and parametrisations change what a layer computes.
         if any(getattr(module, name) for name in _HOOKS) or "forward" in vars(module):
             return None
         if isinstance(module, nn.Linear) and type(module) is not nn.Linear:
             return None
     if _shares(model):
         return None
-    moved = {f.name: place for place, f in enumerate(filters)}
+    moved = {f.name: index for index, f in enumerate(filters)}
     shapes = tuple(f.shape for f in filters)
     try:
         if type(model) is nn.Sequential:
@@ -198,19 +198,19 @@ def recognised(model: nn.Module, filters: Sequence[Filters]) -> Chain | None:
         with torch.no_grad():
             graph = _Tracer().trace(model)
         return _chain(list(graph.nodes), model, moved, shapes)
-    except Exception:  # a forward that cannot be followed symbolically fails in any way
+    except Exception:  # tracing can fail with any exception
         return None
 
 
 def _shares(model: nn.Module) -> bool:
-    """Whether a tensor is used in two places, of which only one would be seen as moved."""
+    """Whether a parameter is shared by several layers; only one of them would be recognised as moved."""
     tensors = [id(tensor) for _, tensor in model.named_parameters(remove_duplicate=False)]
     return len(tensors) != len(set(tensors))
 
 
 def _flattened(model: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Layers of nested `nn.Sequential` in their order; cheaper than following them symbolically."""
-    # Not `named_children`, which leaves out a layer that stands there a second time.
+    """Layers of nested `nn.Sequential` in order; cheaper than tracing."""
+    # Not `named_children`, which skips a layer that occurs a second time.
     for name, module in model._modules.items():
         if module is None:
             continue
@@ -221,7 +221,7 @@ def _flattened(model: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn
 
 
 def _chain(nodes: list[fx.Node], model: nn.Module, moved: dict[str, int], shapes: tuple[torch.Size, ...]) -> Chain:
-    found: list[tuple[Linear | Apply, bool]] = []
+    steps: list[tuple[Linear | Apply, bool]] = []
     used: set[int] = set()
     *inner, last = nodes
     previous = inner[0]
@@ -232,24 +232,24 @@ def _chain(nodes: list[fx.Node], model: nn.Module, moved: dict[str, int], shapes
             raise _NoChainError
         if node.args[:1] != (previous,) or _others(node):
             raise _NoChainError
-        found.append(_step(node, model, moved, used))
+        steps.append(_step(node, model, moved, used))
         previous = node
-    return _cut(found, used, moved, shapes)
+    return _cut(steps, used, moved, shapes)
 
 
 def _cut(
-    found: Sequence[tuple[Linear | Apply, bool]], used: set[int], moved: dict[str, int], shapes: tuple[torch.Size, ...]
+    kinds: Sequence[tuple[Linear | Apply, bool]], used: set[int], moved: dict[str, int], shapes: tuple[torch.Size, ...]
 ) -> Chain:
-    """Cut steps into head, body and tail.
+    """Split steps into head, body and tail.
 
     Raises:
-        _NoChainError: Something between the linear layers is not elementwise, or a moved tensor is no part of one.
+        _NoChainError: A step between linear layers is not elementwise, or a moved tensor belongs to no linear layer.
     """
-    steps, elementwise = [step for step, _ in found], [plain for _, plain in found]
-    places = [k for k, step in enumerate(steps) if isinstance(step, Linear)]
-    if not places or used != set(moved.values()):
+    steps, elementwise = [step for step, _ in kinds], [plain for _, plain in kinds]
+    linear = [k for k, step in enumerate(steps) if isinstance(step, Linear)]
+    if not linear or used != set(moved.values()):
         raise _NoChainError
-    first, final = places[0], places[-1]
+    first, final = linear[0], linear[-1]
     if not all(elementwise[first : final + 1]):
         raise _NoChainError
     head, tail = steps[:first], steps[final + 1 :]
@@ -262,12 +262,12 @@ def _cut(
 
 
 def _others(node: fx.Node) -> bool:
-    """Whether a node takes the result of another one than its first argument."""
+    """Whether a node uses any result besides its first argument."""
     return len(node.all_input_nodes) != 1
 
 
 def _step(node: fx.Node, model: nn.Module, moved: dict[str, int], used: set[int]) -> tuple[Linear | Apply, bool]:
-    """What a node computes, and whether that is a linear layer or elementwise."""
+    """Function computed by a node, and whether it is a linear layer or elementwise."""
     target, arguments, options = node.target, node.args[1:], dict(node.kwargs)
     if node.op == "call_module" and not arguments and not options:
         return _layer(str(target), model.get_submodule(str(target)), moved, used)
@@ -294,14 +294,14 @@ def _call_method(method: str, arguments: Any, options: Any, value: Tensor) -> Te
 
 
 def _layer(name: str, module: nn.Module, moved: dict[str, int], used: set[int]) -> tuple[Linear | Apply, bool]:
-    """What a layer computes, and whether it is linear or elementwise."""
+    """Function computed by a layer, and whether it is linear or elementwise."""
     if type(module) is nn.Linear:
         parts: list[int | Tensor | None] = []
         for part in ("weight", "bias"):
-            place = moved.get(f"{name}.{part}")
-            if place is not None:
-                used.add(place)
-            parts.append(getattr(module, part) if place is None else place)
+            index = moved.get(f"{name}.{part}")
+            if index is not None:
+                used.add(index)
+            parts.append(getattr(module, part) if index is None else index)
         weight, bias = parts
         assert weight is not None
         return Linear(weight, bias), True

@@ -1,4 +1,4 @@
-"""Which way of evaluating many points is used: tried once, on the network and batches at hand."""
+"""Chooses how many points are evaluated, by timing the methods once on the given network and batches."""
 
 from __future__ import annotations
 
@@ -16,62 +16,63 @@ from basinscope.landscape.module.together import ByKernel, ByOutputs, ByVmap, To
 from basinscope.landscape.module.twin import Twin
 
 AT_ONCE = 32
-"""Points that go through a chain of linear layers together: more leave the cache."""
+"""Points evaluated together in a chain of linear layers; more do not fit the cache."""
 AT_ONCE_ON_GPU = 256
 AT_ONCE_BY_SECONDS = ((2e-3, 32), (2e-2, 4), (float("inf"), 2))
-"""Points that `vmap` is tried with, by the seconds of a pass: a slow network fills the processor by itself."""
+"""Points per `vmap` call, by upper bounds on the seconds of a pass: a slow network saturates the CPU by itself."""
 TRIES = 3
 FEW = 48
-"""Evaluations below which points go one by one: a trial would cost more than it saves."""
+"""Below this many evaluations no trial is made: it would cost more than it saves."""
 CLEARLY_FASTER = 0.9
-"""Share of the time of one by one above which points are evaluated one by one."""
+"""A method is chosen only if it takes less than this share of the time of evaluating one by one."""
 WORTH_VMAP = 2_000
-"""Evaluations in one process from which on losses of outputs are computed by `vmap`, for which torch loads more."""
+"""Evaluations in one process from which losses of outputs use `vmap`, for which torch imports further modules."""
 WORTH_THE_KERNEL = 4_000
-"""Evaluations in one process from which on the kernel in C is worth compiling; a compiled one is always tried."""
+"""Evaluations in one process from which compiling the C kernel pays; a compiled kernel is always tried."""
 AGREE = {"torch.float64": 1e-12, "torch.float32": 1e-6}
-"""Largest relative difference of losses, by the type of the moved tensors."""
+"""Largest accepted relative difference of losses, by dtype of the moved tensors."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The outcome of the trial."""
+    """Outcome of the trial."""
 
     way: Together | None
-    """None evaluates one by one."""
+    """The method; None evaluates points one by one."""
     reason: str
     microseconds: float = float("nan")
-    """Of an evaluation this way."""
+    """Time per evaluation with the chosen method."""
     one_by_one_us: float = float("nan")
+    """Time per evaluation one by one, in microseconds."""
     final: bool = True
-    """Whether it holds for a call with more points, too."""
+    """Whether the choice also applies to calls with more points."""
 
     def holds_for(self, planned: int) -> bool:
-        """Whether it can be kept for a call that takes so many evaluations."""
+        """Whether the choice applies to a call with this many evaluations."""
         return self.final or 0 < planned < FEW
 
     @property
     def points_at_once(self) -> int:
-        """Points that are evaluated together."""
+        """Number of points evaluated together."""
         return self.way.at_once if self.way else 1
 
     @property
     def words(self) -> str:
-        """The choice as results store it."""
+        """Description of the choice, as stored in results."""
         if self.way is None:
             return f"one by one ({self.reason})"
         return f"{self.way.name}, {self.way.at_once} points at once"
 
 
-def _ways(twin: Twin, at_once: int | None, planned: int, seconds: float) -> Iterator[Callable[[], Together]]:
-    """Ways that may work, the most promising first."""
+def _candidates(twin: Twin, at_once: int | None, planned: int, seconds: float) -> Iterator[Callable[[], Together]]:
+    """Methods that may work, the most promising first."""
     on_gpu = twin.device.type == "cuda"
     num = at_once or (AT_ONCE_ON_GPU if on_gpu else AT_ONCE)
     chain = recognised(twin.copy, twin.filters)
     if chain is not None:
         vmapped = planned + num_evaluated() >= WORTH_VMAP
-        served = chain.rectifies and twin.device.type == "cpu" and planned > 0
-        if served and (planned + num_evaluated() >= WORTH_THE_KERNEL or is_built(twin.targets[0].dtype)):
+        fits_kernel = chain.rectifies and twin.device.type == "cpu" and planned > 0
+        if fits_kernel and (planned + num_evaluated() >= WORTH_THE_KERNEL or is_built(twin.targets[0].dtype)):
             yield lambda: ByKernel(twin, chain, num, vmapped=vmapped)
         yield lambda: ByOutputs(twin, chain, num, vmapped=vmapped)
     tried = num if at_once or on_gpu else next(count for limit, count in AT_ONCE_BY_SECONDS if seconds < limit)
@@ -88,16 +89,16 @@ def choose_evaluation(
     at_once: int | None,
     planned: int,
 ) -> Choice:
-    """Try to evaluate points together, and keep the first way that is correct and clearly faster.
+    """Choose the first method of joint evaluation that is correct and clearly faster than one by one.
 
     Args:
-        twin: The network at work.
-        known: Distances along one direction whose loss is known already, and the loss.
-        one_by_one: Loss at a distance, evaluated alone.
-        together: Losses at distances in some way.
-        distances: Where the ways are compared; of a slow network only the first.
-        at_once: How many points together, as the user asked; None leaves it to the trial.
-        planned: Evaluations that the whole call may take.
+        twin: Working copy of the network.
+        known: Known pairs (distance along one direction, loss).
+        one_by_one: Loss at one distance, evaluated alone.
+        together: Losses at several distances with a given method.
+        distances: Where methods are compared; for slow networks only the first is used.
+        at_once: Number of points evaluated together, as set by the user; None leaves it to the trial.
+        planned: Number of evaluations planned for the whole call.
     """
     if len({(t.device, t.dtype) for t in twin.targets}) > 1:
         return Choice(None, "the moved tensors have several types or devices")
@@ -112,36 +113,36 @@ def choose_evaluation(
         if seconds > AT_ONCE_BY_SECONDS[1][0]:
             break
     us, reason = 1e6 * seconds, "faster here"
-    for make in _ways(twin, at_once, planned, seconds):
-        found = _tried(make, together, compared, agree, CLEARLY_FASTER * seconds)
-        if isinstance(found, str):
-            reason = found
+    for make in _candidates(twin, at_once, planned, seconds):
+        outcome = _trial(make, together, compared, agree, CLEARLY_FASTER * seconds)
+        if isinstance(outcome, str):
+            reason = outcome
             continue
-        way, each = found
+        method, each = outcome
         if at_once is not None or each < CLEARLY_FASTER * seconds:
-            return Choice(way, "measured", 1e6 * each, us)
+            return Choice(method, "measured", 1e6 * each, us)
         reason = "faster here"
     return Choice(None, reason, us, us)
 
 
-def _tried(
+def _trial(
     make: Callable[[], Together],
     together: Callable[[Together, Float[np.ndarray, " points"]], np.ndarray],
     compared: Sequence[tuple[float, float]],
     agree: float,
     enough: float,
 ) -> tuple[Together, float] | str:
-    """Seconds an evaluation takes in some way; or why it does not serve."""
+    """A method and its seconds per evaluation, or the reason why it cannot be used."""
     plain = np.array([loss for _, loss in compared])
     losses = np.full(len(plain), np.nan)
     try:
-        way = make()
+        method = make()
         given, seconds = np.array([distance for distance, _ in compared]), float("inf")
-        for turn in range(TRIES):  # the first time may have to warm up, and other programs may disturb
-            # What is fast enough with the few points that are compared is so with all that go together.
-            distances = given if turn == 0 else np.resize(given, max(way.at_once, len(plain)))
+        for turn in range(TRIES):  # the first may include warm-up, and other programs may interfere
+            # A method that is fast enough with the few compared points is so with full batches of points.
+            distances = given if turn == 0 else np.resize(given, max(method.at_once, len(plain)))
             began = time.perf_counter()
-            losses = together(way, distances)
+            losses = together(method, distances)
             seconds = min(seconds, (time.perf_counter() - began) / len(distances))
             if seconds < enough:
                 break
@@ -149,18 +150,18 @@ def _tried(
         raise
     except KernelError as error:
         return f"the kernel cannot be built: {error}"
-    except Exception as error:  # every way in which a network can refuse to be batched
+    except Exception as error:  # batching can fail with any exception
         return f"points cannot be evaluated together: {type(error).__name__}"
     if not _same(losses[: len(plain)], plain, agree):
         return "losses evaluated together differ"
-    return way, seconds
+    return method, seconds
 
 
-def _same(found: Float[np.ndarray, " points"], plain: Float[np.ndarray, " points"], agree: float) -> bool:
-    """Whether losses agree with those evaluated one by one; what is not finite must be the same."""
+def _same(losses: Float[np.ndarray, " points"], plain: Float[np.ndarray, " points"], agree: float) -> bool:
+    """Whether losses agree with those evaluated one by one; non-finite values must be identical."""
     finite = np.isfinite(plain)
-    if not np.array_equal(found[~finite], plain[~finite], equal_nan=True):
+    if not np.array_equal(losses[~finite], plain[~finite], equal_nan=True):
         return False
-    known, given = plain[finite], found[finite]
+    known, given = plain[finite], losses[finite]
     scale = np.maximum(np.abs(known), 1e-3 * np.abs(known).max(initial=0.0))
     return bool((np.abs(given - known) <= agree * np.maximum(scale, 1e-12)).all())

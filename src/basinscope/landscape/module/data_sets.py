@@ -1,4 +1,4 @@
-"""The data sets and metrics of an objective, by name."""
+"""Data sets and metrics of an objective, by name."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ Begin = Callable[[], Iterator[Any]]
 
 
 def data_sets(batches: Batches | Mapping[str, Batches]) -> dict[str, Begin]:
-    """Return what begins a pass over each data set, by its name; a single one is called `data`.
+    """Return functions that start a pass over each data set, by name; a single unnamed one is called `data`.
 
     Raises:
-        InputError: A data set can be iterated only once, or a name is empty, no text, or given twice.
+        InputError: A data set can be iterated only once, or a name is empty, duplicated or not a string.
     """
     if not _are_several(batches):
         return {"data": checked(batches)}
     assert isinstance(batches, Mapping)
-    found: dict[str, Begin] = {}
-    for name, some in batches.items():
+    sets: dict[str, Begin] = {}
+    for name, given in batches.items():
         if not isinstance(name, str) or not name.strip():
-            raise InputError(f"batches: {name!r} is no name for a data set: give text")
-        if name.strip() in found:
-            raise InputError(f"batches: the data set {name.strip()!r} is given twice")
+            raise InputError(f"batches: {name!r} is not a valid name of a data set: use non-empty text")
+        if name.strip() in sets:
+            raise InputError(f"batches: two data sets are named {name.strip()!r}")
         try:
-            found[name.strip()] = checked(some)
+            sets[name.strip()] = checked(given)
         except InputError as error:
             raise InputError(f"batches[{name!r}]: {error}") from error
-    return found
+    return sets
 
 
 def _are_several(batches: Any) -> bool:
-    """Tell data sets by name from a batch that is a dictionary of tensors."""
+    """Whether a mapping holds named data sets, and is not itself a batch of tensors."""
     if not isinstance(batches, Mapping) or not batches:
         return False
     return not any(isinstance(part, Tensor | np.ndarray | str | int | float) for part in batches.values())
 
 
 def checked_metrics(metrics: Mapping[str, Loss] | None) -> dict[str, Loss]:
-    """Check the metrics of an objective.
+    """Validate the metrics of an objective.
 
     Raises:
-        InputError: They are not functions by name, or one has the name of the loss.
+        InputError: They are not functions by name, or one is named like the loss.
     """
     if metrics is None:
         return {}
     if not isinstance(metrics, Mapping):
-        raise InputError(f"metrics is a {type(metrics).__name__}: give functions by name, such as {{'error': f}}")
+        raise InputError(f"metrics is a {type(metrics).__name__}: pass functions by name, such as {{'error': f}}")
     for name, function in metrics.items():
         if not isinstance(name, str) or not name.strip():
-            raise InputError(f"metrics: {name!r} is no name for a metric: give text")
+            raise InputError(f"metrics: {name!r} is not a valid name of a metric: use non-empty text")
         if name == LOSS:
-            raise InputError(f"metrics: {LOSS!r} is the loss, which is always measured; give the metric another name")
+            raise InputError(f"metrics: {LOSS!r} is reserved for the loss; choose another name")
         if not callable(function):
-            raise InputError(f"metrics[{name!r}] is a {type(function).__name__}: give a function of model and batch")
+            raise InputError(f"metrics[{name!r}] is a {type(function).__name__}: pass a function of model and batch")
     return dict(metrics)

@@ -19,35 +19,35 @@ from basinscope.memory import is_out_of_memory, release
 
 
 class Derivatives:
-    """Differentiates sums of losses by the moved tensors of the copy.
+    """Differentiates the summed loss with respect to the moved tensors of the working copy.
 
     Args:
-        twin: The network at work.
-        passes: Goes over batches.
-        begin: Begins a pass over the data set.
-        answer: The loss of one batch.
+        twin: Working copy of the network.
+        passes: Iterates over batches.
+        begin: Starts a pass over the data set.
+        answer: Loss of one batch.
     """
 
     def __init__(self, twin: Twin, passes: Passes, begin: Begin, answer: Callable[[Any], Answer]) -> None:
         self.twin, self.passes, self.begin, self.answer = twin, passes, begin, answer
         self.kept: Sequence[Tensor | None] | None = None
-        """Gradient at the center over the only batch, with its graph, reused between products while held."""
+        """Gradient at the center with its graph, if there is only one batch; reused between products while held."""
 
     def zeros(self) -> list[Tensor]:
-        """Accumulators for sums over batches, in single precision at least."""
+        """Accumulators for sums over batches, in single precision or higher."""
         targets = self.twin.targets
         return [torch.zeros_like(t, dtype=torch.promote_types(t.dtype, torch.float32)) for t in targets]
 
     def gradient(self, steps: Sequence[Step], *, cache: bool) -> tuple[float, list[Tensor]]:
-        """Sum of the losses at a point, and its gradient."""
+        """Summed loss at a point, and its gradient."""
         with self.twin.differentiable():
             self.kept = None
             self.twin.move_to(steps, cache=cache)
             total, gradient = 0.0, self.zeros()
 
             def slopes(batch: Any) -> tuple[float, Sequence[Tensor | None]]:
-                found = self.answer(batch)
-                return float(found.total.detach()), self._slopes(found.total)
+                batch_loss = self.answer(batch).total
+                return float(batch_loss.detach()), self._slopes(batch_loss)
 
             for loss, parts in self.passes.each("gradient", self.begin, slopes):
                 total += loss
@@ -55,7 +55,7 @@ class Derivatives:
         return total, gradient
 
     def product(self, vector: Sequence[Tensor], *, held: bool) -> list[Tensor]:
-        """Product of the Hessian of the summed loss at the center with a vector."""
+        """Product of the Hessian of the summed loss at the center and a vector."""
         with self.twin.differentiable(), _twice_differentiable(self.twin.copy):
             cast = [v.to(t) for v, t in zip(vector, self.twin.targets, strict=True)]
             product = self.zeros()
@@ -69,29 +69,29 @@ class Derivatives:
         return product
 
     def _slopes(self, total: Tensor, *, again: bool = False) -> Sequence[Tensor | None]:
-        """Differentiate a loss by the moved tensors; None for those that it does not depend on."""
+        """Gradient of a loss with respect to the moved tensors; None for those that it does not depend on."""
         if not total.requires_grad:
             raise InputError(
-                "the loss cannot be differentiated by the moved weights: the loss function must use them, and must "
-                "not detach them, round the loss or work under no_grad"
+                "the loss cannot be differentiated by the moved weights: the loss function must use them, without "
+                "detach, rounding or no_grad"
             )
         return torch.autograd.grad(total, self.twin.targets, create_graph=again, allow_unused=True)
 
     def _slopes_of(self, batch: Any) -> Sequence[Tensor | None]:
-        """Differentiate the loss of a batch so that it can be differentiated again."""
+        """Gradient of the loss of a batch, with a graph for a second derivative."""
         clear(self.twin.targets)
         return self._slopes(self.answer(batch).total, again=True)
 
     def _multiply_only_batch(self, vector: Sequence[Tensor], product: list[Tensor]) -> bool:
-        """Multiply over the only batch, whose gradient is computed once while held; tell whether that is so."""
+        """Multiply with the stored gradient of the only batch; return False if that is not possible."""
         if self.passes.num_batches != 1 or "product" in self.passes.most:
             return False
         if self.kept is None:
             self.twin.move_to([])
-            found = list(self.passes.each("product", self.begin, self._slopes_of))
-            if len(found) > 1:  # in pieces it is computed anew for each product, which takes no more memory than one
+            gradients = list(self.passes.each("product", self.begin, self._slopes_of))
+            if len(gradients) > 1:  # pieces are recomputed for each product, so that one graph is in memory at a time
                 return False
-            self.kept = found[0]
+            self.kept = gradients[0]
         try:
             _add(product, self._multiply(self.kept, vector, keep=True))
         except (RuntimeError, MemoryError) as error:
@@ -106,15 +106,14 @@ class Derivatives:
     def _multiply(
         self, slopes: Sequence[Tensor | None], vector: Sequence[Tensor], *, keep: bool = False
     ) -> list[Tensor | None]:
-        """Differentiate the inner product of a gradient and a vector."""
+        """Gradient of the inner product of a gradient and a vector."""
         clear(self.twin.targets)
-        # A loss that is linear in the weights has a gradient that does not depend on them.
+        # A loss that is linear in the weights has a constant gradient, without a graph.
         pairs = [(s, v) for s, v in zip(slopes, vector, strict=True) if s is not None and s.requires_grad]
         if pairs:
             outputs, weights = zip(*pairs, strict=True)
             try:
-                # Not `grad`, which skips a layer that refuses to be differentiated twice and leaves its part of the
-                # product out.
+                # Not `grad`, which silently omits the contribution of layers that cannot be differentiated twice.
                 torch.autograd.backward(outputs, weights, retain_graph=keep)
             except (NotImplementedError, RuntimeError) as error:
                 if is_out_of_memory(error):
@@ -132,10 +131,10 @@ def _add(totals: list[Tensor], parts: Sequence[Tensor | None]) -> None:
 
 @contextlib.contextmanager
 def _twice_differentiable(twin: nn.Module) -> Iterator[None]:
-    """Compute attention and recurrent layers with the backends that can be differentiated twice."""
+    """Use twice-differentiable backends for attention and recurrent layers."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    # One by one, because the context manager of cuDNN's settings would change the precision of convolutions, too.
+    # Set directly: the context manager for cuDNN would also change the precision of convolutions.
     before = torch.backends.cudnn.enabled
     if any(isinstance(module, nn.RNNBase) for module in twin.modules()):
         torch.backends.cudnn.enabled = False

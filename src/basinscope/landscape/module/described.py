@@ -1,4 +1,4 @@
-"""What an objective says of itself: what is moved, its data sets, and its functions."""
+"""Static properties of an objective: moved tensors, data sets, functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from basinscope.landscape.module.many import Many
 
 
 class Described:
-    """Facts of an objective that no measurement changes."""
+    """Properties of an objective that no measurement changes."""
 
     model: nn.Module
     scheme: Scheme
@@ -27,17 +27,17 @@ class Described:
 
     @property
     def num_moved(self) -> int:
-        """Entries of the moved tensors: the dimension of the space that is probed."""
+        """Number of moved entries: the dimension of the probed space."""
         return sum(filters.size for filters in self.filters)
 
     @property
     def units(self) -> str:
-        """What distance 1 along a random direction is."""
+        """Unit of distance along a random direction."""
         return UNITS[self.scheme]
 
     @property
     def asked_points_at_once(self) -> int | None:
-        """How many points were asked to be evaluated together; None leaves it to the trial."""
+        """The user's `points_at_once`; None leaves it to the trial."""
         return self._many.asked
 
     @property
@@ -46,12 +46,12 @@ class Described:
         return dict(self._functions)
 
     def batches(self, name: str | None = None) -> Iterator[Any]:
-        """Begin a pass over a data set, by default the one that is probed."""
+        """Start a pass over a data set, by default the probed one."""
         return self._begin() if name is None else self._sets[name]()
 
     @property
     def score_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Names of the data sets and of the scores; a single data set without metrics is not scored beside its loss."""
+        """Names of the data sets and of the scores: the loss, then the metrics."""
         return tuple(self._sets), tuple(self._functions)
 
     def named_tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -1,11 +1,11 @@
 """Append-only log of evaluations, from which an interrupted slice or radius resumes with bit-identical results.
 
-A line each, appended as soon as it is known:
+One line per evaluation, appended immediately:
 
     {"of": "9f2c…", "at": [["0", 3, "filter", "0x1.0p-2"]], "loss": 1.5}
 
-`of` names the network, its batches and what is moved; `at` the point. A line that an interruption cut short is passed
-over. Numbers are written with all their digits, so whatever is measured from the file comes out bit for bit the same.
+`of` is a fingerprint of the network, its batches and the moved tensors; `at` is the point. Truncated lines are skipped.
+Numbers are written with all digits, so that resumed results are bit-identical.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ Place = list[list[str | int]]
 
 
 _HEAD = '{"of": "'
-"""How every line begins."""
+"""Prefix of every line."""
 
 
 class Journal:
-    """Evaluations of one network among those that a file holds.
+    """Evaluations of one network in a file that several networks may share.
 
     Args:
-        path: The file; made when there is something to write.
-        of: Name of the network, its batches and what is moved.
+        path: The file; created by the first write.
+        of: Fingerprint of the network, its batches and the moved tensors.
 
     Raises:
-        InputError: The file is there and holds something else, or its folder is not there.
+        InputError: The file exists but is not a journal, or its folder does not exist.
     """
 
     def __init__(self, path: Path, of: str) -> None:
@@ -43,9 +43,9 @@ class Journal:
         self._known: dict[str, float] = {}
         self._torn = False
         if path.is_dir():
-            raise InputError(f"journal {path}: is a folder; name a file")
+            raise InputError(f"journal {path}: is a folder; choose a file")
         if not path.absolute().parent.is_dir():
-            raise InputError(f"journal {path}: its folder is not there; make it first")
+            raise InputError(f"journal {path}: its folder does not exist; create it first")
         if path.exists():
             self._read()
 
@@ -54,22 +54,22 @@ class Journal:
         self._torn = bool(text) and not text.endswith("\n")
         for line in text.splitlines():
             if not (line.startswith(_HEAD) or _HEAD.startswith(line)):
-                raise InputError(f"journal {self.path}: holds something else; name another file")
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # cut short
-                found = json.loads(line)
-                if found["of"] == self.of:
-                    self._known[json.dumps(found["at"])] = float(found["loss"])
+                raise InputError(f"journal {self.path}: is not a journal; choose another file")
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # truncated
+                entry = json.loads(line)
+                if entry["of"] == self.of:
+                    self._known[json.dumps(entry["at"])] = float(entry["loss"])
 
     def find(self, at: Place) -> float | None:
         """Loss at a point, if it was evaluated before."""
         return self._known.get(json.dumps(at))
 
     def keep(self, at: Place, loss: float) -> None:
-        """Write the loss at a point down."""
+        """Append the loss at a point."""
         line = json.dumps({"of": self.of, "at": at, "loss": loss}) + "\n"
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
-            # One write, so that several processes may use one file.
+            # A single write, so that several processes can share the file.
             os.write(handle, ("\n" * self._torn + line).encode())
         finally:
             os.close(handle)
@@ -77,24 +77,24 @@ class Journal:
 
 
 def place_of(steps: Sequence[Step]) -> Place | None:
-    """Name a point by random directions and distances; None if it is reached otherwise."""
+    """Name a point by random directions and distances; None if other directions are involved."""
     named: Place = [[*name, float(distance).hex()] for d, distance in steps if (name := d.name) is not None]
     return named if steps and len(named) == len(steps) else None
 
 
 class Recalled:
-    """The losses of a list of points that a journal holds; see `many.Known`."""
+    """Journal entries of a list of points; see `many.Known`."""
 
     def __init__(self, journal: Journal, steps: Sequence[Sequence[Step]]) -> None:
         self.journal, self.steps = journal, steps
 
     def find(self, number: int) -> float | None:
-        """Loss at a point by its number, if it is known."""
-        place = place_of(self.steps[number])
-        return self.journal.find(place) if place else None
+        """Loss at a point by its index, if known."""
+        point = place_of(self.steps[number])
+        return self.journal.find(point) if point else None
 
     def keep(self, number: int, loss: float) -> None:
         """Append the loss at a point."""
-        place = place_of(self.steps[number])
-        if place:
-            self.journal.keep(place, loss)
+        point = place_of(self.steps[number])
+        if point:
+            self.journal.keep(point, loss)

@@ -1,4 +1,4 @@
-"""The loss of an objective along one ray."""
+"""Loss of an objective along one ray."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from basinscope.landscape.protocol import Evaluation, Step
 
 
 class _Measured(Protocol):
-    """What a line asks of its objective."""
+    """The part of `Objective` that a line uses."""
 
     @property
     def num_samples(self) -> float: ...
@@ -22,13 +22,13 @@ class _Measured(Protocol):
 
 @dataclass(frozen=True)
 class ModuleLine:
-    """The loss along a direction, one pass a point; see `landscape.protocol.Line`."""
+    """Loss along a direction, one pass per point; see `landscape.protocol.Line`."""
 
     objective: _Measured
     direction: Direction
 
     def look(self, distance: float, *, limit: float) -> Evaluation:
-        """Evaluate the loss; every pass goes to its end, because losses may be negative."""
+        """Evaluate the loss; never stops early, because losses may be negative."""
         del limit
         return Evaluation(self.objective.loss_at((self.direction, distance)), 1.0)
 
@@ -39,6 +39,6 @@ class ModuleLine:
         return Evaluation(loss, count / self.objective.num_samples)
 
     def worst_first(self, fraction: float) -> float:
-        """Keep the order of the batches."""
+        """Do nothing: batches cannot be reordered."""
         del fraction
         return 0.0

@@ -1,4 +1,4 @@
-"""What a loss function or a metric may return, and what it means for the mean over a data set."""
+"""Interprets the return value of a loss function or metric as a sum and a count."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ Loss = Callable[[Any, Any], Any]
 
 @dataclass(frozen=True)
 class Answer:
-    """The loss of one batch."""
+    """Loss of one batch."""
 
     total: Tensor
-    """Sum of the losses, differentiable, in double precision where the device has it."""
+    """Sum of the losses, differentiable, in double precision if the device supports it."""
     count: float
-    """What the sum is divided by for a mean."""
+    """Divisor of the sum for the mean."""
 
 
 def understood(found: Any, batch: Any, what: str = "the loss function") -> Answer:
-    """Interpret what a loss function or a metric returned for one batch.
+    """Interpret the return value of a loss function or metric for one batch.
 
     Args:
-        found: Its answer.
-        batch: The batch, whose length is the count of a mean.
-        what: What to call the function in a message.
+        found: The return value.
+        batch: The batch; its length is the count of a mean.
+        what: Name of the function in error messages.
 
     Raises:
-        InputError: The answer is none of the accepted forms.
+        InputError: The return value has none of the accepted forms.
     """
     if isinstance(found, tuple) and len(found) == 2:
         total, count = exact(found[0], f"the sum that {what} returns"), found[1]
@@ -49,16 +49,16 @@ def understood(found: Any, batch: Any, what: str = "the loss function") -> Answe
     if losses.ndim == 1:
         return Answer(losses.sum(), len(losses))
     raise InputError(
-        f"{what} returns a tensor of shape {tuple(losses.shape)}: one loss for each sample, a mean, or (sum, count) is "
-        "needed; sum up what belongs to one sample"
+        f"{what} returns a tensor of shape {tuple(losses.shape)}: return one loss per sample (summed over other axes), "
+        "a mean, or (sum, count)"
     )
 
 
 def exact(value: Any, what: str) -> Tensor:
-    """Cast a loss to double precision, where the device has it.
+    """Cast a loss to double precision if the device supports it.
 
     Raises:
-        InputError: It is no real tensor.
+        InputError: It is not a real tensor.
     """
     if not isinstance(value, Tensor):
         hint = "; return its .loss" if isinstance(getattr(value, "loss", None), Tensor) else ""

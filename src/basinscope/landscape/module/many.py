@@ -1,4 +1,4 @@
-"""Evaluates many points of an objective, together where a trial found that to work."""
+"""Evaluates many points of an objective at once, with the method chosen by a trial."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from basinscope.memory import is_out_of_memory, release
 
 _log = logging.getLogger(__name__)
 CHUNK = 1024
-"""Points that are evaluated between two looks at what is known already."""
+"""Points per call without a journal; more if the method evaluates more at once."""
 TRIED_AT = (0.1, -0.03)
-"""Distances along one direction at which ways of evaluating are compared."""
+"""Distances along one direction at which methods are compared."""
 
 
 class Known(Protocol):
-    """Losses that were evaluated before, such as those of a journal."""
+    """Losses evaluated earlier, such as those of a journal."""
 
     def find(self, number: int) -> float | None:
-        """Loss at a point by its number, if it is known."""
+        """Loss at a point by its index, if known."""
         ...
 
     def keep(self, number: int, loss: float) -> None:
@@ -41,14 +41,14 @@ class Known(Protocol):
 
 
 class Many:
-    """Many points at once around one network.
+    """Evaluates many points around one network at once.
 
     Args:
-        twin: The network at work.
-        passes: Goes over batches.
-        sets: Begin a pass over each data set, by name.
+        twin: Working copy of the network.
+        passes: Iterates over batches.
+        sets: Functions that start a pass over each data set, by name.
         functions: The loss and the metrics, by name.
-        at_once: How many points together; 1 goes one by one, None leaves it to a trial.
+        at_once: Number of points evaluated together; 1 evaluates one by one, None leaves it to a trial.
     """
 
     def __init__(
@@ -67,20 +67,20 @@ class Many:
         self._center: tuple[Sequence[Tensor], Float[Tensor, " moved"]] | None = None
 
     def forget(self) -> None:
-        """Try again before the next points, because the network has changed."""
+        """Discard the choice, because the network has changed."""
         self.choice = Choice(None, "as asked") if self.asked == 1 else None
 
     def skips_trial(self, planned: int) -> bool:
-        """Whether so few evaluations are to come that a trial does not pay."""
+        """Whether too few evaluations are planned for a trial to pay."""
         return self.asked is None and 0 < planned < FEW
 
     def go_one_by_one(self) -> Choice:
-        """Evaluate points one by one until more are to come."""
+        """Evaluate points one by one until a larger call is planned."""
         self.choice = Choice(None, "few points", final=False)
         return self.choice
 
     def take_count(self) -> int:
-        """Points evaluated since this was asked last."""
+        """Return the number of points evaluated since the last call, and reset it."""
         count, self.num_evaluated = self.num_evaluated, 0
         return count
 
@@ -93,7 +93,7 @@ class Many:
         return known[1]
 
     def cut(self, row: Float[Tensor, " moved"]) -> list[Tensor]:
-        """The moved tensors of one vector; inverse of `center`."""
+        """Split one vector into the moved tensors; inverse of `center`."""
         filters = self.twin.filters
         return [part.view(f.shape) for part, f in zip(row.split([f.size for f in filters]), filters, strict=True)]
 
@@ -104,20 +104,20 @@ class Many:
         one_by_one: Callable[[float], float],
         planned: int,
     ) -> Choice:
-        """Try ways of evaluating points along one direction, unless that was done before.
+        """Choose a method by a trial along one direction, unless an earlier choice applies.
 
         Args:
             row: The direction.
             center_loss: Loss at distance 0.
-            one_by_one: Loss at a distance along the direction, evaluated alone.
-            planned: Evaluations to come.
+            one_by_one: Loss at one distance along the direction, evaluated alone.
+            planned: Number of evaluations planned.
         """
         if self.choice is None or not self.choice.holds_for(planned):
             center = self.center()
 
-            def together(way: Together, distances: Float[np.ndarray, " points"]) -> np.ndarray:
+            def together(method: Together, distances: Float[np.ndarray, " points"]) -> np.ndarray:
                 points = on_rays(center, row[None], distances, np.zeros(len(distances), dtype=np.int64))
-                return self._means(way, points, 1)[0, 0]
+                return self._means(method, points, 1)[0, 0]
 
             self.choice = choose_evaluation(
                 self.twin,
@@ -134,59 +134,59 @@ class Many:
     def evaluate(
         self, points: Points, *, scored: bool = False, known: Known | None = None
     ) -> Float[np.ndarray, "sets functions points"] | None:
-        """Evaluate points together; None where that fails, and points go one by one from then on.
+        """Evaluate points together; None if that fails, in which case later points are evaluated one by one.
 
         Args:
-            points: Where the losses are evaluated.
-            scored: Whether every metric of every data set is wanted, instead of the loss of the first.
-            known: Losses that need not be evaluated again. A chunk is evaluated whole, so that what is resumed is
+            points: The points.
+            scored: Evaluate all functions on all data sets instead of the loss on the first.
+            known: Losses evaluated earlier. Chunks are skipped or evaluated as a whole, so that resumed results are
                 bit-identical.
 
         Raises:
-            InputError: A function does not return what it should.
+            InputError: A function returns none of the accepted forms.
         """
         sets, functions = (len(self.sets), len(self.functions)) if scored else (1, 1)
         num = len(points)
-        found = np.empty((sets, functions, num))
+        values = np.empty((sets, functions, num))
         begin = 0
         while begin < num:
             choice = self.choice
             if choice is None or choice.way is None:
                 return None
-            # Of what is stored an interruption loses no more than the points that were evaluated together.
+            # With a journal, an interruption loses at most the points that were evaluated together.
             end = min(begin + (choice.way.at_once if known else max(CHUNK, choice.way.at_once)), num)
             here = range(begin, end)
             losses = [known.find(k) for k in here] if known else [None]
             if all(loss is not None for loss in losses):
-                found[0, 0, begin:end] = losses
+                values[0, 0, begin:end] = losses
                 begin = end
                 continue
             try:
-                some = self._means(choice.way, points.part(begin, end), sets, functions)
+                chunk = self._means(choice.way, points.part(begin, end), sets, functions)
             except InputError:
                 raise
-            except Exception as error:  # what worked in the trial may fail at other points, or run out of memory
+            except Exception as error:  # may fail at other points than the trial's, or run out of memory
                 self._retreat(choice.way, error)
                 continue
-            found[..., begin:end] = some
+            values[..., begin:end] = chunk
             self.num_evaluated += len(here)
             for k in here if known else ():
-                known.keep(k, float(some[0, 0, k - begin]))  # pyright: ignore[reportOptionalMemberAccess]
+                known.keep(k, float(chunk[0, 0, k - begin]))  # pyright: ignore[reportOptionalMemberAccess]
             begin = end
-        return found
+        return values
 
     def _means(
-        self, way: Together, points: Points, sets: int, functions: int = 1
+        self, method: Together, points: Points, sets: int, functions: int = 1
     ) -> Float[np.ndarray, "sets functions points"]:
-        return means(way, points, self.passes, self.sets[:sets], self.functions[:functions])
+        return means(method, points, self.passes, self.sets[:sets], self.functions[:functions])
 
-    def _retreat(self, way: Together, error: Exception) -> None:
-        """Evaluate fewer points together after an error, or one by one."""
-        if is_out_of_memory(error) and way.at_once > 1:
+    def _retreat(self, method: Together, error: Exception) -> None:
+        """After an error, evaluate fewer points together, or one by one."""
+        if is_out_of_memory(error) and method.at_once > 1:
             release(self.twin.device)
-            way.at_once //= 2
-            _log.warning("out of memory; going on with %d points at once", way.at_once)
-            if way.at_once > 1:
+            method.at_once //= 2
+            _log.warning("out of memory; continuing with %d points at once", method.at_once)
+            if method.at_once > 1:
                 return
         self.choice = Choice(None, f"points cannot be evaluated together: {type(error).__name__}")
         _log.info("points are evaluated %s", self.choice.words)

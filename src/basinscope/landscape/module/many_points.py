@@ -1,4 +1,4 @@
-"""What an objective answers about many points at once."""
+"""The part of `Objective` that evaluates many points at once."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from basinscope.landscape.protocol import Step
 
 
 class ManyPoints(ABC):
-    """Losses and scores along rays and on planes, evaluated together where a trial found that to work."""
+    """Losses and scores along rays and on planes, evaluated with the method chosen by a trial."""
 
     num_evaluations: float
     _many: Many
     _journal: Journal | None
     _center_loss: float
     _rows: tuple[Sequence[Direction], Tensor] | None
-    """Directions of the latest search as rows of one matrix, while the objective is held."""
+    """Latest directions and their matrix, one row each; cached while the objective is held."""
 
     @property
     @abstractmethod
@@ -40,7 +40,7 @@ class ManyPoints(ABC):
 
     @abstractmethod
     def direction(self, seed: int, index: int) -> Direction:
-        """Name one of a family of random directions."""
+        """One member of a family of random directions."""
 
     @abstractmethod
     def loss_at(self, *steps: Step) -> float:
@@ -52,24 +52,24 @@ class ManyPoints(ABC):
 
     @abstractmethod
     def _mean(self, steps: Sequence[Step]) -> float:
-        """Mean loss at one point, without a look at the journal."""
+        """Mean loss at one point, without consulting the journal."""
 
     @abstractmethod
     def _check_again(self) -> None:
-        """Check if the network has changed."""
+        """Repeat the check if the network has changed."""
 
     @property
     def points_at_once(self) -> int:
-        """How many points are evaluated together; tried out the first time it is asked."""
+        """Number of points evaluated together; the first access runs the trial."""
         return self.plan(0)
 
     def plan(self, num: int) -> int:
-        """How many points are evaluated together where so many are to come."""
+        """Number of points evaluated together if `num` are planned."""
         return self._decide(num).points_at_once
 
     @property
     def evaluation(self) -> str:
-        """How points are evaluated, in words that results store; empty as long as nothing was evaluated together."""
+        """How points are evaluated, as stored in results; empty before the trial."""
         return self._many.choice.words if self._many.choice else ""
 
     def along(
@@ -97,7 +97,7 @@ class ManyPoints(ABC):
         distances: Float[np.ndarray, " points"],
         rows: Int[np.ndarray, " points"],
     ) -> Float[np.ndarray, "sets metrics points"]:
-        """The same as `along`, loss and metrics of every data set."""
+        """Like `along`, with loss and metrics on every data set."""
         return self._on_rays(directions, distances, rows, scored=True)
 
     def scores_across(
@@ -107,7 +107,7 @@ class ManyPoints(ABC):
         a: Float[np.ndarray, " points"],
         b: Float[np.ndarray, " points"],
     ) -> Float[np.ndarray, "sets metrics points"]:
-        """The same as `across`, loss and metrics of every data set."""
+        """Like `across`, with loss and metrics on every data set."""
         return self._on_plane(first, second, a, b, scored=True)
 
     def _on_rays(self, directions: Any, distances: Any, rows: Any, *, scored: bool) -> np.ndarray:
@@ -129,21 +129,21 @@ class ManyPoints(ABC):
     def _evaluate(
         self, points: Callable[[], Points], steps: Sequence[tuple[Step, ...]], scored: bool
     ) -> Float[np.ndarray, "sets metrics points"]:
-        """Evaluate many points, together where that was found to work, else one by one."""
+        """Evaluate many points, together if the trial chose so, else one by one."""
         self._check_again()
         with self.held():
             if self._decide(len(steps)).way is not None:
                 known = None if self._journal is None or scored else Recalled(self._journal, steps)
-                found = self._many.evaluate(points(), scored=scored, known=known)
-                if found is not None:
+                values = self._many.evaluate(points(), scored=scored, known=known)
+                if values is not None:
                     self.num_evaluations += self._many.take_count()
-                    return found
+                    return values
             if scored:
-                return np.stack([self.scores_at(*some) for some in steps], axis=-1)
-            return np.array([[[self.loss_at(*some) for some in steps]]])
+                return np.stack([self.scores_at(*point) for point in steps], axis=-1)
+            return np.array([[[self.loss_at(*point) for point in steps]]])
 
     def _decide(self, planned: int) -> Choice:
-        """How points are evaluated; tried out the first time."""
+        """Choose how points are evaluated; the first call runs the trial."""
         known = self._many.choice
         if known is not None and known.holds_for(planned):
             return known
@@ -153,14 +153,14 @@ class ManyPoints(ABC):
             direction, before = self.direction(0, 0), self.num_evaluations
             row = random_rows(self.center, [direction])[0]
             stored = Stored(tuple(self._many.cut(row)), direction.units)
-            found = self._many.decide(
+            choice = self._many.decide(
                 row, self._center_loss, lambda distance: self._mean([(stored, distance)]), planned
             )
             self.num_evaluations = before
-        return found
+        return choice
 
     def _matrix(self, directions: Sequence[Direction]) -> Float[Tensor, "rays moved"]:
-        """Directions as rows of one matrix, kept for the next call while held."""
+        """Directions as rows of one matrix, cached while held."""
         known = self._rows
         if known is not None and (
             known[0] is directions

@@ -43,47 +43,46 @@ from basinscope.landscape.protocol import Line, Step
 from basinscope.landscape.random_state import undisturbed
 
 NUDGE = 0.1
-"""Distance at which the loss is evaluated to see whether it depends on the weights at all."""
+"""Distance at which the loss is evaluated to check that it depends on the weights."""
 
 
 class Objective(Described, ManyPoints):
     """Mean loss of a network over batches, at and around its current weights.
 
-    The network itself is never changed, nor is any random state: points around it are evaluated in a copy. A direction
-    is generated from its seed at each evaluation, so that memory stays within the network, one copy and one pass;
-    directions of small networks are cached as long as they take no more than 32 MiB.
+    Points are evaluated in a copy: the network itself and all random states stay unchanged. Directions are regenerated
+    from their seeds at each evaluation, so memory is limited to the network, one copy and one pass; directions of small
+    networks are cached, in up to 32 MiB.
 
-    Small networks are evaluated at many points at once, by batched products or `torch.func.vmap`, where a short trial
-    finds that correct and faster; otherwise points are evaluated one by one. `evaluation` tells which, and results
+    Small networks are evaluated at many points at once, by batched products or `torch.func.vmap`, if a short trial
+    finds that correct and faster; otherwise points are evaluated one by one. `evaluation` names the method, and results
     store it.
 
-    Before the first measurement two passes over the batches must agree. If the network is trained further or reloaded,
-    the next measurement starts from its new weights.
+    Before the first measurement, two passes over the batches must agree. If the network is trained further or reloaded,
+    the next measurement uses its new weights.
 
     Args:
-        model: Any `nn.Module`, in eval mode. Its device is used; batches are sent there.
+        model: Any `nn.Module`, in eval mode. Batches are moved to its device.
         loss_fn: `loss_fn(model, batch)` returns each sample's loss, `(sum of losses, count)`, or the mean over the
-            batch, which counts by the batch's length. It must use the model that it is given.
-        batches: A list, a `DataLoader`, or a function that returns an iterator; they must be the same in each pass. Or
-            several of these by name, such as `{"train": …, "test": …}`: the first is probed, and lines and planes
-            score all of them.
-        parameters: Which tensors directions move: patterns of names such as `"*.lora_*"`, or a function of name and
-            tensor. Default: those that are not frozen.
+            batch, weighted by the batch's length. It must use the model passed to it.
+        batches: A list, a `DataLoader`, or a function that returns an iterator; the same in each pass. Or several of
+            these by name, such as `{"train": …, "test": …}`: the first is probed; lines and planes score all of them.
+        parameters: Tensors that directions move: name patterns such as `"*.lora_*"`, or a function of name and tensor.
+            Default: those that are not frozen.
         normalization: `filter`, `layer`, `gaussian_filter` or `sphere`; see `RandomDirection`.
-        one_dim: `moved` moves biases and other tensors of one axis, too; see `landscape.filters`.
-        unit: Unit of the loss, for results and axes, such as `nat`.
-        journal: File to which every evaluation along random directions is appended: interrupted slices and radii resume
-            from it with bit-identical results; points go one by one unless `points_at_once` says otherwise. One file
-            serves several networks. Default: none.
-        metrics: Further scores by name, functions like `loss_fn`, such as `{"error": f}`; lines and planes score them
-            in the same pass.
-        points_at_once: How many points are evaluated together; 1 evaluates one by one. Default: decided by the trial.
+        one_dim: `moved` also moves biases and other tensors with one axis; see `landscape.filters`.
+        unit: Unit of the loss for results and axis labels, such as `nat`.
+        journal: File to which every evaluation along random directions is appended; interrupted slices and radii resume
+            from it with bit-identical results. Points are then evaluated one by one unless `points_at_once` is set.
+            Several networks can share a file. Default: none.
+        metrics: Further functions like `loss_fn` by name, such as `{"error": f}`; lines and planes evaluate them in the
+            same pass.
+        points_at_once: Number of points evaluated together; 1 evaluates one by one. Default: decided by the trial.
 
-    If memory runs out, batches are halved along their first axis and tried again. A warning is logged, and the smaller
-    batch size is kept for later passes.
+    If memory runs out, batches are halved along their first axis and retried. A warning is logged, and later passes use
+    the smaller batch size.
 
     Attributes:
-        num_evaluations: Passes over the batches so far, one for each point, without those of derivatives.
+        num_evaluations: Passes over the batches so far, one per point; derivatives are not counted.
 
     Raises:
         InputError: The batches can be iterated only once, nothing can be moved, or the network cannot be copied.
@@ -110,9 +109,9 @@ class Objective(Described, ManyPoints):
         points_at_once: int | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
-            raise InputError(f"model is a {type(model).__name__}: give an nn.Module")
+            raise InputError(f"model is a {type(model).__name__}: pass an nn.Module")
         if not callable(loss_fn):
-            raise InputError(f"loss_fn is a {type(loss_fn).__name__}: give a function of the model and a batch")
+            raise InputError(f"loss_fn is a {type(loss_fn).__name__}: pass a function of the model and a batch")
         check_choice("normalization", normalization, get_args(Scheme))
         if points_at_once is not None and not (isinstance(points_at_once, int) and points_at_once >= 1):
             raise InputError(f"points_at_once = {points_at_once!r}: must be a whole number of at least 1")
@@ -133,14 +132,14 @@ class Objective(Described, ManyPoints):
         self._journal_path = None if journal is None else Path(journal)
         self._journal: Journal | None = None
         self._held = 0
-        """How many callers hold the objective."""
-        # Whether points go together may depend on a timing; what resumes from a journal may not.
+        """Number of nested `held` contexts."""
+        # The trial depends on timings; results that resume from a journal must not.
         at_once = 1 if journal is not None and points_at_once is None else points_at_once
         self._many = Many(self._twin, self._passes, self._sets, self._functions, at_once)
         self._rows: tuple[Sequence[Direction], Tensor] | None = None
-        """Directions of the latest search, beside each other in memory, while the objective is held."""
+        """Latest directions and their matrix, one row each; cached while the objective is held."""
         if self._journal_path is not None:
-            Journal(self._journal_path, "")  # a file that is none is refused before anything is measured
+            Journal(self._journal_path, "")  # refuses an invalid file before anything is measured
 
     def __repr__(self) -> str:
         sets = "" if len(self._sets) == 1 else f", data sets {', '.join(self._sets)}"
@@ -154,7 +153,7 @@ class Objective(Described, ManyPoints):
 
     @property
     def device(self) -> torch.device:
-        """Where the network lies; the first tensor's device if it is spread over several."""
+        """Device of the network, or of its first moved tensor if there are several."""
         return self._twin.device
 
     @property
@@ -169,7 +168,7 @@ class Objective(Described, ManyPoints):
 
     @property
     def num_samples(self) -> float:
-        """What one pass counts: samples, or what the loss function counts.
+        """Count of one pass: samples, or the sum of the counts that the loss function returns.
 
         Raises:
             InputError: See `check`.
@@ -178,11 +177,11 @@ class Objective(Described, ManyPoints):
         return self._count
 
     def direction(self, seed: int, index: int) -> RandomDirection:
-        """Name one of a family of random directions."""
+        """One member of a family of random directions."""
         return RandomDirection(self.center, seed, index, self.scheme)
 
     def random_directions(self, seed: int, indices: Sequence[int]) -> Sequence[RandomDirection]:
-        """Name several of a family of random directions."""
+        """Several members of a family of random directions."""
         return [self.direction(seed, index) for index in indices]
 
     def orthogonal(self, seed: int, indices: tuple[int, int]) -> tuple[Direction, Direction]:
@@ -191,15 +190,15 @@ class Objective(Described, ManyPoints):
         return first, Orthogonal(first, second)
 
     def cosine(self, first: Direction, second: Direction) -> float:
-        """See `Landscape`; summed up in double precision."""
+        """See `Landscape`; computed in double precision."""
         return cosine(self.center, first, second)
 
     def check(self) -> None:
-        """Make sure that the loss can be measured; quick if it was checked and nothing has changed since.
+        """Check that the loss can be measured; fast if nothing has changed since the last check.
 
         Raises:
-            InputError: The loss is random, is not finite, or does not depend on the weights; the message names the
-                usual causes.
+            InputError: The loss is random, not finite, or independent of the weights; the message names the usual
+                causes.
         """
         version = version_of(self.model)
         if version == self._version and bits_of(self.model) == self._bits:
@@ -222,9 +221,9 @@ class Objective(Described, ManyPoints):
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Check the objective once and guard random states once, for many evaluations while the context is open.
+        """Context for many evaluations, in which the objective is checked and random states are saved only once.
 
-        The network must not be changed meanwhile. Every probe holds its landscape.
+        The network must not change inside it. Every probe uses this context.
 
         Raises:
             InputError: See `check`.
@@ -246,12 +245,12 @@ class Objective(Described, ManyPoints):
                 self._twin.cached.clear()
 
     def _check_again(self) -> None:
-        """Check if something has changed that is seen at no cost; what is measured begins with `check`."""
+        """Repeat the check if the cheap `version_of` shows a change; every probe starts with the full `check`."""
         if not self._held and version_of(self.model) != self._version:
             self.check()
 
     def fingerprint(self) -> str:
-        """Name the network, its batches and what is moved, from sums of bits and the loss itself."""
+        """Hash that identifies the network, its batches and the moved tensors, from sums of bits and the loss."""
         moved = [(f.name, list(f.shape), list(f.split), list(f.inner)) for f in self.filters]
         facts = [moved, self.one_dim, self._bits, self._center_loss.hex(), float(self._count).hex(), str(self.device)]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
@@ -259,21 +258,21 @@ class Objective(Described, ManyPoints):
     def loss_at(self, *steps: Step) -> float:
         """Mean loss at the network's weights plus each direction times its distance."""
         self._check_again()
-        place = place_of(steps) if self._journal else None
-        known = self._journal.find(place) if self._journal and place else None
+        point = place_of(steps) if self._journal else None
+        known = self._journal.find(point) if self._journal and point else None
         if known is not None:
             return known
         with self._quiet():
             loss = self._mean(steps)
-        if self._journal and place:
-            self._journal.keep(place, loss)
+        if self._journal and point:
+            self._journal.keep(point, loss)
         return loss
 
     def scores_at(self, *steps: Step) -> Float[np.ndarray, "sets metrics"]:
-        """Loss and metrics of every data set at a point, in one pass over each.
+        """Loss and metrics on every data set at a point, in one pass over each.
 
         Raises:
-            InputError: A metric does not return what a loss function does.
+            InputError: A metric returns none of the forms accepted for a loss.
         """
         self._check_again()
         with self._quiet():
@@ -283,10 +282,10 @@ class Objective(Described, ManyPoints):
             return self._scores.here()
 
     def check_scores(self) -> None:
-        """Make sure that the metrics are finite at the current weights.
+        """Check that the metrics are finite at the current weights.
 
         Raises:
-            InputError: One is not; the message names it and its data set.
+            InputError: A metric is not finite; the message names it and its data set.
         """
         self._scores.refuse_undefined(self.scores_at())
 
@@ -295,7 +294,7 @@ class Objective(Described, ManyPoints):
         return ModuleLine(self, direction)
 
     def gradient_at(self, *steps: Step) -> tuple[float, list[Tensor]]:
-        """Mean loss at a point, and its gradient by the moved tensors, in single or double precision.
+        """Mean loss at a point, and its gradient for the moved tensors, in single or double precision.
 
         Raises:
             InputError: The loss cannot be differentiated.
@@ -316,10 +315,10 @@ class Objective(Described, ManyPoints):
             return [part / self._count for part in self._derivatives.product(vector, held=bool(self._held))]
 
     def loss_of(self, state: Mapping[str, Tensor]) -> float:
-        """Mean loss of another network of the same kind, running statistics and all that is not moved included.
+        """Mean loss of another network of the same architecture, including its buffers and frozen tensors.
 
         Args:
-            state: Its tensors by name; those that are missing are the network's own.
+            state: Its tensors by name; missing ones are taken from the network itself.
         """
         self._check_again()
         copied = self._twin.copy
@@ -339,15 +338,15 @@ class Objective(Described, ManyPoints):
                     ours[name].copy_(own[name])
 
     def rough_loss_at(self, *steps: Step) -> tuple[float, float]:
-        """Mean loss over the first batch alone at a point, and its count; batches that count nothing are skipped."""
+        """Mean loss over the first batch at a point, and its count; batches with count zero are skipped."""
         self._check_again()
         with self._quiet(), torch.no_grad():
             self._derivatives.kept = None
             self._twin.move_to(steps, cache=bool(self._held))
             for batch in self._passes.batches(self._begin):
-                found = [(float(f.total), f.count) for f in self._passes.pieces("loss", batch, self._answer)]
-                if count := sum(count for _, count in found):
-                    return sum(total for total, _ in found) / count, count
+                sums = [(float(f.total), f.count) for f in self._passes.pieces("loss", batch, self._answer)]
+                if count := sum(count for _, count in sums):
+                    return sum(total for total, _ in sums) / count, count
         raise InputError(EMPTY)
 
     @contextlib.contextmanager
@@ -368,13 +367,13 @@ class Objective(Described, ManyPoints):
     def _summed(self) -> float:
         """Mean loss over all batches at the copy's weights."""
         total = count = 0.0
-        for found in self._passes.each("loss", self._begin, self._answer):
-            total, count = total + float(found.total), count + found.count
+        for answer in self._passes.each("loss", self._begin, self._answer):
+            total, count = total + float(answer.total), count + answer.count
         if not count:
             raise InputError(EMPTY)
         self.num_evaluations, self._count = self.num_evaluations + 1, count
         return total / count
 
     def _answer(self, batch: Any) -> Answer:
-        """Ask the loss function about one batch."""
+        """Loss of one batch."""
         return understood(self._functions[LOSS](self._twin.copy, batch), batch)

@@ -1,4 +1,4 @@
-"""Many points around a center: directions, and how far each point lies along them."""
+"""Many points around a center, given as directions and distances."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Points:
         return len(self.steps)
 
     def part(self, begin: int, end: int) -> Points:
-        """The points from one number to another."""
+        """The points with indices `begin` to `end - 1`."""
         return replace(self, steps=self.steps[begin:end], rows=None if self.rows is None else self.rows[begin:end])
 
     def weights(self) -> Float[Tensor, "points moved"]:
-        """The moved tensors at every point, a row each."""
+        """The moved tensors at every point, one row each."""
         if self.rows is not None:
             return torch.addcmul(self.center, self.directions[self.rows], self.steps)
         first, second = self.directions

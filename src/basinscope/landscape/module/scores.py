@@ -1,4 +1,4 @@
-"""Loss and metrics of several data sets at one point, with one forward pass a batch where they share it."""
+"""Loss and metrics on several data sets at one point, sharing one forward pass per batch if possible."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Scores:
     """Evaluates every function on every data set at the copy's current weights.
 
     Args:
-        twin: The network at work.
-        passes: Goes over batches.
-        sets: Begin a pass over each data set, by name.
+        twin: Working copy of the network.
+        passes: Iterates over batches.
+        sets: Functions that start a pass over each data set, by name.
         functions: The loss and the metrics, by name.
     """
 
@@ -36,7 +36,7 @@ class Scores:
         """Means over each data set.
 
         Raises:
-            InputError: A metric does not return what a loss function does, or a data set is empty.
+            InputError: A metric returns none of the forms accepted for a loss, or a data set is empty.
         """
         return np.stack([self._of(name, begin) for name, begin in self.sets.items()])
 
@@ -45,15 +45,15 @@ class Scores:
 
         def answers(batch: Any) -> list[tuple[float, float]]:
             with _remembering(self.twin.copy):
-                found = []
-                for place, (metric, function) in enumerate(self.functions.items()):
-                    what = f"metrics[{metric!r}]" if place else "the loss function"
+                sums = []
+                for index, (metric, function) in enumerate(self.functions.items()):
+                    what = f"metrics[{metric!r}]" if index else "the loss function"
                     answer = understood(function(self.twin.copy, batch), batch, what)
-                    found.append((float(answer.total), answer.count))
-                return found
+                    sums.append((float(answer.total), answer.count))
+                return sums
 
-        for found in self.passes.each("scores", begin, answers):
-            parts = np.array(found)
+        for pairs in self.passes.each("scores", begin, answers):
+            parts = np.array(pairs)
             sums, counts = sums + parts[:, 0], counts + parts[:, 1]
         if not counts.all():
             raise InputError(f"batches[{name!r}]: {EMPTY}" if len(self.sets) > 1 else EMPTY)
@@ -63,19 +63,19 @@ class Scores:
         """Refuse scores at the current weights that are not finite.
 
         Raises:
-            InputError: There is one; the message names it and its data set.
+            InputError: A score is not finite; the message names it and its data set.
         """
-        for place in np.argwhere(~np.isfinite(found)):
-            metric, name = list(self.functions)[place[1]], list(self.sets)[place[0]]
-            value = float(found[tuple(place)])
+        for row, column in np.argwhere(~np.isfinite(found)):
+            metric, name = list(self.functions)[column], list(self.sets)[row]
+            value = float(found[row, column])
             raise InputError(f"{metric} of {name} at the network's current weights is {value}; it must be finite there")
 
 
 @contextlib.contextmanager
 def _remembering(model: nn.Module) -> Iterator[None]:
-    """Let a second call of the model with the same tensors return what the first returned."""
+    """Return the outputs of the first call again if the model is called a second time with the same tensors."""
     plain, latest = model.forward, _Call()
-    if "forward" in vars(model):  # somebody's own forward may do more than compute
+    if "forward" in vars(model):  # a replaced forward may have side effects
         yield
         return
 
@@ -92,7 +92,7 @@ def _remembering(model: nn.Module) -> Iterator[None]:
 
 
 class _Call:
-    """One call of a model: its arguments, and outputs that nobody has written into since."""
+    """Arguments and outputs of one call of a model."""
 
     def __init__(self) -> None:
         self.arguments: list[Any] = []
@@ -105,7 +105,7 @@ class _Call:
         self.version = outputs._version if isinstance(outputs, Tensor) and not outputs.is_inference() else -1
 
     def answers(self, args: Any, kwargs: Any) -> bool:
-        """Whether the same tensors came in, and the output still is what the model returned."""
+        """Whether the arguments are the same tensors and the output has not been modified since."""
         given = [*args, *kwargs.values()]
         same = len(given) == len(self.arguments) and all(a is b for a, b in zip(given, self.arguments, strict=True))
         return self.version >= 0 and same and list(kwargs) == self.names and self.outputs._version == self.version

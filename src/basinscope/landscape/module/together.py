@@ -1,4 +1,4 @@
-"""Losses at many points at once: by batched products, by the kernel in C, or by `torch.func.vmap`."""
+"""Losses at many points at once: by batched products, the C kernel, or `torch.func.vmap`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from basinscope.landscape.module.points import Points
 from basinscope.landscape.module.twin import Twin
 
 CACHE_BYTES = 4 * 2**20
-"""What the hidden units of the points that go through a network together may take for each thread."""
+"""Largest size, per thread, of the hidden units of points evaluated together."""
 OUTPUT_BYTES, PIECE = 2**25, 256
-"""Points whose losses are computed together: bytes that their outputs may take, and how many at most."""
+"""Limits on points whose losses are computed together: bytes of their outputs, and number."""
 FEW_OUTPUTS = 16
-"""Points below which losses are computed point by point: `vmap` has a cost of its own."""
+"""Below this many points losses are computed one by one, because of the overhead of `vmap`."""
 Functions = Sequence[tuple[str, Loss]]
 
 
@@ -34,49 +34,49 @@ _evaluated = [0]
 
 
 def num_evaluated() -> int:
-    """Losses that were computed from outputs in this process so far."""
+    """Number of losses computed from outputs in this process so far."""
     return _evaluated[0]
 
 
 class Together(Protocol):
-    """A way of evaluating many points at once."""
+    """A method that evaluates many points at once."""
 
     name: str
     at_once: int
-    """Points that go through the network together."""
+    """Number of points that go through the network together."""
 
     def totals(
         self, points: Points, batch: Any, functions: Functions
     ) -> tuple[Float[Tensor, "functions points"], list[float]]:
-        """Sum of each function over a batch at each point, and the counts."""
+        """Sum of each function over a batch at each point, and the count of each function."""
         ...
 
 
 def means(
-    way: Together, points: Points, passes: Passes, sets: Sequence[Begin], functions: Functions
+    method: Together, points: Points, passes: Passes, sets: Sequence[Begin], functions: Functions
 ) -> Float[np.ndarray, "sets functions points"]:
     """Mean of every function over every data set at many points.
 
     Args:
-        way: How points are evaluated together.
-        points: Where the means are evaluated.
-        passes: Goes over batches.
-        sets: Begin a pass over each data set.
+        method: How points are evaluated together.
+        points: The points.
+        passes: Iterates over batches.
+        sets: Functions that start a pass over each data set.
         functions: The loss and metrics, by name.
     """
-    found = np.empty((len(sets), len(functions), len(points)))
-    for place, data in enumerate(sets):
+    values = np.empty((len(sets), len(functions), len(points)))
+    for index, begin in enumerate(sets):
         total, counts = torch.zeros(len(functions), len(points), dtype=torch.float64), [0.0] * len(functions)
-        for batch in passes.batches(data):
-            sums, weights = way.totals(points, batch, functions)
+        for batch in passes.batches(begin):
+            sums, weights = method.totals(points, batch, functions)
             total += sums.cpu()
             counts = [a + b for a, b in zip(counts, weights, strict=True)]
-        found[place] = total.numpy() / np.array(counts)[:, None]
-    return found
+        values[index] = total.numpy() / np.array(counts)[:, None]
+    return values
 
 
 class _Counted:
-    """Interprets an answer under `vmap`, and keeps the count, which may not depend on the point."""
+    """Interprets a function's return value, also under `vmap`; the count must not depend on the point."""
 
     def __init__(self, function: Loss, what: str) -> None:
         self.function, self.what = function, what
@@ -96,7 +96,7 @@ def _named(functions: Functions) -> list[_Counted]:
 
 
 class _Cutter:
-    """Cuts rows of numbers into the moved tensors of a network."""
+    """Splits flat rows into the moved tensors of a network."""
 
     def __init__(self, twin: Twin) -> None:
         self.sizes = [f.size for f in twin.filters]
@@ -109,14 +109,14 @@ class _Cutter:
 
 
 class ByOutputs:
-    """Outputs at all points first, then anyone's loss of them.
+    """Computes the outputs of a chain at all points, then the user's loss of these outputs.
 
     Args:
-        twin: The network at work.
+        twin: Working copy of the network.
         chain: Its layers.
-        at_once: Points whose hidden units lie in the cache together.
-        vmapped: Whether losses of the outputs are computed by `vmap` instead of point by point: faster, but the first
-            time torch loads half a second's worth of modules for it.
+        at_once: Number of points whose hidden units are in the cache together.
+        vmapped: Compute losses of outputs by `vmap` instead of point by point: faster, but on first use torch spends
+            half a second on imports.
     """
 
     name = "batched products"
@@ -137,7 +137,7 @@ class ByOutputs:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _inputs(self, batch: Any, function: Loss) -> Tensor:
-        """What the loss function calls the model with."""
+        """The input with which the loss function calls the model."""
         try:
             function(Capture(), batch)
         except Captured as capture:
@@ -157,7 +157,7 @@ class ByOutputs:
         def total(outputs: Tensor) -> Tensor:
             sums = []
             for function in counted:
-                # A copy for each, because a loss may write into what the model returned.
+                # A copy for each function, because a loss may modify the outputs.
                 known[0] = self.chain.finished(outputs.clone() if len(counted) > 1 else outputs)
                 sums.append(function(answers, batch))
             return torch.stack(sums) if len(sums) > 1 else sums[0].reshape(1)
@@ -174,16 +174,16 @@ class ByOutputs:
 
 
 class ByKernel(ByOutputs):
-    """The same with a ReLU network's outputs from the kernel in C.
+    """Like `ByOutputs`, with the outputs of a ReLU network computed by the C kernel.
 
     Args:
-        twin: The network at work.
-        chain: Its layers, linear with biases and ReLU between.
-        at_once: Points that are handed to the kernel together.
+        twin: Working copy of the network.
+        chain: Its layers: linear with biases, alternating with ReLU.
+        at_once: Number of points per kernel call.
         vmapped: See `ByOutputs`.
 
     Raises:
-        KernelError: No compiler works here, or the tensors' type or device is not served.
+        KernelError: There is no working compiler, or the tensors' dtype or device is not supported.
     """
 
     name = "kernel in C"
@@ -192,11 +192,11 @@ class ByKernel(ByOutputs):
         super().__init__(twin, chain, at_once, vmapped=vmapped)
         self._tensors = chain.constants()
         self._kernels: dict[tuple[int, ...], tuple[Tensor, MLPKernel]] = {}
-        self._placed: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
-        """Center and directions as given, and as the kernel takes them."""
+        self._converted: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
+        """Center and directions as passed in, and converted for the kernel."""
 
     def _kernel(self, inputs: Tensor) -> MLPKernel:
-        """The kernel for one batch of inputs; rebuilt if they changed."""
+        """The kernel for one batch of inputs; rebuilt if their values changed."""
         key = tuple(inputs.shape)
         known = self._kernels.get(key)
         if known is None or not torch.equal(known[0], inputs):
@@ -205,7 +205,7 @@ class ByKernel(ByOutputs):
         return known[1]
 
     def _whole(self, rows: Tensor, dtype: torch.dtype, *, moving: bool) -> Tensor:
-        """Moved tensors as all parameters of the chain, in the kernel's order; frozen ones have zero directions."""
+        """Expand rows of moved tensors to all parameters in the kernel's order; directions are zero at frozen ones."""
         if self._tensors == list(range(len(self._cut.sizes))):
             return rows.to(dtype)
         moved = rows.reshape(-1, rows.shape[-1]).split(self._cut.sizes, dim=1)
@@ -219,7 +219,7 @@ class ByKernel(ByOutputs):
 
     def outputs(self, points: Points, inputs: Tensor) -> Tensor:
         """See `ByOutputs`."""
-        known = self._placed
+        known = self._converted
         if known is None or known[0] is not points.center or known[1] is not points.directions:
             center = self._whole(points.center, inputs.dtype, moving=False)
             known = (
@@ -228,7 +228,7 @@ class ByKernel(ByOutputs):
                 center,
                 self._whole(points.directions, inputs.dtype, moving=True),
             )
-            self._placed = known
+            self._converted = known
         _, _, center, directions = known
         rows, second = points.rows, None
         if rows is None:
@@ -238,7 +238,7 @@ class ByKernel(ByOutputs):
 
 
 class _Whole(nn.Module):
-    """Functions of the network as a module whose tensors can be replaced."""
+    """Module that evaluates functions of the network, for `functional_call`."""
 
     def __init__(self, model: nn.Module, functions: Sequence[_Counted]) -> None:
         super().__init__()
@@ -254,8 +254,8 @@ class ByVmap:
     """Any network whose forward pass `torch.func.vmap` can batch.
 
     Args:
-        twin: The network at work.
-        at_once: Points that go through the network together.
+        twin: Working copy of the network.
+        at_once: Number of points that go through the network together.
     """
 
     name = "vmap"

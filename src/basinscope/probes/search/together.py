@@ -1,4 +1,4 @@
-"""First crossings of many rays that are evaluated together."""
+"""Finds the first crossings of many rays, which are evaluated together."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ NUM_PILOT = 32
 BLOCK = 1024
 SCAN_POINTS = 200
 FIRST_DISTANCE, NUM_SCOUTS, RUNGS = 0.02, 4, 8
-"""Where rays start as long as nothing is known, in filter norms; rays that scout; steps they take at once."""
+"""Start of rays without prior knowledge, in filter norms; number of scout rays; ladder steps per scout evaluation."""
 LADDER = np.arange(math.log(FIRST_DISTANCE), math.log(OUTERMOST), math.log(STRIDE))
-"""Log distances at which scouts look."""
+"""Log distances at which scout rays are evaluated."""
 Heights = Callable[[Sequence[Direction], Float[np.ndarray, " points"], Int[np.ndarray, " points"]], np.ndarray]
-"""Loss, or its rise, at distances along directions."""
+"""Function that returns the loss, or its rise, at distances along directions."""
 
 
 def search(
@@ -47,7 +47,7 @@ def search(
     tolerance: float,
     progress: Callable[[float], None] | None = None,
 ) -> Rays:
-    """Find the crossing of each direction; `progress` is called with the share of the rays that are closed."""
+    """Find the crossing along each direction; `progress` is called with the share of finished rays."""
     rays = Rays.start(len(directions))
     live = np.arange(len(directions))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -63,7 +63,7 @@ def search(
 
 
 def pilot(landscape: Landscape, heights: Heights, seed: int, cutoff: float) -> Start:
-    """Walk the family's first rays from the innermost distance; find where others start and how lines bend."""
+    """Search the family's first rays from the innermost distance, to choose a start and fit the shape of the others."""
     directions, every = landscape.random_directions(seed, range(NUM_PILOT)), np.arange(NUM_PILOT)
     rays = search(heights, directions, cutoff, Start(), 1e-3)
     done = rays.status == OK
@@ -83,7 +83,7 @@ def pilot(landscape: Landscape, heights: Heights, seed: int, cutoff: float) -> S
     columns = np.stack([-f0, -(f0**2)], axis=1)
     slope, bend = np.linalg.lstsq(columns[near], crossing[near] - first, rcond=None)[0]
     line = Start(math.exp(first), float(slope), float(bend))
-    # The same steps as the other rays will take, to see what the straight line through two points misses.
+    # Repeat the steps of the other rays, to fit the error of the straight line through two points.
     second = estimate(
         np.stack([begin, *[np.full(NUM_PILOT, np.nan)] * 2]), np.stack([f0, f0 * np.nan, f0 * np.nan]), line
     )
@@ -116,19 +116,19 @@ def search_together(
     """Search many rays at once, block by block.
 
     Args:
-        landscape: Gives the directions.
-        heights: The loss, or its rise, along them.
+        landscape: Source of the directions.
+        heights: Loss, or its rise, along directions.
         seed: Family of directions.
         indices: Members of the family.
         cutoff: Height that bounds the basin.
         tolerance: Relative width of the final bracket.
-        num_scanned: How many of the first rays are also scanned for an earlier crossing.
-        walked_in: Whether a pilot first walks the family's first rays outwards from the innermost distance, which pays
-            for thousands of rays; else a few of the rays are evaluated at a ladder of distances.
-        progress: Called now and then with the finished share.
+        num_scanned: Number of leading rays that are also scanned for an earlier crossing.
+        walked_in: Run a pilot, which searches the family's first rays outwards from the innermost distance and pays for
+            thousands of rays; otherwise a few of the rays are evaluated at a ladder of distances.
+        progress: Called repeatedly with the finished share.
 
     Returns:
-        Blocks of closed rays, and the number of earlier crossings found.
+        Blocks of finished rays, and the number of earlier crossings.
     """
     seen = Seen()
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -140,7 +140,7 @@ def search_together(
         block = indices[first : first + most]
         directions = landscape.random_directions(seed, block)
 
-        def tell(share: float, begin: int = first, num: int = len(block)) -> None:
+        def report(share: float, begin: int = first, num: int = len(block)) -> None:
             if progress:
                 progress((begin + share * num) / len(indices))
 
@@ -148,7 +148,7 @@ def search_together(
         if not walked_in and not first:
             scouted = _scout(seen, heights, directions[:NUM_SCOUTS], cutoff)
             start = seen.start(FIRST_DISTANCE)
-        rays = search(heights, directions, cutoff, start, tolerance, tell)
+        rays = search(heights, directions, cutoff, start, tolerance, report)
         rays.spent[:NUM_SCOUTS] += scouted
         parts.append(rays)
         earlier += _count_earlier(heights, directions, rays, cutoff, max(0, min(len(block), num_scanned - first)))
@@ -160,15 +160,15 @@ def search_together(
 
 
 def _size(landscape: Landscape) -> int:
-    """Entries of a direction as it lies in memory."""
+    """Entries of a direction as stored in memory."""
     return len(getattr(landscape, "point", ())) or sum(f.size for f in landscape.filters)
 
 
 def _scout(seen: Seen, heights: Heights, directions: Sequence[Direction], cutoff: float) -> float:
-    """Evaluate a few rays at a ladder of distances, several steps at once, to see where they cross.
+    """Estimate the crossings of a few rays at a ladder of distances, several steps at once.
 
     Returns:
-        Evaluations of each ray.
+        Evaluations per ray.
     """
     num, x, f = len(directions), LADDER, np.full((len(directions), len(LADDER)), np.nan)
     for begin in range(0, len(x), RUNGS):
@@ -188,7 +188,7 @@ def _scout(seen: Seen, heights: Heights, directions: Sequence[Direction], cutoff
 
 
 def _learn(seen: Seen, rays: Rays) -> None:
-    """Enter the closed rays of a block."""
+    """Add the finished rays of a block to `seen`."""
     for k in np.flatnonzero(rays.status == OK):
         trace = [(float(x), float(f)) for x, f in zip(rays.x[:, k], rays.f[:, k], strict=True) if np.isfinite(x + f)]
         seen.add(trace, 0.5 * float(rays.low[k] + rays.high[k]))
@@ -197,7 +197,7 @@ def _learn(seen: Seen, rays: Rays) -> None:
 def _count_earlier(
     heights: Heights, directions: Sequence[Direction], rays: Rays, cutoff: float, num_scanned: int
 ) -> int:
-    """Count the directions on which a fine scan finds the loss above the cutoff before the bracket."""
+    """Count rays on which a fine scan exceeds the cutoff before the bracket."""
     count = 0
     for k in range(num_scanned):
         if rays.status[k] not in (OK, UNBOUNDED):
