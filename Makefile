@@ -13,7 +13,7 @@ figures: $(VENV)/.paper
 	$(BIN)/basinscope run all --out "$(OUT)"
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check

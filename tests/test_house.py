@@ -143,6 +143,27 @@ def test_the_list_of_shared_names_holds_nothing_else():
     assert set(_homonyms()) >= SHARED
 
 
+def _defaults(tree: ast.Module) -> list[tuple[str, float]]:
+    """Numbers other than 0 and 1 that parameters have by default."""
+    numbers = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            listed = node.args
+            pairs = [*zip(reversed(listed.args), reversed(listed.defaults), strict=False)]
+            for arg, value in [*pairs, *zip(listed.kwonlyargs, listed.kw_defaults, strict=True)]:
+                if isinstance(value, ast.Constant) and type(value.value) in (int, float) and value.value not in (0, 1):
+                    numbers.append((arg.arg, value.value))
+    return numbers
+
+
+def test_a_default_has_one_home():
+    homes: dict[tuple[str, float], list[str]] = defaultdict(list)
+    for module, tree in TREES.items():
+        for default in _defaults(tree):
+            homes[default].append(module)
+    assert {default: modules for default, modules in homes.items() if len(modules) > 1} == {}
+
+
 @pytest.mark.parametrize("name", bs.__all__)
 def test_every_public_name_resolves_and_is_documented(name):
     found = getattr(bs, name)

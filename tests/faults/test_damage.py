@@ -23,6 +23,8 @@ FILES = {
     "provenance": "provenance.json",
     "finished mark": "finished.json",
 }
+TOGETHER = (("result", "task marker", "configuration"), ("weights", "provenance", "finished mark"))
+"""What is damaged in one run: it tells each from the others."""
 DAMAGES = ("truncated", "emptied", "one byte altered", "unreadable", "missing")
 
 
@@ -51,35 +53,36 @@ def out(smoke: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("how", DAMAGES)
-@pytest.mark.parametrize("kind", FILES)
-def test_a_damaged_file_is_noticed_named_set_aside_and_made_again(
+@pytest.mark.parametrize("kinds", TOGETHER, ids=" and ".join)
+def test_damaged_files_are_named_set_aside_and_made_again(
     smoke: Path,
     out: Path,
-    kind: str,
+    kinds: tuple[str, ...],
     how: str,
     outcome: Callable[[str, str, str], None],
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     run = the_run(out, "minefield")
-    path = run.path / FILES[kind]
-    damage(path, how)
-    records_may_be_absent = how == "missing" and kind in ("provenance", "task marker")
-    if not records_may_be_absent:
-        assert main(["verify", "--out", str(out)]) == 1
-        assert str(path) in capsys.readouterr().out
+    # Records of these kinds may be absent.
+    noticed = [kind for kind in kinds if how != "missing" or kind not in ("provenance", "task marker")]
+    for kind in kinds:
+        damage(run.path / FILES[kind], how)
+    assert main(["verify", "--out", str(out)]) == 1
+    printed = capsys.readouterr().out
+    assert [kind for kind in kinds if str(run.path / FILES[kind]) in printed] == noticed
     assert main([*RUN, str(out)]) == 0
-    named = [record.message for record in caplog.records]
-    assert records_may_be_absent or how == "missing" or any(str(path) in line for line in named)
-    assert len(list((run.path / "damaged").glob("*"))) == (0 if how == "missing" else 1)
+    logged = "\n".join(record.message for record in caplog.records)
+    assert how == "missing" or all(str(run.path / FILES[kind]) in logged for kind in kinds)
+    assert len(list((run.path / "damaged").glob("*"))) == (0 if how == "missing" else len(kinds))
     assert_same_arrays(smoke, out, "minefield")
     capsys.readouterr()
     assert main(["verify", "--out", str(out)]) == 0
-    assert "are as they were written" in capsys.readouterr().out
-    made = (
-        "written again" if kind in ("configuration", "provenance", "finished mark") else "computed again, same arrays"
-    )
-    outcome(f"{kind} {how}", "finished run", made if how == "missing" else f"named, set aside, {made}")
+    assert "files are intact" in capsys.readouterr().out
+    for kind in kinds:
+        records = ("configuration", "provenance", "finished mark")
+        repaired = "written again" if kind in records else "computed again, same arrays"
+        outcome(f"{kind} {how}", "finished run", repaired if how == "missing" else f"named, set aside, {repaired}")
 
 
 @pytest.mark.parametrize("how", DAMAGES[:4])
@@ -93,7 +96,7 @@ def test_a_damaged_checkpoint_is_named_and_not_used(
     assert str(file.path) in caplog.text
     assert len(list((tmp_path / "damaged").iterdir())) == 1
     assert file.load() is None
-    outcome(f"checkpoint {how}", "unfinished task", "named, set aside, the task starts anew")
+    outcome(f"checkpoint {how}", "unfinished task", "named, set aside, the task restarts")
 
 
 def test_every_byte_of_a_checkpoint_counts(tmp_path: Path) -> None:
@@ -188,7 +191,7 @@ def test_status_counts_a_damaged_task_as_not_done(out: Path, capsys: pytest.Capt
     assert main(["status", "--out", str(out)]) == 0
     told = capsys.readouterr().out
     assert "6 of 7 tasks" in told
-    assert "damaged since; run again" in told
+    assert "some files are damaged; run again" in told
 
 
 def test_a_configuration_of_another_run_is_noticed(out: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,7 +47,7 @@ def test_the_variance_kept_is_that_of_the_components():
     weights = NORMALIZATION.moved(points)
     spectrum = torch.linalg.svdvals(weights - weights.mean(0)).square()
     wanted = spectrum[:NUM_COMPONENTS].sum() / spectrum.sum()
-    found = tsne_map(points, NORMALIZATION, seed=0)
+    found = tsne_map(points, NORMALIZATION, seed=0, perplexity=30)
     assert found["explained_variance"].item() == pytest.approx(wanted.item(), rel=1e-9)
     assert found["kl_divergence"] > 0
 
@@ -58,13 +58,13 @@ def test_the_same_seed_gives_the_same_map_and_biases_do_not_count():
     for view in NET.layout.views(moved):
         if view.ndim == 2:
             view.add_(100.0)
-    one, again, other = (tsne_map(p, NORMALIZATION, seed=3) for p in (points, points, moved))
+    one, again, other = (tsne_map(p, NORMALIZATION, seed=3, perplexity=30) for p in (points, points, moved))
     assert one.identical(again)
     np.testing.assert_array_equal(one["x"], other["x"])
 
 
 def test_few_points_are_mapped_and_too_few_refused():
     points, _ = _clusters(2)
-    assert tsne_map(points, NORMALIZATION, seed=0).sizes["point"] == 6
+    assert tsne_map(points, NORMALIZATION, seed=0, perplexity=30).sizes["point"] == 6
     with pytest.raises(InputError, match="at least 5"):
-        tsne_map(points[:4], NORMALIZATION, seed=0)
+        tsne_map(points[:4], NORMALIZATION, seed=0, perplexity=30)

@@ -19,6 +19,7 @@ from basinscope.data.images import ImageTask
 from basinscope.errors import InputError
 from basinscope.experiments.configuration import ExperimentConfig
 from basinscope.models.catalog import build, num_parameters
+from basinscope.models.polynomial import SHRUNK
 from basinscope.results.convert import dataset
 from basinscope.runs.engine import Context
 from basinscope.runs.store import RunFolder
@@ -131,7 +132,7 @@ def open_task(kind: str, config: ImageConfig, context: Context) -> ImageTask:
     return task.to(context.device)
 
 
-def build_net(name: str, width: float, task: ImageTask, *, shrunk: int = 16) -> nn.Module:
+def build_net(name: str, width: float, task: ImageTask, *, shrunk: int = SHRUNK) -> nn.Module:
     """Build a network for the images of a task."""
     _, channels, size, _ = task.train.pixels.shape
     return build(name, width=width, in_channels=channels, size=size, num_classes=task.train.num_classes, shrunk=shrunk)

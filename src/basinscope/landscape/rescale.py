@@ -16,11 +16,13 @@ from basinscope.landscape.stacked import PointObjective
 from basinscope.losses import cross_entropy
 from basinscope.parameters import ParameterLayout
 
+LAST_LAYER = 2
+"""Tensors of the last layer: weights and biases."""
 _WIDEST = math.log(1e6)
 
 
 def scale_last_layer(
-    landscape: PointObjective, point: Float[Tensor, " params"], loss: float, *, num_tensors: int = 2
+    landscape: PointObjective, point: Float[Tensor, " params"], loss: float, *, num_tensors: int = LAST_LAYER
 ) -> Float[Tensor, " params"]:
     """Scale the last layer, bias included, until the clean loss equals `loss`.
 
@@ -47,7 +49,7 @@ def scale_last_layer(
 
 
 def with_last_layer_scaled(
-    point: Float[Tensor, " params"], layout: ParameterLayout, scale: float, *, num_tensors: int = 2
+    point: Float[Tensor, " params"], layout: ParameterLayout, scale: float, *, num_tensors: int = LAST_LAYER
 ) -> Float[Tensor, " params"]:
     """Copy parameters with the last layer, the layout's last `num_tensors` tensors, multiplied by `scale`."""
     last = layout.slices[-num_tensors].start

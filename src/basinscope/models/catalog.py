@@ -1,4 +1,4 @@
-"""The networks for images by name, and how each starts."""
+"""Image networks by name, and their initialisation."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from basinscope.errors import InputError, check_choice
-from basinscope.models.polynomial import PolynomialLinear
-from basinscope.models.resnet import CifarResNet18, PreActResNet
+from basinscope.models.polynomial import SHRUNK, PolynomialLinear
+from basinscope.models.resnet import CHANNELS, CLASSES, CifarResNet18, PreActResNet
 from basinscope.models.vgg import VGG13
 
 
 class Net(Protocol):
-    """How a convolutional network of the catalog is built."""
+    """Builds a convolutional network of the catalog."""
 
     def __call__(self, *, num_classes: int, in_channels: int, width: float) -> nn.Module:
         """Build it for images of `in_channels`, with every channel count times `width`."""
@@ -31,27 +31,33 @@ NETS: Mapping[str, Net] = {
     "resnet18": CifarResNet18,
     "vgg13": VGG13,
 }
-"""Convolutional networks; `build` knows "polynomial" beside them."""
+"""Convolutional networks by name; `build` also accepts "polynomial"."""
 
 
 def build(
-    name: str, *, width: float = 1.0, in_channels: int = 3, size: int = 32, num_classes: int = 10, shrunk: int = 16
+    name: str,
+    *,
+    width: float = 1.0,
+    in_channels: int = CHANNELS,
+    size: int = 32,
+    num_classes: int = CLASSES,
+    shrunk: int = SHRUNK,
 ) -> nn.Module:
-    """Build the network `name`; `initialize` gives it its start.
+    """Build the network `name`; `initialize` sets its initial weights.
 
     Args:
         name: One of `NETS`, or "polynomial".
         width: Factor on every channel count of a convolutional network.
         in_channels: Channels of an image.
         size: Height and width of an image, in pixels; convolutional networks take any.
-        num_classes: Logits a sample.
+        num_classes: Number of logits per sample.
         shrunk: Height and width of the image whose pixels "polynomial" multiplies; others ignore it.
 
     Returns:
-        The network in training mode, on the CPU. Torch's global random stream is left where it was.
+        The network in training mode, on the CPU. Torch's global random stream is not advanced.
 
     Raises:
-        InputError: There is no such network, or it cannot have this width or size.
+        InputError: There is no such network, or this width or size is invalid for it.
 
     Example:
         >>> num_parameters(build("resnet20"))
@@ -63,19 +69,19 @@ def build(
             raise InputError(f"{what} = {count}: a network for images needs at least 1")
     if name == "polynomial":
         if width != 1:
-            raise InputError(f"width = {width:g}: the polynomial has none, leave it at 1 and choose its shrunk size")
+            raise InputError(f"width = {width:g}: the polynomial has no width, leave it at 1 and set shrunk instead")
         return PolynomialLinear(num_classes, in_channels, size, shrunk)
     with torch.random.fork_rng(devices=[]):
         return NETS[name](num_classes=num_classes, in_channels=in_channels, width=width)
 
 
 def num_parameters(module: nn.Module) -> int:
-    """Count the entries of all parameters, buffers left out."""
+    """Count the entries of all parameters, without buffers."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _draw(weight: Tensor, gain: float, generator: torch.Generator) -> None:
-    """Fill with normal numbers of variance gain / fan_in, the same on every device and in every dtype."""
+    """Fill with normal random numbers of variance gain / fan_in, the same on every device and in every dtype."""
     std = math.sqrt(gain / weight[0].numel())
     weight.copy_(torch.randn(weight.shape, generator=generator, dtype=torch.float32).mul_(std))
 
@@ -85,10 +91,10 @@ def initialize(module: nn.Module, generator: torch.Generator) -> None:
     """Reset every parameter and buffer of a network in place; the outcome depends on the generator alone.
 
     Convolutions get normal weights of variance 2 / fan_in, linear layers of variance 1 / fan_in; biases are 0. A
-    BatchNorm is the identity again and forgets its statistics. The polynomial starts at 0.
+    BatchNorm is reset to the identity, without statistics. The polynomial starts at 0.
 
     Args:
-        module: Made of Conv2d, Linear, BatchNorm2d, PolynomialLinear and layers without tensors, on any device.
+        module: Consists of Conv2d, Linear, BatchNorm2d, PolynomialLinear and layers without tensors, on any device.
         generator: A CPU stream, used layer by layer in the order of `module.modules()`.
 
     Raises:
@@ -111,5 +117,5 @@ def initialize(module: nn.Module, generator: torch.Generator) -> None:
             case _ if [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]:
                 kind = type(layer).__name__
                 raise InputError(
-                    f"layer {name!r} is a {kind}, whose start is unknown: use Conv2d, Linear or BatchNorm2d"
+                    f"layer {name!r} is a {kind}, which cannot be initialised: use Conv2d, Linear or BatchNorm2d"
                 )

@@ -1,4 +1,4 @@
-"""The linear model on pixels and their products: as many parameters as a network, and no hidden layer."""
+"""Linear model on pixels and their products: as many parameters as a network, but no hidden layer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from basinscope.errors import InputError
 
+SHRUNK = 16
+"""Side of the images that the polynomial model sees, unless told otherwise."""
 _ROWS_AT_ONCE = 128
 """Rows of a triangle unpacked together: smaller blocks repeat overhead, larger ones multiply with more zeros."""
 
@@ -21,8 +23,8 @@ def quadratic_forms(
     """Evaluate Σ_{i ≤ j} t_ij x_i x_j for each vector x and each triangle t, without forming the monomials.
 
     Args:
-        vectors: One vector x a row.
-        triangles: One upper triangle a row, packed row by row: t_00, t_01, …, t_0n, t_11, ….
+        vectors: One vector x per row.
+        triangles: One upper triangle per row, packed row by row: t_00, t_01, …, t_0n, t_11, ….
 
     Returns:
         One value for each vector and triangle.
@@ -53,7 +55,7 @@ class PolynomialLinear(nn.Module):
     both. All parameters start at zero. Features are never stored: products are evaluated as quadratic forms.
 
     Args:
-        num_classes: Logits a sample.
+        num_classes: Number of logits per sample.
         in_channels: Channels of an image.
         size: Height and width of an image, in pixels.
         shrunk: Height and width of the image whose pixels are multiplied, at most `size`.
@@ -81,7 +83,7 @@ class PolynomialLinear(nn.Module):
 
     @property
     def num_features(self) -> int:
-        """Pixels and products; each has one parameter a class, beside the biases."""
+        """Number of pixels and products; each has one parameter per class, in addition to the biases."""
         return self.pixels.shape[1] + self.products.shape[1]
 
     def forward(self, images: Float[Tensor, "samples channels size size"]) -> Float[Tensor, "samples classes"]:

@@ -12,6 +12,9 @@ from torch.nn.functional import pad, relu
 
 from basinscope.errors import InputError
 
+CHANNELS, CLASSES = 3, 10
+"""Of images and labels, unless told otherwise."""
+
 
 def scaled_channels(channels: Sequence[int], width: float) -> tuple[int, ...]:
     """Multiply channel counts by `width` and round each to a whole number.
@@ -21,7 +24,7 @@ def scaled_channels(channels: Sequence[int], width: float) -> tuple[int, ...]:
         width: Factor, above 0.
 
     Returns:
-        As many counts, each at least 1.
+        The scaled counts, each at least 1.
 
     Raises:
         InputError: The width is not a positive number, or leaves a layer without a channel.
@@ -31,12 +34,12 @@ def scaled_channels(channels: Sequence[int], width: float) -> tuple[int, ...]:
         (32, 64)
     """
     if not (math.isfinite(width) and round(width * min(channels)) >= 1):
-        raise InputError(f"width = {width:g} leaves a layer no channel: give at least {1 / min(channels):g}")
+        raise InputError(f"width = {width:g} leaves a layer without channels: give at least {1 / min(channels):g}")
     return tuple(round(width * count) for count in channels)
 
 
 def _conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    """Build a 3×3 convolution that keeps the size, up to its stride; BatchNorm beside it makes a bias idle."""
+    """Build a 3×3 convolution with padding 1 and no bias, which BatchNorm would make redundant."""
     return nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=False)
 
 
@@ -63,10 +66,10 @@ class CifarResNet18(nn.Module):
     """ResNet-18 for small images: a 3×3 stem without pooling, then stages of 64, 128, 256 and 512 channels.
 
     Each stage has two basic blocks; every stage but the first halves the image, with a projection and BatchNorm on
-    that block's shortcut. Global average pooling and one linear layer end it.
+    that block's shortcut. Global average pooling and one linear layer follow.
 
     Args:
-        num_classes: Logits a sample.
+        num_classes: Number of logits per sample.
         in_channels: Channels of an image.
         width: Factor on every channel count.
 
@@ -81,7 +84,7 @@ class CifarResNet18(nn.Module):
         11173962
     """
 
-    def __init__(self, num_classes: int = 10, in_channels: int = 3, width: float = 1.0) -> None:
+    def __init__(self, num_classes: int = CLASSES, in_channels: int = CHANNELS, width: float = 1.0) -> None:
         super().__init__()
         channels = scaled_channels((64, 64, 128, 256, 512), width)
         self.stem, self.norm = _conv3x3(in_channels, channels[0]), nn.BatchNorm2d(channels[0])
@@ -106,24 +109,24 @@ class _PreActBlock(nn.Module):
         self.stride, self.added = stride, outputs - inputs
 
     def forward(self, inputs: Float[Tensor, "samples _ _ _"]) -> Float[Tensor, "samples _ _ _"]:
-        """Add the two layers' output to the image itself, thinned out and filled up with zero channels."""
+        """Add the two layers' output to the input, subsampled and padded with zero channels."""
         hidden = self.conv1(relu(self.norm1(inputs)))
         hidden = self.conv2(relu(self.norm2(hidden)))
-        # Every other pixel: as many as the convolution leaves, also where the size is odd.
-        kept = inputs[:, :, :: self.stride, :: self.stride]
+        # Every other pixel: the same size as the strided convolution's output, also for odd sizes.
+        subsampled = inputs[:, :, :: self.stride, :: self.stride]
         before = self.added // 2
-        return hidden + pad(kept, (0, 0, 0, 0, before, self.added - before))
+        return hidden + pad(subsampled, (0, 0, 0, 0, before, self.added - before))
 
 
 class PreActResNet(nn.Module):
     """The pre-activation residual network of small images: stages of 16, 32 and 64 channels, depth 6n + 2.
 
     Convolutions have no bias, the stem no BatchNorm, shortcuts no parameters (every other pixel, zero channels); a last
-    BatchNorm and ReLU stand before global average pooling and the linear layer.
+    BatchNorm and ReLU precede global average pooling and the linear layer.
 
     Args:
         depth: Weighted layers: 8, 14, 20, and so on.
-        num_classes: Logits a sample.
+        num_classes: Number of logits per sample.
         in_channels: Channels of an image.
         width: Factor on every channel count.
 
@@ -138,10 +141,12 @@ class PreActResNet(nn.Module):
         269722
     """
 
-    def __init__(self, depth: int = 20, num_classes: int = 10, in_channels: int = 3, width: float = 1.0) -> None:
+    def __init__(
+        self, depth: int = 20, num_classes: int = CLASSES, in_channels: int = CHANNELS, width: float = 1.0
+    ) -> None:
         super().__init__()
         if depth < 8 or depth % 6 != 2:
-            raise InputError(f"depth = {depth}: a pre-activation ResNet has 6n + 2 layers, as 8, 14 or 20")
+            raise InputError(f"depth = {depth}: a pre-activation ResNet has 6n + 2 layers, for example 8, 14 or 20")
         channels = scaled_channels((16, 16, 32, 64), width)
         self.stem = _conv3x3(in_channels, channels[0])
         blocks: list[nn.Module] = []

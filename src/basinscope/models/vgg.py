@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
-from basinscope.models.resnet import scaled_channels
+from basinscope.models.resnet import CHANNELS, CLASSES, scaled_channels
 
 _CHANNELS = (64, 64, 128, 128, 256, 256, 512, 512, 512, 512)
 """Outputs of each convolution at width 1; the image is halved after every second one."""
@@ -15,11 +15,11 @@ _CHANNELS = (64, 64, 128, 128, 256, 256, 512, 512, 512, 512)
 class VGG13(nn.Module):
     """Ten 3×3 convolutions with BatchNorm and ReLU in five pairs, a 2×2 max-pooling after each, one linear layer.
 
-    A pooling that would leave nothing is skipped, so that images below 32×32 work; what larger ones leave is averaged.
+    Poolings that would leave no pixel are skipped, so that images below 32×32 work; remaining pixels are averaged.
     Convolutions have no bias, which the BatchNorm after them would cancel.
 
     Args:
-        num_classes: Logits a sample.
+        num_classes: Number of logits per sample.
         in_channels: Channels of an image.
         width: Factor on every channel count.
 
@@ -34,7 +34,7 @@ class VGG13(nn.Module):
         9413066
     """
 
-    def __init__(self, num_classes: int = 10, in_channels: int = 3, width: float = 1.0) -> None:
+    def __init__(self, num_classes: int = CLASSES, in_channels: int = CHANNELS, width: float = 1.0) -> None:
         super().__init__()
         outputs = scaled_channels(_CHANNELS, width)
         inputs = (in_channels, *outputs[:-1])

@@ -15,6 +15,7 @@ from basinscope.errors import InputError
 from basinscope.landscape.directions import Center, Stored
 from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.labels import labelled
+from basinscope.probes.linear_path import PATH_POINTS
 from basinscope.progress import Watcher, watched
 from basinscope.seeds import generator
 
@@ -27,7 +28,7 @@ def connect(
     *,
     num_steps: int = 100,
     learning_rate: float = 0.05,
-    resolution: int = 25,
+    resolution: int = PATH_POINTS,
     seed: int = 0,
     progress: Watcher = None,
 ) -> xr.Dataset:

@@ -17,7 +17,7 @@ from basinscope.errors import InputError, check_choice
 from basinscope.landscape.directions import Stored
 from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.labels import labelled
-from basinscope.probes.lanczos import Product, spectral_density, top_eigenvalues, trace
+from basinscope.probes.lanczos import EIGEN_TOLERANCE, Product, spectral_density, top_eigenvalues, trace
 from basinscope.progress import Watcher, watched
 from basinscope.seeds import child_seed
 
@@ -126,7 +126,7 @@ def curvature(
     top: int = 5,
     density: bool = False,
     scale: Scale = "plain",
-    tolerance: float = 1e-3,
+    tolerance: float = EIGEN_TOLERANCE,
     max_steps: int = MAX_STEPS,
     trace_vectors: int = 10,
     density_starts: int = 8,

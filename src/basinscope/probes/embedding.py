@@ -55,7 +55,7 @@ def embed(
 
 
 def tsne_map(
-    points: Float[Tensor, "points params"], normalization: Normalization, *, seed: int, perplexity: float = 30.0
+    points: Float[Tensor, "points params"], normalization: Normalization, *, seed: int, perplexity: float
 ) -> xr.Dataset:
     """Embed parameter vectors in the plane by t-SNE.
 

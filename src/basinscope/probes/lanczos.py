@@ -13,6 +13,8 @@ from torch import Tensor
 
 Product = Callable[[Float[Tensor, " size"]], Float[Tensor, " size"]]
 """Multiplies a vector by the matrix."""
+EIGEN_TOLERANCE = 1e-3
+"""Largest relative residual of an eigenvalue, unless another is given."""
 BREAKDOWN = 1e-6
 """Norm of a new vector's residual, relative to the matrix, below which the Krylov space counts as exhausted."""
 

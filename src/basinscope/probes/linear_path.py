@@ -14,11 +14,18 @@ from basinscope.probes.labels import labelled
 from basinscope.probes.scoring import Scored, in_blocks
 from basinscope.progress import Watcher, watched
 
+PATH_POINTS = 25
+"""Points between two minima, both included, unless told otherwise."""
 BETWEEN = "share of the way"
 
 
 def linear_path(
-    landscape: Landscape, other: Minimum, *, resolution: int = 25, beyond: float = 0.25, progress: Watcher = None
+    landscape: Landscape,
+    other: Minimum,
+    *,
+    resolution: int = PATH_POINTS,
+    beyond: float = 0.25,
+    progress: Watcher = None,
 ) -> xr.Dataset:
     """Evaluate the loss along the straight line from a center to another minimum, and beyond both.
 

@@ -10,14 +10,14 @@ import xarray as xr
 
 from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.labels import labelled
-from basinscope.probes.lanczos import top_eigenvalues
+from basinscope.probes.lanczos import EIGEN_TOLERANCE, top_eigenvalues
 from basinscope.seeds import generator
 
 
 def sharpest_direction(
     landscape: Landscape,
     *,
-    tolerance: float = 1e-3,
+    tolerance: float = EIGEN_TOLERANCE,
     max_steps: int = 300,
 ) -> xr.Dataset:
     """Find the direction of largest curvature, relative to its length as the normalisation measures it.

@@ -13,10 +13,11 @@ from threadpoolctl import threadpool_limits
 from basinscope.landscape.flat import FlatLandscape
 from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.curvature import Hessian
+from basinscope.probes.lanczos import EIGEN_TOLERANCE
 
 
 def top_eigenvalue(
-    landscape: Landscape, *, tolerance: float = 1e-3, num_vectors: int | None = None, seed: int = 0
+    landscape: Landscape, *, tolerance: float = EIGEN_TOLERANCE, num_vectors: int | None = None, seed: int = 0
 ) -> float:
     """Compute the largest eigenvalue of DHD by implicitly restarted Lanczos iteration.
 

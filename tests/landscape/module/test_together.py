@@ -364,9 +364,9 @@ def test_an_interrupted_slice_is_resumed_bit_for_bit_from_the_journal(tmp_path, 
         objective = bs.Objective(perceptron(), loss, vectors(), journal=journal, points_at_once=8)
         return bs.slice2d(objective, resolution=resolution, progress=False), objective
 
-    whole, plain = measured(sample_losses, None)
+    whole, plain = measured(sample_losses, tmp_path / "uninterrupted.jsonl")
     total = Stops(10**9)
-    measured(total, None)
+    measured(total, tmp_path / "counted.jsonl")
     with pytest.raises(KeyboardInterrupt):
         measured(Stops(10**9 - total.left - 20), path)
     kept = len(path.read_text().splitlines())

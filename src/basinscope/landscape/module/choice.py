@@ -64,15 +64,18 @@ class Choice:
         return f"{self.way.name}, {self.way.at_once} points at once"
 
 
-def _candidates(twin: Twin, at_once: int | None, planned: int, seconds: float) -> Iterator[Callable[[], Together]]:
+def _candidates(
+    twin: Twin, at_once: int | None, planned: int, seconds: float, *, repeatable: bool
+) -> Iterator[Callable[[], Together]]:
     """Methods that may work, the most promising first."""
     on_gpu = twin.device.type == "cuda"
     num = at_once or (AT_ONCE_ON_GPU if on_gpu else AT_ONCE)
     chain = recognised(twin.copy, twin.filters)
     if chain is not None:
-        vmapped = planned + num_evaluated() >= WORTH_VMAP
+        total = planned + (0 if repeatable else num_evaluated())
+        vmapped = total >= WORTH_VMAP
         fits_kernel = chain.rectifies and twin.device.type == "cpu" and planned > 0
-        if fits_kernel and (planned + num_evaluated() >= WORTH_THE_KERNEL or is_built(twin.targets[0].dtype)):
+        if fits_kernel and (total >= WORTH_THE_KERNEL or (not repeatable and is_built(twin.targets[0].dtype))):
             yield lambda: ByKernel(twin, chain, num, vmapped=vmapped)
         yield lambda: ByOutputs(twin, chain, num, vmapped=vmapped)
     tried = num if at_once or on_gpu else next(count for limit, count in AT_ONCE_BY_SECONDS if seconds < limit)
@@ -88,6 +91,7 @@ def choose_evaluation(
     distances: Sequence[float],
     at_once: int | None,
     planned: int,
+    repeatable: bool,
 ) -> Choice:
     """Choose the first method of joint evaluation that is correct and clearly faster than one by one.
 
@@ -99,6 +103,7 @@ def choose_evaluation(
         distances: Where methods are compared; for slow networks only the first is used.
         at_once: Number of points evaluated together, as set by the user; None leaves it to the trial.
         planned: Number of evaluations planned for the whole call.
+        repeatable: Whether the method must not depend on what this process or machine has done before.
     """
     if len({(t.device, t.dtype) for t in twin.targets}) > 1:
         return Choice(None, "the moved tensors have several types or devices")
@@ -113,7 +118,7 @@ def choose_evaluation(
         if seconds > AT_ONCE_BY_SECONDS[1][0]:
             break
     us, reason = 1e6 * seconds, "faster here"
-    for make in _candidates(twin, at_once, planned, seconds):
+    for make in _candidates(twin, at_once, planned, seconds, repeatable=repeatable):
         outcome = _trial(make, together, compared, agree, CLEARLY_FASTER * seconds)
         if isinstance(outcome, str):
             reason = outcome

@@ -49,6 +49,7 @@ class Many:
         sets: Functions that start a pass over each data set, by name.
         functions: The loss and the metrics, by name.
         at_once: Number of points evaluated together; 1 evaluates one by one, None leaves it to a trial.
+        repeatable: Whether a later process must evaluate in the same way, as one that resumes from a journal.
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class Many:
         sets: Mapping[str, Begin],
         functions: Mapping[str, Loss],
         at_once: int | None,
+        *,
+        repeatable: bool = False,
     ) -> None:
         self.twin, self.passes = twin, passes
         self.sets, self.functions = list(sets.values()), list(functions.items())
-        self.asked = at_once
+        self.asked, self.repeatable = at_once, repeatable
         self.choice: Choice | None = Choice(None, "as asked") if at_once == 1 else None
         self.num_evaluated = 0
         self._center: tuple[Sequence[Tensor], Float[Tensor, " moved"]] | None = None
@@ -127,6 +130,7 @@ class Many:
                 distances=TRIED_AT,
                 at_once=self.asked,
                 planned=planned,
+                repeatable=self.repeatable,
             )
             _log.info("points are evaluated %s", self.choice.words)
         return self.choice

@@ -135,7 +135,9 @@ class Objective(Described, ManyPoints):
         """Number of nested `held` contexts."""
         # The trial depends on timings; results that resume from a journal must not.
         at_once = 1 if journal is not None and points_at_once is None else points_at_once
-        self._many = Many(self._twin, self._passes, self._sets, self._functions, at_once)
+        self._many = Many(
+            self._twin, self._passes, self._sets, self._functions, at_once, repeatable=journal is not None
+        )
         self._rows: tuple[Sequence[Direction], Tensor] | None = None
         """Latest directions and their matrix, one row each; cached while the objective is held."""
         if self._journal_path is not None:
