@@ -38,7 +38,7 @@ MISTAKES = {
     "bs.Schedule(steps=1, learning_rate=1.0, decay='line')": "decay = 'line': choose from cosine",
     "bs.plot([3])": "give a result, or several by name: plot({'good': one, 'bad': other})",
     "bs.plot({'a': 3})": "give a result, or several by name",
-    "bs.save({'loss': 1}, 'x.nc')": "save: a dict is no result; give what a verb returned",
+    "bs.save({'loss': 1}, 'x.nc')": "save: a dict is not a result; give a dataset that a probe returned",
 }
 
 

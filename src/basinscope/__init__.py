@@ -1,6 +1,6 @@
 """See why neural networks generalise: loss landscapes, basin radii and volumes around good and bad minima.
 
-The names below are the public door. They load when first used, so that importing the package costs nothing.
+The names below are the public API. They are imported on first use, so that importing the package is fast.
 """
 
 from importlib import import_module

@@ -1,12 +1,12 @@
-"""What basinscope says when something is wrong: one line that tells what, where and what to do."""
+"""Exceptions of basinscope; each message is one line: what is wrong, where, and what to do."""
 
 
 class InputError(ValueError):
-    """The user asked for something that cannot be: a bad value, a missing name, a device that is not there."""
+    """A user mistake: an invalid value, an unknown name, a device that is not available."""
 
 
 def check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    """Refuse a value that is not among the allowed ones.
+    """Check that a value is one of the allowed ones.
 
     Raises:
         InputError: It is not.
@@ -16,8 +16,8 @@ def check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
 
 
 class TrainingDivergedError(RuntimeError):
-    """Networks whose loss became NaN or infinite; the message names each one and its step."""
+    """The loss of networks became NaN or infinite; the message names each network and its step."""
 
 
 class DamagedResultError(RuntimeError):
-    """A stored file that does not match its recorded checksum, or that cannot be read."""
+    """A stored file does not match its recorded checksum, or cannot be read."""

@@ -63,7 +63,7 @@ def poison(
 def is_correct(
     logits: Float[Tensor, "*batch samples classes"], labels: Int[Tensor, "*#batch samples"]
 ) -> Bool[Tensor, "*batch samples"]:
-    """Tell which samples get their true class; a tie at a single logit of 0 counts as class 0."""
+    """Whether each sample is classified correctly; a single logit of 0 counts as class 0."""
     predicted = (logits.squeeze(-1) > 0).long() if logits.shape[-1] == 1 else logits.argmax(-1)
     return predicted == labels
 
@@ -74,7 +74,7 @@ def cross_entropy_second_derivative(
     second: Float[Tensor, "*batch samples classes"],
     labels: Int[Tensor, " samples"],
 ) -> Float[Tensor, "*batch"]:
-    """Carry a line's Taylor coefficients through the mean cross-entropy.
+    """Compute the second derivative of the mean cross-entropy along lines.
 
     Formula: mean over samples of żᵀ(∂²ℓ/∂z²)ż + (∂ℓ/∂z)·z̈.
 
@@ -87,7 +87,7 @@ def cross_entropy_second_derivative(
     Returns:
         Second derivative of the mean loss along each line, in nats, float64.
     """
-    # In float64: where p is almost 1, its distance from 1 is what counts.
+    # In float64: for p close to 1, the result depends on 1 − p.
     logits, first, second = logits.double(), first.double(), second.double()
     if logits.shape[1] == 1:
         p = logits.sigmoid()

@@ -1,4 +1,4 @@
-"""What to say when memory runs out: which setting to lower."""
+"""Turns out-of-memory errors into messages that name the setting to lower."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import torch
 
 from basinscope.errors import InputError
 
-_TOLD = ("out of memory", "can't allocate memory", "not enough memory")
-"""How torch tells of it, on a GPU and on the CPU."""
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+"""Substrings of torch's out-of-memory messages, on GPU and CPU."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error is one of torch's ways of running out of memory."""
-    words = str(error).lower()
+    """Whether an error means that memory ran out."""
+    message = str(error).lower()
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and any(told in words for told in _TOLD)
+        isinstance(error, RuntimeError) and any(part in message for part in _OUT_OF_MEMORY)
     )
 
 
 def release(device: torch.device) -> None:
-    """Give back what torch keeps for later on a device."""
+    """Free the memory that torch caches on a device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -31,11 +31,11 @@ def release(device: torch.device) -> None:
 
 @contextmanager
 def told_of_memory(doing: str, knob: str) -> Iterator[None]:
-    """Turn torch's ways of running out of memory into one line that names the setting to lower.
+    """Turn out-of-memory errors into a one-line message that names the setting to lower.
 
     Args:
-        doing: What was being done.
-        knob: The setting.
+        doing: The operation, for the message.
+        knob: The setting to lower.
 
     Raises:
         InputError: Memory ran out while the context was open.

@@ -1,4 +1,4 @@
-"""Where each tensor of a network sits in one flat vector: the address book that nets and landscapes share."""
+"""Layout of a network's tensors in one flat parameter vector, shared by networks and landscapes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ParameterLayout:
 
     @cached_property
     def slices(self) -> tuple[slice, ...]:
-        """The stretch of the flat vector that each tensor occupies."""
+        """Slice of the flat vector for each tensor."""
         ends, position = [], 0
         for shape in self.shapes:
             ends.append(slice(position, position + math.prod(shape)))
@@ -46,11 +46,11 @@ class ParameterLayout:
 
     @property
     def num_parameters(self) -> int:
-        """The length of the flat vector."""
+        """Length of the flat vector."""
         return self.slices[-1].stop if self.slices else 0
 
     def views(self, flat: Float[Tensor, "*batch params"]) -> list[Tensor]:
-        """View each tensor inside `flat` without a copy; leading axes are kept in front.
+        """View each tensor inside `flat` without a copy; leading axes stay in front.
 
         Args:
             flat: One or many flat parameter vectors along the last axis.
@@ -66,10 +66,10 @@ class ParameterLayout:
 
 
 def flatten(tensors: Mapping[str, Tensor]) -> Float[Tensor, " params"]:
-    """Join the tensors of one network to a flat vector, in the mapping's order; inverse of `unflatten`."""
+    """Concatenate the tensors of one network into a flat vector, in the mapping's order; inverse of `unflatten`."""
     return torch.cat([tensor.reshape(-1) for tensor in tensors.values()])
 
 
 def unflatten(flat: Float[Tensor, " params"], layout: ParameterLayout) -> dict[str, Tensor]:
-    """Cut a flat vector into named tensors (copies); inverse of `flatten`."""
+    """Split a flat vector into named tensors (copies); inverse of `flatten`."""
     return {name: view.clone() for name, view in zip(layout.names, layout.views(flat), strict=True)}

@@ -1,4 +1,4 @@
-"""How long a long computation still takes: what the library and the command line say about it."""
+"""Progress lines and estimates of the time left, for the library and the command line."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SHOWN_AFTER, LINE_SECONDS, BAR_SECONDS = 2.0, 10.0, 0.2
 
 
 class TimeLeft:
-    """Estimates the time left from the work done since it was made.
+    """Estimates the time left from the work done since its creation.
 
     Args:
-        in_seconds: Whether the work is counted in expected seconds, from which the first estimates are made.
+        in_seconds: Whether work is measured in expected seconds, which give the first estimates.
     """
 
     def __init__(self, *, in_seconds: bool = True) -> None:
@@ -25,7 +25,7 @@ class TimeLeft:
         self._first: float | None = None
 
     def __call__(self, done: float, total: float) -> float | None:
-        """Seconds left; None as long as nothing is known."""
+        """Seconds left; None if there is no estimate yet."""
         if self._first is None:
             self._first = done
         gained = done - self._first
@@ -35,7 +35,7 @@ class TimeLeft:
 
 
 def spoken(seconds: float) -> str:
-    """Say a duration: `2 min 05 s`."""
+    """Format a duration: `2 min 05 s`."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -46,13 +46,12 @@ def spoken(seconds: float) -> str:
 
 @contextlib.contextmanager
 def watched(name: str, progress: Watcher) -> Iterator[Callable[[float], None]]:
-    """Open what a computation calls with its finished share.
+    """Open a progress display; yields the function to call with the finished share.
 
     Args:
-        name: What is computed.
-        progress: A function is called itself; False shows nothing; True, or None, shows a line on the error stream:
-            on a terminal once two seconds have passed, renewed in place and wiped away at the end; elsewhere a new one
-            every ten seconds.
+        name: Name of the computation.
+        progress: A function is used as the display; False shows nothing; True or None prints to stderr: on a terminal
+            a line after two seconds, updated in place and erased at the end; elsewhere a new line every ten seconds.
     """
     if callable(progress):
         yield progress

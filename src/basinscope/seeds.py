@@ -1,4 +1,4 @@
-"""One root seed, named child seeds: a random stream depends on its name, never on order, worker or batch."""
+"""Named random streams from one root seed: a stream depends on its name, never on order, worker or batch."""
 
 from __future__ import annotations
 

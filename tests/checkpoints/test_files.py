@@ -57,11 +57,11 @@ def test_nothing_is_unpickled(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("none.pt", "is not there"),
+        ("none.pt", "not found"),
         ("cut.safetensors", "cannot be read as safetensors"),
         ("cut.pt", "damaged"),
-        ("number.pt", "holds a int, no state dictionary"),
-        ("empty.pt", "holds a dict, no state dictionary"),
+        ("number.pt", "contains a int, not a state dictionary"),
+        ("empty.pt", "contains a dict, not a state dictionary"),
     ],
 )
 def test_files_that_hold_no_weights(tmp_path, name, says):

@@ -93,9 +93,9 @@ def test_points_are_read_from_files_and_from_the_folder_of_a_recorder(tmp_path):
         assert slice2d(objective, directions="pca", points=points, resolution=3, progress=False).identical(wanted)
     named = slice2d(objective, directions="pca", points={"sgd": tmp_path / "path"}, resolution=3, progress=False)
     assert named["marker"].values.tolist() == ["model"] + ["sgd"] * 4
-    with pytest.raises(InputError, match="holds no copies that a Recorder wrote"):
+    with pytest.raises(InputError, match="contains no copies of a Recorder"):
         slice2d(objective, directions="pca", points=tmp_path, resolution=3)
-    with pytest.raises(InputError, match=r"other: .*nowhere.safetensors: is not there"):
+    with pytest.raises(InputError, match=r"other: .*nowhere.safetensors: not found"):
         moved_tensors(objective, tmp_path / "nowhere.safetensors", "other")
 
 
@@ -103,7 +103,7 @@ def test_the_point_whose_weights_are_not_finite_is_named():
     objective = around(small_net())
     points = [small_net(seed).state_dict() for seed in (1, 2, 3)]
     points[1]["2.weight"] = points[1]["2.weight"] * torch.nan
-    with pytest.raises(InputError, match=r"^points\[1\] holds weights that are not finite$"):
+    with pytest.raises(InputError, match=r"^points\[1\] contains weights that are not finite$"):
         slice2d(objective, directions="pca", points=points, resolution=3)
 
 

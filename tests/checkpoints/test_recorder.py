@@ -74,7 +74,7 @@ def test_mistakes(tmp_path):
     with pytest.raises(InputError, match="every = 0: must be at least 1"):
         Recorder(small_net(), every=0)
     Recorder(small_net(), folder=tmp_path)
-    with pytest.raises(InputError, match="already holds copies"):
+    with pytest.raises(InputError, match="already contains copies"):
         Recorder(small_net(), folder=tmp_path)
 
 

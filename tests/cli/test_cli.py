@@ -31,7 +31,7 @@ from tests.stored import assert_same_arrays, the_run
         (["run", "swissroll", "--seed", "-1"], "swissroll.seed = -1: must be at least 0"),
         (["run", "swissroll", "--seed", "x"], "--seed"),
         (["run", "swissroll", "--data-seed", "-5"], "swissroll.data_seed = -5"),
-        (["run", "swissroll", "--device", "abacus"], "device 'abacus' is not there"),
+        (["run", "swissroll", "--device", "abacus"], "device 'abacus' is not available"),
         (["run", "swissroll", "--out", "/proc/nowhere"], "--out /proc/nowhere: cannot write there"),
         (["walk"], "walk"),
         (["run", "swissroll", "--jobs", "0"], "--jobs 0: must be at least 1"),
@@ -39,7 +39,7 @@ from tests.stored import assert_same_arrays, the_run
         (["run", "swissroll", "--set", "swissroll.learning_rate=inf"], "swissroll.learning_rate = inf: must be finite"),
         (["run", "swissroll", "--set", "swissroll.poisons=0,0.1,0.10000001"], "first six digits"),
         (["run", "swissroll", "--set", "swissroll.boundary_resolution=1000000"], "must be at most 5000"),
-        (["run", "swissroll", "--device", "meta"], "device 'meta' is not there"),
+        (["run", "swissroll", "--device", "meta"], "device 'meta' is not available"),
         (["run", "swissroll", "--out", ""], "--out is empty"),
         (["status", "--out", __file__], "is a file; name a folder"),
         (["run", "minefield", "--data-dir", "."], "--data-dir is for architectures and image_minima"),
@@ -47,7 +47,7 @@ from tests.stored import assert_same_arrays, the_run
             ["run", "image_minima", "--preset", "smoke", "--set", "image_minima.data_checksum=abc"],
             "image_minima.data_checksum = abc: the images",
         ),
-        (["run", "minefield", "--set", "rings.steps=5"], "rings is not among what is run (minefield)"),
+        (["run", "minefield", "--set", "rings.steps=5"], "rings is not among the experiments (minefield)"),
         ([], "required: VERB"),
         (["plot", "swissroll", "--out", "empty"], "no finished run"),
         (["report", "--out", "empty"], "no figures in empty"),
@@ -56,21 +56,21 @@ from tests.stored import assert_same_arrays, the_run
         (["run", "all", "--preset", "laptop"], "no preset 'laptop'"),
         (
             ["run", "image_minima", "--set", "image_minima.source=scattered-digits", "--data-dir", "."],
-            "--set image_minima.source=scattered-digits takes no files: leave it or --data-dir out",
+            "--set image_minima.source=scattered-digits uses no files: omit it or --data-dir",
         ),
         (
             ["run", "image_minima", "--preset", "smoke", "--data-dir", "nowhere"],
-            "nowhere: train_32x32.mat is not there",
+            "nowhere: train_32x32.mat not found",
         ),
         (
             ["run", "architectures", "--preset", "smoke", "--data-dir", "nowhere"],
-            "nowhere: data_batch_1.bin is not there",
+            "nowhere: data_batch_1.bin not found",
         ),
         (["run", "image_minima", "--engine", "cloud"], "--engine: invalid choice: 'cloud'"),
         (["run", "image_minima", "--address", "auto"], "--address is for --engine ray; add --engine ray"),
         (
             ["run", "architectures", "--set", "image_minima.runs=3"],
-            "image_minima is not among what is run (architectures)",
+            "image_minima is not among the experiments (architectures)",
         ),
         (["run", "architectures", "--set", "architectures.num_trian=50"], "did you mean 'num_train'?"),
         (["fetch", "cifar100"], "no data set 'cifar100'; did you mean 'cifar10'?"),
@@ -98,7 +98,7 @@ def test_list_tells_presets_and_every_field(capsys: pytest.CaptureFixture[str]) 
     told = capsys.readouterr().out
     for field in vars(PRESETS["quick"]):
         assert f"  {field}: " in told
-    assert "Networks trained for each poison factor. [smoke 2, quick 10, paper 10]" in told
+    assert "Networks per poison factor. [smoke 2, quick 10, paper 10]" in told
 
 
 @pytest.mark.parametrize("name", reading_files())
@@ -109,7 +109,7 @@ def test_list_tells_what_each_field_of_the_images_means(name: str, capsys: pytes
         (line,) = re.findall(rf"^  {field}: (.*)$", told, re.MULTILINE)
         assert re.match(r"[\w`]", line), "words, then the values in brackets"
     # A field that both share, with the values of each preset.
-    assert "Training images; none takes all that there are. [smoke 60, quick 1000, laptop 2000, paper None]" in told
+    assert "Number of training images; none takes all. [smoke 60, quick 1000, laptop 2000, paper None]" in told
 
 
 def test_status_of_nothing_says_how_to_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,7 +49,7 @@ def test_sizes_are_told_before_and_the_folder_at_the_end(
     assert fetch_command(_options("svhn", tmp_path / "data")) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"train.mat: 5,000 bytes from {served}",
-        f"5,000 bytes in all, into {place}; what is there already and whole is left alone",
+        f"5,000 bytes in total, into {place}; complete files are not downloaded again",
         f"svhn: {place}",
     ]
     assert (place / "train.mat").read_bytes() == b"n" * 5000

@@ -65,7 +65,7 @@ def test_numbers_are_those_of_the_checkpoint_through_the_library(folder: Path) -
 def test_running_again_does_nothing_and_status_and_verify_know_it(folder: Path, capsys: pytest.CaptureFixture) -> None:
     words = ["measure", str(folder / "problem.py"), "--checkpoint", str(folder / "bad.pt"), *QUICK]
     assert main([*words, "--out", str(folder / "out")]) == 0
-    assert "bad: 0 of 5 tasks done now" in capsys.readouterr().out
+    assert "bad: 0 of 5 tasks run now" in capsys.readouterr().out
     assert main(["status", "--out", str(folder / "out")]) == 0
     assert len(re.findall(r"measure-\w+ \((good|bad)\): 5 of 5 tasks, finished", capsys.readouterr().out)) == 2
     assert main(["verify", "--out", str(folder / "out")]) == 0
@@ -98,17 +98,17 @@ def test_hostile_names_are_escaped(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["measure", "nowhere.py"], "nowhere.py: is not there; name a Python file"),
+        (["measure", "nowhere.py"], "nowhere.py: not found; name a Python file"),
         (["measure", "PROBLEM", "--probe", "volume"], "--probe volume: choose from slice1d"),
-        (["measure", "PROBLEM", "--checkpoint", "none.pt"], "none.pt: is not there"),
+        (["measure", "PROBLEM", "--checkpoint", "none.pt"], "none.pt: not found"),
         (["measure", "PROBLEM", "--directions", "1"], "--directions 1: must be at least 2"),
         (["measure", "PROBLEM", "--rise", "0"], "--rise 0.0: must be above 0"),
         (["measure", "PROBLEM", "--rise", "1", "--cutoff", "1"], "not allowed with"),
         (["measure", "PROBLEM", "--cutoff", "1e-9", "--probe", "radius"], "not below cutoff"),
-        (["measure", "PROBLEM", "--device", "abacus"], "device 'abacus' is not there"),
+        (["measure", "PROBLEM", "--device", "abacus"], "device 'abacus' is not available"),
         (["compare", "good"], "compare needs two runs or more"),
         (["compare", "good", "ugly"], "no run 'ugly'"),
-        (["compare", "good", "good"], "good is named twice"),
+        (["compare", "good", "good"], "good is given twice"),
     ],
 )
 def test_mistakes_are_told_in_one_line(
@@ -125,7 +125,7 @@ def test_networks_that_do_not_compare_are_told_of(folder: Path, capsys: pytest.C
     words = ["measure", str(folder / "problem.py"), "--name", "far", "--probe", "radius", "--rise", "0.5"]
     assert main([*words, "--directions", "4", "--out", str(folder / "out")]) == 0
     assert main(["compare", "good", "far", "--out", str(folder / "out")]) == 0
-    assert "note: the basins end at losses of" in capsys.readouterr().out
+    assert "note: the cutoffs range from" in capsys.readouterr().out
 
 
 def test_problems_of_one_file_are_told_apart_by_their_names(tmp_path: Path) -> None:
@@ -181,9 +181,9 @@ def test_figures_that_take_the_place_of_another_runs_are_told_of(folder: Path, t
     words = ["measure", str(folder / "problem.py"), "--name", "same", "--probe", "sharpness", "--out", str(tmp_path)]
     assert main(words) == 0
     assert main(words) == 0
-    assert "took the place" not in capsys.readouterr().out
+    assert "these figures replace" not in capsys.readouterr().out
     assert main([*words, "--seed", "1"]) == 0
-    assert re.search(r"took the place of the figures of run measure-\w+; give --name", capsys.readouterr().out)
+    assert re.search(r"these figures replace those of run measure-\w+; use --name", capsys.readouterr().out)
 
 
 def _spoil(path: Path) -> None:
@@ -217,9 +217,9 @@ def test_damaged_results_are_neither_compared_nor_drawn(
     for words in (["compare", "good", "bad"], ["plot", "good"]):
         assert main([*words, "--out", str(out)]) == 1
         told = capsys.readouterr().err
-        assert "radius-0.nc: does not match its checksum; basinscope measure makes it anew" in told
+        assert "radius-0.nc: does not match its checksum; recompute it with basinscope measure" in told
     assert main(["plot", "--out", str(out)]) == 0
-    assert "good is passed over" in caplog.text
+    assert "skipping good" in caplog.text
     assert "bad: figures in" in capsys.readouterr().out
 
 
@@ -260,14 +260,14 @@ def test_one_network_under_two_settings_is_compared_and_the_page_tells_what_does
     assert main(["compare", *runs, "--out", out]) == 0
     told = capsys.readouterr().out
     assert f"bad ({Path(runs[1]).name})" in told
-    assert "note: the basins end at losses of" in told
-    assert "the basins end at losses of" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "note: the cutoffs range from" in told
+    assert "the cutoffs range from" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert main(["compare", runs[0], runs[0], "--out", out]) == 2
-    assert "named twice" in capsys.readouterr().err
+    assert "given twice" in capsys.readouterr().err
     # From another folder, too, where no run lies that could be drawn again.
     elsewhere = str(tmp_path / "elsewhere")
     assert main(["compare", *runs, "--out", elsewhere]) == 0
     assert main(["verify", "--out", elsewhere]) == 0
     (name,) = (path.name for path in (tmp_path / "elsewhere" / "compared").iterdir())
     assert main(["plot", name, "--out", elsewhere]) == 1
-    assert f"is missing, so {name} cannot be drawn again" in capsys.readouterr().err
+    assert f"is missing, so {name} cannot be redrawn" in capsys.readouterr().err

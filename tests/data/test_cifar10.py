@@ -78,7 +78,7 @@ def _mislabel(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (_remove, "is not there"),
+        (_remove, "not found"),
         (_empty, "0 bytes are not a whole number of records of 3,073 bytes"),
         (_cut, "122,919 bytes are not a whole number of records of 3,073 bytes"),
         (_mislabel, "record 3 has label 10, labels run from 0 to 9"),
@@ -97,7 +97,7 @@ def test_a_damaged_file_is_named_and_what_to_do(place: Path, name: str, damage, 
 
 @pytest.mark.parametrize("folder", ["nowhere", ""])
 def test_a_folder_without_files_is_named(tmp_path: Path, folder: str) -> None:
-    with pytest.raises(InputError, match=r"data_batch_1\.bin is not there, nor in cifar-10-batches-bin/ below it"):
+    with pytest.raises(InputError, match=r"data_batch_1\.bin not found, nor in cifar-10-batches-bin/"):
         cifar10.load_cifar10(tmp_path / folder, num_train=None, num_unseen=0)
 
 
@@ -106,7 +106,7 @@ def test_a_part_without_a_class_is_refused(place: Path) -> None:
         cifar10.load_cifar10(place, num_train=None, num_unseen=3)
     with pytest.raises(InputError, match="CIFAR-10 training images: none of the 5 is of class"):
         cifar10.load_cifar10(place, num_train=5, num_unseen=0)
-    with pytest.raises(InputError, match="41 CIFAR-10 test images asked for, there are 40"):
+    with pytest.raises(InputError, match="41 CIFAR-10 test images requested, but there are 40"):
         cifar10.load_cifar10(place, num_train=None, num_unseen=0, num_test=41)
 
 

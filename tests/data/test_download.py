@@ -187,8 +187,8 @@ def test_another_content_is_removed(site: Site, monkeypatch: pytest.MonkeyPatch,
     _serve(monkeypatch, "svhn", offered)
     (site.folder / "train.mat").write_bytes(b"u" * 3000)
     line = _told(tmp_path / "data")
-    assert line.startswith(f"{offered.url}: what came is not the published file (its MD5 is not {offered.md5})")
-    assert "was removed; try again, or put the files there yourself and pass --data-dir" in line
+    assert line.startswith(f"{offered.url}: the downloaded file is not the published one (its MD5 is not ")
+    assert f"{offered.md5}) and was removed; try again, or put the files there yourself and pass --data-dir" in line
     assert _names(tmp_path / "data") == set()
     (site.folder / "train.mat").write_bytes(b"a page of a hotel")
     assert f"{offered.url}: the server offers 17 bytes, 3,000 were published" in _told(tmp_path / "data")

@@ -152,7 +152,7 @@ def test_a_draw_puts_nothing_back_and_begins_a_larger_one(total: int, data: st.D
 
 @pytest.mark.parametrize("num", [-1, 13])
 def test_too_many_are_refused(num: int) -> None:
-    with pytest.raises(InputError, match=f"{num} cats asked for, there are 12"):
+    with pytest.raises(InputError, match=f"{num} cats requested, but there are 12"):
         draw_subset(_images(), num, _stream(), "cats")
 
 

@@ -89,12 +89,12 @@ def _damaged(path: Path, kind: str) -> None:
     ("kind", "says"),
     [
         ("empty", "cannot be read"),
-        ("cut", "holds X (32, 32, 3, "),
+        ("cut", "contains X (32, 32, 3, "),
         ("flipped", "cannot be read"),
         ("text", "cannot be read"),
-        ("shape", "holds X (28, 28, 3, 50) uint8 and y (50, 1) uint8, not X"),
-        ("type", "holds X (32, 32, 3, 50) double and y"),
-        ("short labels", "holds X (32, 32, 3, 50) uint8 and y (49, 1) uint8, not X"),
+        ("shape", "contains X (28, 28, 3, 50) uint8 and y (50, 1) uint8, not X"),
+        ("type", "contains X (32, 32, 3, 50) double and y"),
+        ("short labels", "contains X (32, 32, 3, 50) uint8 and y (49, 1) uint8, not X"),
         ("label", "image 7 has label 11, labels run from 1 to 10"),
     ],
 )
@@ -111,20 +111,20 @@ def test_a_damaged_file_is_named_and_what_to_do(place: Path, name: str, kind: st
 
 @pytest.mark.parametrize("folder", ["nowhere", ""])
 def test_a_folder_without_files_is_named(tmp_path: Path, folder: str) -> None:
-    with pytest.raises(InputError, match=r"train_32x32\.mat is not there, nor in a folder in it"):
+    with pytest.raises(InputError, match=r"train_32x32\.mat not found, nor in a subfolder"):
         svhn.load_svhn(tmp_path / folder, num_train=None, num_unseen=0)
 
 
 def test_a_missing_test_file_is_named(place: Path) -> None:
     (place / "test_32x32.mat").unlink()
-    with pytest.raises(InputError, match=r"test_32x32\.mat: is not there; basinscope fetch svhn"):
+    with pytest.raises(InputError, match=r"test_32x32\.mat: not found; get the files with basinscope fetch svhn"):
         svhn.load_svhn(place, num_train=None, num_unseen=0)
 
 
 def test_a_part_without_a_class_is_refused(place: Path) -> None:
     with pytest.raises(InputError, match="SVHN unseen images: none of the 3 is of class"):
         svhn.load_svhn(place, num_train=None, num_unseen=3)
-    with pytest.raises(InputError, match="91 SVHN unseen images asked for, there are 90"):
+    with pytest.raises(InputError, match="91 SVHN unseen images requested, but there are 90"):
         svhn.load_svhn(place, num_train=None, num_unseen=91)
 
 

@@ -48,7 +48,7 @@ def stop_at_random(out: Path, number: int, draw: random.Random, *, longest: floa
     elif number != signal.SIGKILL and process.returncode != 0:
         assert process.returncode in (130, 143, -number), errors
         # Stopped before Python was up, it dies of the signal itself.
-        assert process.returncode == -number or "the same command goes on from there" in errors
+        assert process.returncode == -number or "run the same command to resume" in errors
     return ended
 
 
@@ -90,7 +90,7 @@ def test_stopped_politely_and_run_again(smoke: Path, tmp_path: Path, number: sig
     if process.returncode:
         assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
         assert errors.splitlines()[-1] == (
-            "basinscope: stopped; finished work is kept, the same command goes on from there"
+            "basinscope: stopped; finished work is saved, run the same command to resume"
         )
         assert "Traceback" not in errors
     subprocess.run([*words, str(tmp_path)], env=ENVIRONMENT, check=True, capture_output=True)
@@ -106,9 +106,9 @@ def test_two_processes_on_one_folder_do_the_work_once(smoke: Path, tmp_path: Pat
     assert [process.returncode for process in both] == [0, 0], told
     done = sorted(text.split("minefield: ")[1].split(" tasks")[0] for text, _ in told)
     assert done == ["0 of 7", "7 of 7"]
-    assert sum("another process works on run minefield-" in errors for _, errors in told) == 1
+    assert sum("another process is working on run minefield-" in errors for _, errors in told) == 1
     assert_same_arrays(smoke, tmp_path, "minefield")
-    outcome("two processes", "one output folder", "one waits and says so; the work is done once")
+    outcome("two processes", "one output folder", "one waits and reports it; the work is done once")
 
 
 def test_no_lock_outlives_a_killed_process(smoke: Path, tmp_path: Path, outcome: Outcome) -> None:
@@ -160,7 +160,7 @@ def test_a_full_disk_is_told_in_one_line_and_work_goes_on_after_room_is_made(
             assert not list(small_disk.rglob(".partial-*")), "nothing half-written is left"
     assert process.returncode == 0, errors
     assert_same_arrays(smoke, small_disk, "minefield")
-    outcome("full disk", "in the middle of a write", "one line, exit 1 or 2; goes on after room is made, same arrays")
+    outcome("full disk", "in the middle of a write", "one line, exit 1 or 2; resumes once space is freed, same arrays")
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_one_line(outcome: Outcome) -> None:
@@ -175,7 +175,7 @@ def test_spaces_and_other_letters_in_a_path(smoke: Path, outcome: Outcome) -> No
     assert " " in smoke.name
     assert not smoke.name.isascii()
     assert all(the_run(smoke, name).read_json("finished.json") for name in NAMES)
-    outcome("spaces and non-ASCII letters", "path of the output folder", "as any other path")
+    outcome("spaces and non-ASCII letters", "path of the output folder", "works like any other path")
 
 
 def test_a_clock_that_jumps_back_changes_nothing(smoke: Path, tmp_path: Path, outcome: Outcome) -> None:

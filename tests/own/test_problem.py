@@ -55,7 +55,11 @@ def test_the_checksum_follows_the_text(tmp_path):
         ("def problem():\n    x = 1\n    return x[0]\n", "", "problem() fails at line 3: TypeError"),
         ("def problem(): return 1, 2\n", "", "gives 2 values: give model, loss_fn, batches"),
         ("def problem(): return 'net'\n", "", "gives a str: give model, loss_fn, batches"),
-        ("def mine(): return dict(model=1, loss_fn=2, batches=3, rho=4)\n", ":mine", "mine gives rho; known are model"),
+        (
+            "def mine(): return dict(model=1, loss_fn=2, batches=3, rho=4)\n",
+            ":mine",
+            "mine gives rho; allowed are model",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(tmp_path, text, name, says):
@@ -65,5 +69,5 @@ def test_what_is_wrong_is_told_in_one_line(tmp_path, text, name, says):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="is not there; name a Python file"):
+    with pytest.raises(InputError, match="not found; name a Python file"):
         load_problem(str(tmp_path / "none.py"))

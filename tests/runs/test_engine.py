@@ -89,7 +89,7 @@ def test_a_task_cannot_come_after_a_later_one_or_itself(tmp_path: Path) -> None:
     folder, cpu = RunFolder.create(tmp_path, "n", {}, "s"), torch.device("cpu")
     for wanted in ("b", "a"):
         tasks = [Task("a", 1, _nothing, after=(wanted,)), Task("b", 1, _nothing)]
-        with pytest.raises(ValueError, match=f"task a comes after {wanted}"):
+        with pytest.raises(ValueError, match=f"task a depends on {wanted}"):
             run_tasks(tasks, folder, Seen(), device=cpu)
     with pytest.raises(ValueError, match="two tasks are named a"):
         needs([Task("a", 1, _nothing), Task("a", 1, _nothing)])

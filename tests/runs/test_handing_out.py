@@ -93,7 +93,7 @@ def test_a_worker_that_dies_again_and_again_is_told_of(
 ) -> None:
     monkeypatch.setattr(handing_out, "MAX_RETRIES", 1)
     folder = folder_in(tmp_path)
-    with pytest.raises(ChildProcessError, match=r"task bad: .* was lost 2 times"):
+    with pytest.raises(ChildProcessError, match=r"task bad: .* died 2 times"):
         run(request_for(tmp_path, "dies"), folder, Seen())
     assert folder.is_done("good")
     assert notes_in(tmp_path).count("begin bad") == 2
@@ -133,7 +133,7 @@ def test_a_worker_refuses_a_folder_or_a_source_that_is_not_the_drivers(tmp_path:
     place = tmp_path / "at-work"
     place.mkdir()
     (place / "token").touch()
-    assert "has another basinscope" in _answer_to(tmp_path, token="token")
+    assert "has a different basinscope" in _answer_to(tmp_path, token="token")
     assert not RunFolder(tmp_path).is_done("good")
 
 

@@ -90,9 +90,9 @@ def test_what_is_no_result_is_not_written(tmp_path):
 
 
 def test_a_file_that_is_not_there_is_told_of(tmp_path):
-    with pytest.raises(InputError, match=r"none\.nc: is not there"):
+    with pytest.raises(InputError, match=r"none\.nc: not found"):
         load(tmp_path / "none.nc")
-    with pytest.raises(InputError, match="is not there"):
+    with pytest.raises(InputError, match="not found"):
         load(tmp_path)
 
 
@@ -120,5 +120,5 @@ def test_other_netcdf_is_told_of_with_its_name(tmp_path):
 
 def test_only_radii_make_a_volume() -> None:
     line = slice1d(bowl(CURVATURES), num_directions=1, resolution=3, progress=False)
-    with pytest.raises(InputError, match="log_volume: give radii, as basin_radius returns them, not a slice1d"):
+    with pytest.raises(InputError, match="pass a radius dataset, as basin_radius returns it, not a slice1d"):
         log_volume(line)

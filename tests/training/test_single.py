@@ -313,7 +313,7 @@ def test_divergence_is_reported_with_its_net_and_update_and_keeps_the_last_good_
         assert checkpoint.kept is None
         assert "kept" not in str(caught.value)
         return
-    assert f"the state of update {at} is kept" in str(caught.value)
+    assert f"the checkpoint of update {at} is kept" in str(caught.value)
     assert _is_finite(checkpoint)
     _assert_same(_trainer(_recipe()).train(checkpoint=checkpoint), _trainer(_recipe()).train())
 
@@ -339,7 +339,7 @@ def test_weights_that_are_lost_are_neither_kept_nor_returned(at, monkeypatch):
             trainer.model[0].weight[0] = math.nan
 
     monkeypatch.setattr(trainer.optimizer, "step", step)
-    with pytest.raises(TrainingDivergedError, match=f"not finite at update {at}; the state of update {at - 1} is kept"):
+    with pytest.raises(TrainingDivergedError, match=f"at update {at}; the checkpoint of update {at - 1} is kept"):
         trainer.train(checkpoint=checkpoint)
     assert _is_finite(checkpoint)
 

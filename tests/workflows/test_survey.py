@@ -121,7 +121,7 @@ def test_probes_between_checkpoints_from_python(tmp_path: Path) -> None:
     path = bs.linear_path(around(small_net(1)), small_net(2), resolution=5)
     np.testing.assert_array_equal(found.datasets["a"]["linear_path"]["loss"], path["loss"])
     assert list(found.datasets["c"]["slice2d"]["marker"].values) == ["model", "a", "b"]
-    with pytest.raises(InputError, match="linear_path takes other checkpoints: give two or more"):
+    with pytest.raises(InputError, match="linear_path needs other checkpoints: give two or more"):
         bs.survey(around(small_net()), probes=["linear_path"], out=tmp_path, progress=False)
 
 

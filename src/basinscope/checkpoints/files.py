@@ -1,4 +1,4 @@
-"""Weights from files, into a network: nothing is ever unpickled."""
+"""Reads weights from files and loads them into networks; nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -15,59 +15,59 @@ from torch import Tensor, nn
 from basinscope.errors import InputError
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
-"""Names under which training scripts keep the weights beside other things."""
+"""Keys under which training scripts save the weights along with other data."""
 PREFIXES = ("module.", "_orig_mod.", "model.")
-"""What wrappers put before every name."""
-_TOLD = 3
-"""Mismatches that a message names."""
+"""Prefixes that wrappers add to every name."""
+_NUM_NAMED = 3
+"""Number of mismatches named in a message."""
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read a state dictionary from a `.safetensors` file, or from one that `torch.save` wrote.
 
     Raises:
-        InputError: The file is not there, damaged, holds more than tensors, or no state dictionary.
+        InputError: The file is missing or damaged, contains objects other than tensors, or no state dictionary.
     """
     if not path.is_file():
-        raise InputError(f"{path}: is not there; name a checkpoint")
+        raise InputError(f"{path}: not found; name a checkpoint")
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
         except (OSError, SafetensorError) as error:
-            raise InputError(f"{path}: cannot be read as safetensors; is it whole?") from error
+            raise InputError(f"{path}: cannot be read as safetensors; check that it is complete") from error
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch tells of damage and of foreign objects in many ways
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds of errors for damage and for foreign objects
         raise InputError(
-            f"{path}: cannot be read as weights alone ({type(error).__name__}): it is damaged, or holds other objects, "
-            "which are never unpickled; save model.state_dict()"
+            f"{path}: cannot be read as plain weights ({type(error).__name__}): it is damaged or contains other "
+            "objects, which are never unpickled; save model.state_dict()"
         ) from error
-    return _tensors(found, path)
+    return _tensors(content, path)
 
 
-def _tensors(found: Any, path: Path) -> dict[str, Tensor]:
-    if isinstance(found, Mapping) and not all(isinstance(value, Tensor) for value in found.values()):
+def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    if isinstance(content, Mapping) and not all(isinstance(value, Tensor) for value in content.values()):
         for key in WRAPPERS:
-            if isinstance(found.get(key), Mapping):
-                return _tensors(found[key], path)
-        kept = {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
-        if kept and any(not isinstance(value, Mapping) for value in found.values()):
-            return kept
-    if isinstance(found, Mapping) and found and all(isinstance(value, Tensor) for value in found.values()):
-        return {str(key): value for key, value in found.items()}
-    raise InputError(f"{path}: holds a {type(found).__name__}, no state dictionary; save model.state_dict()")
+            if isinstance(content.get(key), Mapping):
+                return _tensors(content[key], path)
+        tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+        if tensors and any(not isinstance(value, Mapping) for value in content.values()):
+            return tensors
+    if isinstance(content, Mapping) and content and all(isinstance(value, Tensor) for value in content.values()):
+        return {str(key): value for key, value in content.items()}
+    raise InputError(f"{path}: contains a {type(content).__name__}, not a state dictionary; save model.state_dict()")
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
-    """Load a state dictionary into a network, all of it or nothing.
+    """Load a state dictionary into a network, completely or not at all.
 
-    Prefixes that wrappers for several devices or for compiling put before every name are taken off if the network has
+    Prefixes that wrappers such as `DataParallel` or `torch.compile` add to every name are removed if the network has
     none. A tensor that is tied to another one may be missing.
 
     Args:
-        model: The network; changed.
+        model: The network; modified in place.
         state: The weights.
-        what: What to call them in a message.
+        what: Their name in messages.
 
     Raises:
         InputError: Names or shapes differ; the message names the first three.
@@ -77,11 +77,11 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in given) and not all(name.startswith(prefix) for name in own):
             given = {name.removeprefix(prefix): tensor for name, tensor in given.items()}
-    places = {tensor.data_ptr() for name, tensor in own.items() if name in given and tensor.numel()}
+    pointers = {tensor.data_ptr() for name, tensor in own.items() if name in given and tensor.numel()}
     missing = [
         f"{name}: missing"
         for name, tensor in own.items()
-        if name not in given and not (tensor.numel() and tensor.data_ptr() in places)
+        if name not in given and not (tensor.numel() and tensor.data_ptr() in pointers)
     ]
     foreign = [f"{name}: not in the network" for name in given if name not in own]
     other = [
@@ -89,9 +89,9 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
         for name, tensor in own.items()
         if name in given and given[name].shape != tensor.shape
     ]
-    # One of each kind before the second of any: a prefix shows only in what is missing and foreign together.
+    # Alternate between the kinds: a wrong prefix shows only in missing and foreign names together.
     wrong = [line for lines in zip_longest(missing, foreign, other) for line in lines if line]
     if wrong:
-        more = f", and {len(wrong) - _TOLD} more" if len(wrong) > _TOLD else ""
-        raise InputError(f"{what} does not fit {type(model).__name__}: {'; '.join(wrong[:_TOLD])}{more}")
+        more = f", and {len(wrong) - _NUM_NAMED} more" if len(wrong) > _NUM_NAMED else ""
+        raise InputError(f"{what} does not fit {type(model).__name__}: {'; '.join(wrong[:_NUM_NAMED])}{more}")
     model.load_state_dict(given, strict=False)

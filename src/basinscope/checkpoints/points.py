@@ -1,4 +1,4 @@
-"""Other points in the space of a network's parameters: minima and checkpoints, as state dictionaries or files."""
+"""Other points in a network's parameter space: minima and checkpoints, as state dictionaries or files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from basinscope.landscape.protocol import Landscape
 Minimum = Mapping[str, Tensor] | Tensor | nn.Module | str | Path
 """A state dictionary, a network of the same kind, or a file of either: safetensors, or what `torch.save` wrote.
 
-Around a loss of flat vectors also a flat vector."""
+For losses of flat vectors, also a flat vector."""
 Points = Sequence[Minimum] | Mapping[str, Sequence[Minimum] | str | Path] | str | Path
 """A list of points, or the folder of a `Recorder`; or several of these by name."""
 _SAME_LOSS = 1e-3
-"""Relative difference of losses that is not worth telling."""
+"""Relative difference of losses below which no warning is logged."""
 _log = logging.getLogger(__name__)
-_TOLD = 3
-"""Mismatches that a message names."""
+_NUM_NAMED = 3
+"""Number of mismatches named in a message."""
 _ON_LINE = 1e-5
 """Distance from a line, relative to its length, that rounding of weights may explain."""
 
@@ -36,7 +36,7 @@ def state_of(landscape: Landscape, point: Minimum, what: str) -> Mapping[str, Te
     """The tensors of a point by name, read from its file if it is one.
 
     Raises:
-        InputError: There is no such file, or it holds no weights.
+        InputError: There is no such file, or it contains no weights.
     """
     if isinstance(point, Tensor):
         named = getattr(landscape, "named", None)
@@ -54,58 +54,58 @@ def state_of(landscape: Landscape, point: Minimum, what: str) -> Mapping[str, Te
 
 
 COPIES = "step-*.safetensors"
-"""Names of the copies that a `Recorder` writes."""
+"""Pattern of the file names that a `Recorder` writes."""
 
 
 def recorded(folder: str | Path) -> list[Path]:
-    """The copies that a `Recorder` wrote into a folder, in their order.
+    """The copies that a `Recorder` wrote into a folder, in order.
 
     Raises:
         InputError: There are none.
     """
-    found = sorted(Path(folder).glob(COPIES))
-    if not found:
-        raise InputError(f"points: {folder} holds no copies that a Recorder wrote (step-….safetensors)")
-    return found
+    copies = sorted(Path(folder).glob(COPIES))
+    if not copies:
+        raise InputError(f"points: {folder} contains no copies of a Recorder (step-….safetensors)")
+    return copies
 
 
 def moved_tensors(landscape: Landscape, point: Minimum, what: str) -> list[Tensor]:
     """Pick the moved tensors out of a state dictionary.
 
     Raises:
-        InputError: Some are missing or of another shape, of which the message names the first three; or not finite.
+        InputError: Some are missing or have another shape (the message names the first three), or are not finite.
     """
     state = state_of(landscape, point, what)
-    # Tied tensors stand in a state dictionary under all of their names.
+    # A state dictionary lists tied tensors under all of their names.
     wrong = [
         f"{f.name}: {'missing' if f.name not in state else tuple(state[f.name].shape)}, not {tuple(f.shape)}"
         for f in landscape.filters
         if f.name not in state or state[f.name].shape != f.shape
     ]
     if wrong:
-        more = f" and {len(wrong) - _TOLD} more" if len(wrong) > _TOLD else ""
-        raise InputError(f"{what} does not fit {landscape.network}: {'; '.join(wrong[:_TOLD])}{more}")
+        more = f" and {len(wrong) - _NUM_NAMED} more" if len(wrong) > _NUM_NAMED else ""
+        raise InputError(f"{what} does not fit {landscape.network}: {'; '.join(wrong[:_NUM_NAMED])}{more}")
     tensors = [state[f.name].detach() for f in landscape.filters]
     if not all(bool(tensor.isfinite().all()) for tensor in tensors):
-        raise InputError(f"{what} holds weights that are not finite")
+        raise InputError(f"{what} contains weights that are not finite")
     return tensors
 
 
 def own_loss(landscape: Landscape, point: Minimum, on_way: float, what: str) -> float:
-    """Loss of another minimum as it is; says so where that is not what it has on the way to it.
+    """Loss of another minimum with its own tensors; logs a warning if it differs from the loss at the path's end.
 
     Args:
-        landscape: The network, whose running statistics and other tensors that are not moved hold on the whole way.
+        landscape: The network, whose running statistics and other unmoved tensors are used along the whole path.
         point: The other minimum.
-        on_way: The loss with its moved tensors alone.
-        what: What to call it in a message.
+        on_way: Loss at the path's end, where only the moved tensors are the minimum's.
+        what: Its name in messages.
     """
     state = state_of(landscape, point, what)
     loss = landscape.loss_of(state)
     if not abs(loss - on_way) <= _SAME_LOSS * max(abs(loss), abs(on_way)):
-        left, hint = _left_behind(landscape, state)
+        left, hint = _unmoved_differences(landscape, state)
         _log.warning(
-            "%s has a loss of %.4g, but %.4g with the network's own %s, which hold at every point that is drawn%s",
+            "%s has a loss of %.4g, but %.4g with the network's own %s, which are used at every drawn point%s",
             what,
             loss,
             on_way,
@@ -115,8 +115,8 @@ def own_loss(landscape: Landscape, point: Minimum, on_way: float, what: str) -> 
     return loss
 
 
-def _left_behind(landscape: Landscape, state: Mapping[str, Tensor]) -> tuple[str, str]:
-    """What a point has that is not moved and differs from the network's, in words; and what to do about it."""
+def _unmoved_differences(landscape: Landscape, state: Mapping[str, Tensor]) -> tuple[str, str]:
+    """Name the unmoved tensors in which a point differs from the network, and suggest a remedy."""
     moved = {f.name for f in landscape.filters}
 
     def differs(name: str, own: Tensor) -> bool:
@@ -134,28 +134,28 @@ def _left_behind(landscape: Landscape, state: Mapping[str, Tensor]) -> tuple[str
 
 
 def gram(center: Center, others: Sequence[Sequence[Tensor]]) -> Float[np.ndarray, "points points"]:
-    """Inner products of the ways from the minimum to the other points, tensor by tensor."""
+    """Inner products of the displacements from the minimum to the other points, summed tensor by tensor."""
     total = np.zeros((len(others), len(others)))
-    for place in range(len(center.filters)):
-        here = center.exact(place).cpu().double()
-        ways = torch.stack([(other[place].detach().cpu().double() - here).reshape(-1) for other in others])
-        total += (ways @ ways.T).numpy()
+    for index in range(len(center.filters)):
+        origin = center.exact(index).cpu().double()
+        displacements = torch.stack([(other[index].detach().cpu().double() - origin).reshape(-1) for other in others])
+        total += (displacements @ displacements.T).numpy()
     return total
 
 
 def spanned(
     landscape: Landscape, others: Sequence[Sequence[Tensor]], how: str
 ) -> tuple[tuple[Combination, Combination], Float[np.ndarray, "points 3"]]:
-    """Span a plane through a network by other points; place them on it.
+    """Span a plane through a network and other points, and project the points onto it.
 
     Args:
         landscape: The network.
         others: The moved tensors of each other point.
-        how: `between`, through the first two; `pca`, along the two main axes of all as seen from the network.
+        how: `between`: through the two points; `pca`: along the two principal axes of all points around the network.
 
     Returns:
-        Two orthogonal directions of one length; and for each point its place along both, and its distance from the
-        plane. Units of `between` are the distance to the first point; those of `pca` are Euclidean.
+        Two orthogonal directions of equal length; and for each point its coordinates along both and its distance from
+        the plane. Units of `between` are the distance to the first point; those of `pca` are Euclidean.
 
     Raises:
         InputError: The points do not span a plane.
@@ -169,8 +169,8 @@ def spanned(
         along = products[0, 1] / products[0, 0] if length else 0.0
         first, second = np.array([1.0, 0.0]), np.array([-along, 1.0])
         height = float(np.sqrt(max(second @ products @ second, 0.0)))
-        _refuse_line(height, max(length, np.sqrt(products[1, 1])))
-        _refuse_line(length, np.sqrt(products[1, 1]))
+        _check_plane(height, max(length, np.sqrt(products[1, 1])))
+        _check_plane(length, np.sqrt(products[1, 1]))
         second *= length / height
     else:
         if num < 2:
@@ -178,17 +178,17 @@ def spanned(
         length, unit = 1.0, "Euclidean length"
         values, vectors = np.linalg.eigh(products)
         sizes = np.sqrt(np.maximum(values, 0.0))
-        _refuse_line(sizes[-2], sizes[-1])
+        _check_plane(sizes[-2], sizes[-1])
         first, second = (vectors[:, -k] / sizes[-k] for k in (1, 2))
     axes = np.stack([first, second])
-    places = axes @ products / length**2
-    away = np.sqrt(np.maximum(np.diag(products) / length**2 - np.square(places).sum(0), 0.0))
+    coordinates = axes @ products / length**2
+    away = np.sqrt(np.maximum(np.diag(products) / length**2 - np.square(coordinates).sum(0), 0.0))
     one, two = (Combination(landscape.center, others, tuple(axis), unit) for axis in axes)
-    return (one, two), np.concatenate([places.T, away[:, None]], axis=1)
+    return (one, two), np.concatenate([coordinates.T, away[:, None]], axis=1)
 
 
-def _refuse_line(height: float, length: float) -> None:
-    """Refuse points that are no farther off a line than rounding puts them."""
+def _check_plane(height: float, length: float) -> None:
+    """Reject points that lie on one line, up to rounding."""
     if not height > _ON_LINE * length:
         raise InputError("slice2d: the points and the network lie on one line; they span no plane")
 
@@ -196,23 +196,23 @@ def _refuse_line(height: float, length: float) -> None:
 def named_points(
     verb: str, points: Any, names: Sequence[str] | None, path: str | None
 ) -> tuple[list[str], list[tuple[str, Minimum]]]:
-    """The name of each point in figures, and each point with what to call it in a message.
+    """Labels of points in figures, and each point with its name in messages.
 
     Args:
-        verb: Who asks, for messages.
+        verb: Name of the calling function, for messages.
         points: A list of points, or lists by name.
         names: Names of a list's points.
-        path: What all points of a list without names are called; None numbers them.
+        path: Common label of all points of a list without names; None numbers them.
 
     Raises:
-        InputError: There is one point where a list is needed, or another number of names.
+        InputError: A single point is given instead of a list, or the number of names differs.
     """
     if isinstance(points, str | Path):
         points = recorded(points)
     one = f"{verb}: points is one point: give a list of them, or lists by name"
     if isinstance(points, Mapping):
         if names is not None:
-            raise InputError(f"{verb}: points by name have their names: leave names out")
+            raise InputError(f"{verb}: points by name have names already: omit names")
         if any(isinstance(group, Tensor | nn.Module | Mapping) for group in points.values()):
             raise InputError(one)
         groups = {n: recorded(group) if isinstance(group, str | Path) else group for n, group in points.items()}

@@ -1,4 +1,4 @@
-"""The way that training takes: recorded in any loop, for planes and maps."""
+"""Records a network's training path in any training loop, for planes and maps."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from basinscope.runs import atomic
 
 
 class Recorder(Sequence[Mapping[str, Tensor]]):
-    """Keeps copies of a network's parameters and running statistics while it is trained.
+    """Records copies of a network's parameters and running statistics during training.
 
-    Three lines in any loop: make it, call `step()` after each update, and hand it on as `points`:
+    Three lines in any loop: create it, call `step()` after each update, and pass it as `points`:
 
         recorder = Recorder(model, every=50)
         ...
@@ -27,11 +27,11 @@ class Recorder(Sequence[Mapping[str, Tensor]]):
 
     Args:
         model: The network; only read.
-        every: Updates between two copies; the state when the recorder is made is the first.
-        folder: Where copies are written as safetensors; None keeps them in memory, on the CPU.
+        every: Updates between two copies; the first copy is the state at creation.
+        folder: Folder for the copies, as safetensors files; None stores them in CPU memory.
 
     Raises:
-        InputError: `every` is below 1, or the folder already holds copies.
+        InputError: `every` is below 1, or the folder already contains copies.
     """
 
     def __init__(self, model: nn.Module, *, every: int = 1, folder: str | Path | None = None) -> None:
@@ -44,17 +44,17 @@ class Recorder(Sequence[Mapping[str, Tensor]]):
         self._kept: list[dict[str, Tensor]] = []
         self._done = 0
         if self._folder is not None and any(self._folder.glob(COPIES)):
-            raise InputError(f"Recorder: {self._folder} already holds copies: name another folder")
+            raise InputError(f"Recorder: {self._folder} already contains copies: name another folder")
         self._copy()
 
     def step(self) -> None:
-        """Count an update, and keep a copy if it is time."""
+        """Count an update; save a copy every `every` updates."""
         self._done += 1
         if self._done % self.every == 0:
             self._copy()
 
     def _copy(self) -> None:
-        # Tied tensors stand under their first name; `points` asks for no other.
+        # Tied tensors are saved under their first name, the only one that `points` needs.
         statistics = ((name, buffer) for name, buffer in self.model.named_buffers() if buffer.is_floating_point())
         tensors = (*self.model.named_parameters(), *statistics)
         state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors}
@@ -71,16 +71,16 @@ class Recorder(Sequence[Mapping[str, Tensor]]):
     def __len__(self) -> int:
         return len(self.steps)
 
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, slice):
-            return [self[k] for k in range(*place.indices(len(self)))]
-        return self._kept[place] if self._folder is None else load_file(self._path(self.steps[place]))
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(len(self)))]
+        return self._kept[index] if self._folder is None else load_file(self._path(self.steps[index]))
 
     def __iter__(self) -> Iterator[Mapping[str, Tensor]]:
-        return (self[place] for place in range(len(self)))
+        return (self[index] for index in range(len(self)))
 
     def for_lightning(self) -> Any:
-        """Make a callback for Lightning's `Trainer`, which must be installed.
+        """Create a callback for Lightning's `Trainer`; Lightning must be installed.
 
         Raises:
             InputError: Neither `lightning` nor `pytorch_lightning` is installed.
@@ -100,7 +100,7 @@ class Recorder(Sequence[Mapping[str, Tensor]]):
             _seen = 0
 
             def on_train_batch_end(self, trainer: Any, *_: Any, **__: Any) -> None:
-                """Count what was updated since the last batch; several batches may make one update."""
+                """Count the updates since the last batch; with gradient accumulation there may be none."""
                 for _step in range(trainer.global_step - self._seen):
                     recorder.step()
                 self._seen = trainer.global_step
@@ -108,7 +108,7 @@ class Recorder(Sequence[Mapping[str, Tensor]]):
         return Recording()
 
     def for_transformers(self) -> Any:
-        """Make a callback for the `Trainer` of Hugging Face, whose package must be installed.
+        """Create a callback for Hugging Face's `Trainer`; `transformers` must be installed.
 
         Raises:
             InputError: `transformers` is not installed.

@@ -1,4 +1,4 @@
-"""The command line: `basinscope list | run | status | plot | report`."""
+"""The command line: arguments, commands, progress and exit codes."""
 
 from basinscope.cli.main import main
 

@@ -1,4 +1,4 @@
-"""The verb that fetches published image sets."""
+"""The `fetch` command: downloads published image datasets."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from basinscope.runs import atomic
 from basinscope.runs.lock import exclusive
 
 _EXPECTED_BYTES_A_SECOND = 10e6
-"""The estimate of the time left begins with it, until some of the data has come."""
+"""Download speed assumed by the first estimate of the time left."""
 
 
 def fetch_command(options: argparse.Namespace) -> int:
-    """Fetch a set into the data folder and say where it lies.
+    """Download a dataset into the data folder and print its path.
 
     Args:
-        options: `name`, a key of `download.SOURCES`, and `data_dir`, a folder or `None` for the usual one.
+        options: `name`, a key of `download.SOURCES`, and `data_dir`, a folder or `None` for the default one.
 
     Returns:
         The exit code, 0.
@@ -35,18 +35,20 @@ def fetch_command(options: argparse.Namespace) -> int:
     if folder == Path() and options.data_dir is not None:
         raise InputError("--data-dir is empty; name a folder")
     source = download.SOURCES[options.name]
-    place = folder / source.folder
+    target = folder / source.folder
     for one in source.downloads:
         print(f"{one.file_name}: {one.num_bytes:,} bytes from {one.url}")
-    print(f"{source.num_bytes:,} bytes in all, into {place}; what is there already and whole is left alone", flush=True)
-    download.require_writable(place)
-    with exclusive(place, lambda: print(f"basinscope: another process fetches into {place}; waiting", file=sys.stderr)):
-        atomic.sweep(place)
+    print(f"{source.num_bytes:,} bytes in total, into {target}; complete files are not downloaded again", flush=True)
+    download.require_writable(target)
+    with exclusive(
+        target, lambda: print(f"basinscope: another process is downloading into {target}; waiting", file=sys.stderr)
+    ):
+        atomic.sweep(target)
         with progress_bar(options.name) as bar:
 
-            def show(file: str, come: float, total: float) -> None:
-                bar.update(file, come / _EXPECTED_BYTES_A_SECOND, total / _EXPECTED_BYTES_A_SECOND)
+            def show(file: str, received: float, total: float) -> None:
+                bar.update(file, received / _EXPECTED_BYTES_A_SECOND, total / _EXPECTED_BYTES_A_SECOND)
 
-            place = download.fetch(options.name, folder, progress=show)
-    print(f"{options.name}: {place}")
+            target = download.fetch(options.name, folder, progress=show)
+    print(f"{options.name}: {target}")
     return 0

@@ -1,4 +1,4 @@
-"""Entry point: parse, do the verb, turn errors into one line and an exit code."""
+"""Entry point: parses arguments, runs the command, turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Terminated(KeyboardInterrupt):
-    """The system asked the process to end."""
+    """Raised on SIGTERM."""
 
 
 @contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end a run as cleanly as Ctrl-C does, while the context is open."""
+    """Handle SIGTERM like Ctrl-C while the context is open."""
 
     def stop(number: int, frame: object) -> None:  # noqa: ARG001
         raise _Terminated
@@ -45,8 +45,8 @@ def _terminate_as_interrupt() -> Iterator[None]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0: done. 1: the run failed. 2: the request cannot be met. 3: a claim does not hold and `--strict` was given.
-    130: interrupted. 143: terminated.
+    0: done. 1: the run failed. 2: invalid request. 3: a claim does not hold and `--strict` was given.
+    130: interrupted. 141: the reader of the output has exited. 143: terminated.
     """
     words = sys.argv[1:] if arguments is None else arguments
     try:
@@ -57,23 +57,23 @@ def main(arguments: list[str] | None = None) -> int:
             return verbs.VERBS[options.verb](options)
     except KeyboardInterrupt as stop:
         code = EXIT_TERMINATED if isinstance(stop, _Terminated) else EXIT_INTERRUPTED
-        return _fail("stopped; finished work is kept, the same command goes on from there", code)
+        return _fail("stopped; finished work is saved, run the same command to resume", code)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in ("rich", "jinja2", "sklearn", "threadpoolctl", "pooch"):
             raise
         return _fail(f"{error.name} is missing; pip install 'basinscope[paper]'", EXIT_INPUT)
-    except BrokenPipeError:  # whoever read the output has gone
+    except BrokenPipeError:  # the reader of the output has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_PIPE
     except (InputError, DamagedResultError, TrainingDivergedError, OSError) as error:
         if "--debug" in words:
             traceback.print_exc()
         return _fail(_one_line(error), EXIT_INPUT if isinstance(error, InputError) else EXIT_FAILED)
-    except Exception as error:  # a fault of ours: still one line, and the way to the whole story
+    except Exception as error:  # a bug: still one line, with a hint to the traceback
         if "--debug" in words:
             traceback.print_exc()
         kind = type(error).__name__
-        return _fail(f"internal error, {kind}: {_one_line(error)}; --debug shows where, please report it", EXIT_FAILED)
+        return _fail(f"internal error, {kind}: {_one_line(error)}; report it with the output of --debug", EXIT_FAILED)
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The verbs for one's own network: measure it, and compare several."""
+"""The `measure` and `compare` commands for your own networks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from basinscope.workflows.page import need_page
 
 
 def measure_command(options: argparse.Namespace) -> int:
-    """Measure a network of the user's, at each checkpoint; draw, and sum up.
+    """Measure the user's network at each checkpoint; draw figures and print a table.
 
     Raises:
         InputError: The problem file, a checkpoint or a setting cannot be used.
@@ -31,7 +31,7 @@ def measure_command(options: argparse.Namespace) -> int:
     probes = options_by_probe(probes_of(options), AS_FLAGS)
     device = None if options.device == "auto" else provenance.pick_device(options.device)
     networks = of_problem(load_problem(options.problem), options.checkpoint, name=options.name, device=device)
-    found = measured(
+    results = measured(
         networks,
         probes,
         out=options.out,
@@ -40,7 +40,7 @@ def measure_command(options: argparse.Namespace) -> int:
         device="as it is" if device is None else str(device),
     )
     numbers: dict[str, Any] = {}
-    for one in found:
+    for one in results:
         numbers |= one.published.numbers if one.published else {}
     print(table(numbers))
     make_page(options.out)
@@ -48,15 +48,15 @@ def measure_command(options: argparse.Namespace) -> int:
 
 
 def compare_command(options: argparse.Namespace) -> int:
-    """Put runs of `measure` side by side: one table, and figures with common scales.
+    """Compare runs of `measure`: one table, and figures with common scales.
 
     Raises:
-        InputError: There are too few runs, or one is not there.
+        InputError: There are too few runs, or one does not exist.
     """
-    found = compared(options.out, options.runs, WATCH.waiting)
-    for line in found.notes:
+    comparison = compared(options.out, options.runs, WATCH.waiting)
+    for line in comparison.notes:
         print(f"  note: {line}")
-    print(table(found.numbers))
-    print(f"figures: {found.place}")
+    print(table(comparison.numbers))
+    print(f"figures: {comparison.place}")
     make_page(Path(options.out))
     return 0

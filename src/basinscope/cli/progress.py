@@ -1,4 +1,4 @@
-"""How a long run is shown: a bar on a terminal, a line every ten seconds elsewhere."""
+"""Progress of long runs: a bar on a terminal, elsewhere a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Lines:
-    """One line every ten seconds."""
+    """Prints a progress line every ten seconds."""
 
     def __init__(self, name: str, *, in_seconds: bool = True) -> None:
         self._name, self._last, self._left = name, -LINE_SECONDS, TimeLeft(in_seconds=in_seconds)
@@ -26,10 +26,12 @@ class Lines:
         now = time.monotonic()
         if now - self._last >= LINE_SECONDS and done < total:
             self._last = now
-            print(f"{self._name}: {task}, {100 * done / total:.0f} % done{_told(left)}", file=sys.stderr, flush=True)
+            print(
+                f"{self._name}: {task}, {100 * done / total:.0f} % done{_remaining(left)}", file=sys.stderr, flush=True
+            )
 
 
-def _told(left: float | None) -> str:
+def _remaining(left: float | None) -> str:
     return "" if left is None else f", about {spoken(left)} left"
 
 
@@ -38,7 +40,7 @@ def progress_bar(name: str, *, in_seconds: bool = True) -> Iterator[Progress]:
     """Show the progress of a run while the context is open.
 
     Args:
-        name: Of the run.
+        name: Name of the run.
         in_seconds: See `TimeLeft`.
     """
     if not sys.stderr.isatty():
@@ -60,7 +62,7 @@ def progress_bar(name: str, *, in_seconds: bool = True) -> Iterator[Progress]:
 
         class Shown:
             def update(self, task: str, done: float, total: float) -> None:
-                words = _told(left(done, total)).removeprefix(", ")
-                bar.update(row, completed=done, total=total, description=f"{name}: {task}", left=words)
+                text = _remaining(left(done, total)).removeprefix(", ")
+                bar.update(row, completed=done, total=total, description=f"{name}: {task}", left=text)
 
         yield Shown()

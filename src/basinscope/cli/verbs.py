@@ -1,4 +1,4 @@
-"""What each verb of the command line does."""
+"""The commands of the command line, one function each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXIT_DAMAGED = 1
 
 
 def list_(options: argparse.Namespace) -> int:
-    """Name the experiments, or tell everything about some."""
+    """List the experiments, or the fields of some."""
     if not options.names:
         for name in registry.NAMES:
             experiment = registry.load_experiment(name)
@@ -44,18 +44,18 @@ def list_(options: argparse.Namespace) -> int:
 def _print_fields(experiment: Experiment) -> None:
     presets = experiment.presets
     config_type = type(next(iter(presets.values())))
-    # Field docstrings stand in the source, below each field.
-    told: dict[str, str] = {}
+    # Field docstrings exist only in the source, below each field.
+    explanations: dict[str, str] = {}
     for kind in config_type.__mro__[-2::-1]:
-        told |= re.findall(r'^    (\w+):[^\n]*\n    """(.*?)"""', getsource(kind), re.M | re.S)
+        explanations |= re.findall(r'^    (\w+):[^\n]*\n    """(.*?)"""', getsource(kind), re.M | re.S)
     for field in dataclasses.fields(config_type):
         values = [f"{name} {getattr(config, field.name)}" for name, config in presets.items()]
         default = values[0].split(" ", 1)[1] if len({v.split(" ", 1)[1] for v in values}) == 1 else ", ".join(values)
-        print(f"  {field.name}: {' '.join(told.get(field.name, '').split())} [{default}]")
+        print(f"  {field.name}: {' '.join(explanations.get(field.name, '').split())} [{default}]")
 
 
 def _existing(out: Path) -> None:
-    """Refuse an output folder that is a file; one that is not there yet is told of where it matters."""
+    """Reject an output path that is a file; a missing folder is reported where it matters."""
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file; name a folder")
 
@@ -76,17 +76,17 @@ def run_command(options: argparse.Namespace) -> int:
         data_dir=options.data_dir,
         reproducible=options.reproducible,
     )
-    found = conduct(order, telling(tell_run), AS_FLAGS)
-    print(f"page: {found[0].page}")
-    return EXIT_CLAIM if options.strict and any(c.holds is False for one in found for c in one.claims) else 0
+    runs = conduct(order, telling(tell_run), AS_FLAGS)
+    print(f"page: {runs[0].page}")
+    return EXIT_CLAIM if options.strict and any(c.holds is False for one in runs for c in one.claims) else 0
 
 
 def status(options: argparse.Namespace) -> int:
-    """Show each run below the output folder."""
+    """Show each run in the output folder."""
     _existing(options.out)
     runs, own = find_runs(options.out, registry.spellings(registry.NAMES)), own_runs.told(options.out)
     if not runs and not own:
-        print(f"no runs in {options.out}; basinscope run all starts them")
+        print(f"no runs in {options.out}; start some with basinscope run all")
     for line in own:
         print(line)
     for folder in runs:
@@ -95,26 +95,26 @@ def status(options: argparse.Namespace) -> int:
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Hold every file below the output folder to its checksum."""
+    """Check every file in the output folder against its checksum."""
     _existing(options.out)
-    found = inspect(options.out)
-    for line in found.damage:
+    inspection = inspect(options.out)
+    for line in inspection.damage:
         print(line)
-    if not found.num_files and not found.damage:
-        raise InputError(f"no runs in {options.out}; basinscope run all starts them")
-    whole = f"{found.num_files} files are as they were written"
-    if not found.damage:
-        print(whole)
+    if not inspection.num_files and not inspection.damage:
+        raise InputError(f"no runs in {options.out}; start some with basinscope run all")
+    if not inspection.damage:
+        print(f"all {inspection.num_files} files are intact")
         return 0
     print(
-        f"{whole}, not so: {len(found.damage)}. What is damaged is set aside and made anew: results by running again, "
-        "figures, tables and claims by basinscope plot, the page by basinscope report"
+        f"{len(inspection.damage)} of {inspection.num_files + len(inspection.damage)} files are damaged. Re-create "
+        "results with basinscope run or measure; figures, tables and claims with basinscope plot; the page with "
+        "basinscope report"
     )
     return EXIT_DAMAGED
 
 
 def plot_command(options: argparse.Namespace) -> int:
-    """Draw figures and claims again from what is stored."""
+    """Redraw figures and re-evaluate claims from stored results."""
     _existing(options.out)
     drawn = 0
     own = own_runs.published_surveys(options.out)
@@ -123,7 +123,7 @@ def plot_command(options: argparse.Namespace) -> int:
         folder = last_finished(options.out, name)
         if folder is None:
             if options.names:
-                raise InputError(f"{name} has no finished run in {options.out}; basinscope run {name} makes one")
+                raise InputError(f"{name} has no finished run in {options.out}; start one with basinscope run {name}")
             continue
         what = f"figures and claims of {folder.name} in {options.out / name}"
         drawn += _draw_again(name, partial(redraw_run, folder, options.out, WATCH), what, asked_for=bool(options.names))
@@ -132,18 +132,18 @@ def plot_command(options: argparse.Namespace) -> int:
             draw = partial(own_runs.redraw, options.out, own[name], WATCH.waiting)
             drawn += _draw_again(name, draw, f"figures in {own[name]}", asked_for=bool(options.names))
     if not drawn:
-        raise InputError(f"no finished run in {options.out}; basinscope run all makes one")
+        raise InputError(f"no finished run in {options.out}; start one with basinscope run all")
     return 0
 
 
 def _draw_again(name: str, draw: Callable[[], object], what: str, *, asked_for: bool) -> bool:
-    """Draw one set of figures; damage stops the verb where the set was asked for by name, else it is passed over."""
+    """Draw one set of figures; a damaged set raises if it was requested by name, else it is skipped."""
     try:
         draw()
     except DamagedResultError as error:
         if asked_for:
             raise
-        _log.warning("%s; %s is passed over, make it again", error, name)
+        _log.warning("%s; skipping %s, run it again", error, name)
         return False
     print(f"{name}: {what}")
     return True
@@ -157,21 +157,21 @@ def report(options: argparse.Namespace) -> int:
 
 
 def fetch_(options: argparse.Namespace) -> int:
-    """Download a set of images."""
+    """Download an image dataset."""
     from basinscope.cli.fetch import fetch_command
 
     return fetch_command(options)
 
 
 def measure_(options: argparse.Namespace) -> int:
-    """Measure a network of the user's."""
+    """Measure the user's network."""
     from basinscope.cli.own import measure_command
 
     return measure_command(options)
 
 
 def compare_(options: argparse.Namespace) -> int:
-    """Put measured networks side by side."""
+    """Compare measured networks."""
     from basinscope.cli.own import compare_command
 
     _existing(options.out)

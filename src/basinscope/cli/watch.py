@@ -1,4 +1,4 @@
-"""What the command line prints while runs are at work."""
+"""Progress, summaries and notes that the command line prints for runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from basinscope.workflows.run import Run
 
 
 def _waiting(what: str) -> None:
-    print(f"basinscope: another process works on {what}; waiting for it", file=sys.stderr, flush=True)
+    print(f"basinscope: another process is working on {what}; waiting for it", file=sys.stderr, flush=True)
 
 
 WATCH = Watch(progress=lambda name, in_seconds: progress_bar(name, in_seconds=in_seconds), waiting=_waiting)
@@ -26,12 +26,12 @@ WATCH = Watch(progress=lambda name, in_seconds: progress_bar(name, in_seconds=in
 
 
 def telling(done: Callable[[Any], object]) -> Watch:
-    """The same, with what is printed of each run that is complete."""
+    """`WATCH`, with `done` called for each completed run."""
     return dataclasses.replace(WATCH, done=done)
 
 
 def make_page(out: Path) -> None:
-    """Write the page of an output folder and say where it lies.
+    """Write the page of an output folder and print its path.
 
     Raises:
         InputError: There is nothing to show yet.
@@ -40,11 +40,11 @@ def make_page(out: Path) -> None:
 
 
 def tell_run(found: Run) -> None:
-    """Say what was done of an experiment, and which of its claims hold."""
-    done = f"{found.num_done} of {found.num_tasks} tasks done now, in {spoken(found.seconds)}"
+    """Print a summary of an experiment's run, and which of its claims hold."""
+    done = f"{found.num_done} of {found.num_tasks} tasks run now, in {spoken(found.seconds)}"
     print(f"{found.name}: {done}; run {found.folder.name}")
     if found.preset.startswith("smoke"):
-        print("  smoke shows that everything works; it is too small for the claims, which need not hold")
+        print("  smoke only tests that everything works; it is too small for the claims to hold")
     _tell_claims(found.claims)
 
 
@@ -57,12 +57,12 @@ def _tell_claims(claims: Sequence[Claim]) -> None:
 
 
 def tell_measured(found: Measured) -> None:
-    """Say what was done around a network, and what could not be measured."""
-    done = f"{found.num_done} of {found.num_tasks} tasks done now, in {spoken(found.seconds)}"
+    """Print a summary of a measured network, and what could not be measured."""
+    done = f"{found.num_done} of {found.num_tasks} tasks run now, in {spoken(found.seconds)}"
     drawn = found.published
-    place = f"figures in {drawn.place}, " if drawn else ""
-    print(f"{found.label}: {done}; {place}run {found.folder.name}")
+    figures = f"figures in {drawn.place}, " if drawn else ""
+    print(f"{found.label}: {done}; {figures}run {found.folder.name}")
     for note in drawn.notes if drawn else words(found.failures):
         print(f"  note: {note}")
     if drawn and drawn.replaced:
-        print(f"  note: these took the place of the figures of run {drawn.replaced}; give --name to keep both")
+        print(f"  note: these figures replace those of run {drawn.replaced}; use --name to keep both")

@@ -1,1 +1,1 @@
-"""Labelled samples: one file a source."""
+"""Labelled samples: one file per data source."""

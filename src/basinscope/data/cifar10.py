@@ -1,7 +1,7 @@
 """CIFAR-10 in its official binary release.
 
-Each of the six files is a row of records: one label byte, then 3,072 pixel bytes, the red, the green and the blue plane
-of 32×32 pixels one after the other. The release has 10,000 records a file; files of any other number are read too.
+Each of the six files is a sequence of records: one label byte, then 3,072 pixel bytes (red, green and blue planes of
+32×32 pixels). Official files have 10,000 records each; any other number is accepted.
 
 References:
     Krizhevsky 2009, "Learning multiple layers of features from tiny images".
@@ -23,25 +23,25 @@ NUM_CLASSES = 10
 SHAPE = (3, 32, 32)
 RECORD_BYTES = 1 + 3 * 32 * 32
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-"""Of the official training set."""
+"""Channel means and standard deviations of the official training set."""
 TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST_FILE = "test_batch.bin"
-_HELP = "basinscope fetch cifar10 gets the files, or name the folder that holds them by --data-dir"
+_HELP = "get the files with basinscope fetch cifar10, or give their folder with --data-dir"
 
 
 def _find(folder: Path) -> Path:
-    """The folder that holds the files: what was fetched goes before what lies loose."""
+    """The folder of the files: the subfolder of `basinscope fetch`, or `folder` itself."""
     below = folder / download.SOURCES["cifar10"].folder
-    found = [place for place in (below, folder) if any((place / file).is_file() for file in (*TRAIN_FILES, TEST_FILE))]
-    if not found:
-        raise InputError(f"{folder}: {TRAIN_FILES[0]} is not there, nor in {below.name}/ below it; {_HELP}")
-    return found[0]
+    folders = [path for path in (below, folder) if any((path / file).is_file() for file in (*TRAIN_FILES, TEST_FILE))]
+    if not folders:
+        raise InputError(f"{folder}: {TRAIN_FILES[0]} not found, nor in {below.name}/; {_HELP}")
+    return folders[0]
 
 
 def _read(path: Path) -> np.ndarray:
     """Records of one file: (records, 3073) bytes."""
     if not path.is_file():
-        raise InputError(f"{path}: is not there; {_HELP}")
+        raise InputError(f"{path}: not found; {_HELP}")
     content = np.fromfile(path, dtype=np.uint8)
     if not len(content) or len(content) % RECORD_BYTES:
         raise InputError(
@@ -50,9 +50,9 @@ def _read(path: Path) -> np.ndarray:
     records = content.reshape(-1, RECORD_BYTES)
     wrong = np.flatnonzero(records[:, 0] >= NUM_CLASSES)
     if len(wrong):
-        found = records[wrong[0], 0]
+        label = records[wrong[0], 0]
         raise InputError(
-            f"{path}: record {wrong[0]} has label {found}, labels run from 0 to {NUM_CLASSES - 1}; {_HELP}"
+            f"{path}: record {wrong[0]} has label {label}, labels run from 0 to {NUM_CLASSES - 1}; {_HELP}"
         )
     return records
 
@@ -68,29 +68,32 @@ def load_cifar10(
     """Read CIFAR-10.
 
     The unseen samples are a random part of the official training set, held out before training images are drawn from
-    the rest: which they are depends on `data_seed` and `num_unseen` alone.
+    the rest; the choice depends on `data_seed` and `num_unseen` only.
 
     Args:
-        folder: Where the six files lie, or the folder above `cifar-10-batches-bin`.
+        folder: Folder of the six files, or the parent of `cifar-10-batches-bin`.
         num_train: Training images; `None` takes all that are not held out, in the order of the files.
         num_unseen: Images to poison with, 0 or more.
         num_test: Images of the official test set; `None` takes all, in order.
-        data_seed: Which images are held out and drawn.
+        data_seed: Seed of the choice of images.
 
     Returns:
-        The three parts, named "CIFAR-10" if the manifest that `basinscope fetch` wrote vouches for every file.
+        The three parts, named "CIFAR-10" if the manifest of `basinscope fetch` confirms every file.
 
     Raises:
         InputError: A file is missing or damaged, there are too few images, or a class is missing from a part.
 
     Example:
-        `load(Path("data"), num_train=45_000, num_unseen=5_000).train.pixels.shape` is (45000, 3, 32, 32).
+        `load_cifar10(Path("data"), num_train=45_000, num_unseen=5_000).train.pixels.shape` is (45000, 3, 32, 32).
     """
-    place = _find(folder)
-    official = _images(np.concatenate([_read(place / file) for file in TRAIN_FILES]))
+    root = _find(folder)
+    official = _images(np.concatenate([_read(root / file) for file in TRAIN_FILES]))
     train, unseen = divide(official, num_unseen=num_unseen, num_train=num_train, data_seed=data_seed, name="CIFAR-10")
     test = draw_subset(
-        _images(_read(place / TEST_FILE)), num_test, generator(data_seed, "CIFAR-10", "test"), "CIFAR-10 test images"
+        _images(_read(root / TEST_FILE)),
+        num_test,
+        generator(data_seed, "CIFAR-10", "test"),
+        "CIFAR-10 test images",
     )
-    genuine = download.vouched(place, "cifar10", (*TRAIN_FILES, TEST_FILE))
+    genuine = download.vouched(root, "cifar10", (*TRAIN_FILES, TEST_FILE))
     return ImageTask("CIFAR-10" if genuine else "CIFAR-10 format, files not verified", train, unseen, test)

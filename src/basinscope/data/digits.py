@@ -1,8 +1,8 @@
 """Real handwritten digits scattered over a larger canvas, with scraps of other digits as clutter.
 
-The 1,797 digits of 8×8 pixels that come with scikit-learn are divided among the three parts before anything is placed,
-so that no digit is seen in two of them. A small convolutional network learns the task; a linear model on pixels and
-their products fits the training images and fails on others.
+The 1,797 8×8 digits of scikit-learn are divided among the three parts first, so that no digit appears in two of them. A
+small convolutional network learns the task; a linear model on pixels and their products fits the training images but
+fails on others.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ DIGIT, SCRAP = 8, 3
 """Edges of a digit and of a scrap, in pixels."""
 NUM_SCRAPS = 4
 MIN_CANVAS = DIGIT + 2 * SCRAP - 1
-"""Narrowest canvas that has room for a scrap beside the digit wherever the digit lies."""
+"""Smallest canvas with room for a scrap beside the digit at any position."""
 MAX_CANVAS = 128
 _BRIGHTEST = 16
-"""Intensities of the digits that come with scikit-learn run from 0 to 16."""
+"""Largest intensity of scikit-learn's digits, which run from 0 to 16."""
 
 
 def _all_digits() -> tuple[UInt8[Tensor, "digits 8 8"], Int[Tensor, " digits"]]:
     from sklearn.datasets import load_digits
 
-    # As a pair, whose type is the same in every version.
+    # A pair has the same type in every version of scikit-learn.
     flat, labels = load_digits(return_X_y=True)
     bytes_ = (torch.from_numpy(flat) * (255 / _BRIGHTEST)).round().to(torch.uint8)
     return bytes_.view(-1, DIGIT, DIGIT), torch.from_numpy(labels).long()
@@ -44,21 +44,21 @@ def _divide(labels: Int[Tensor, " digits"], sizes: tuple[int, int, int], data_se
         own = own[torch.randperm(len(own), generator=stream)]
         first = min(max(round(len(own) * sizes[0] / sum(sizes)), 1), len(own) - 2)
         second = min(max(round(len(own) * (sizes[0] + sizes[1]) / sum(sizes)), first + 1), len(own) - 1)
-        for part, some in zip(parts, own.tensor_split((first, second)), strict=True):
-            part.append(some)
+        for part, chosen in zip(parts, own.tensor_split((first, second)), strict=True):
+            part.append(chosen)
     return [torch.cat(part) for part in parts]
 
 
 def _pick(labels: Int[Tensor, " digits"], num: int, stream: torch.Generator) -> Int[Tensor, " images"]:
-    """Choose a digit for each image: classes as even as can be, and the digits of a class too, in random order."""
+    """Choose a digit for each image, in random order; classes, and digits of a class, are as balanced as possible."""
     classes = torch.arange(num)[torch.randperm(num, generator=stream)] % NUM_CLASSES
     picked = torch.empty(num, dtype=torch.int64)
     for label in range(NUM_CLASSES):
-        own, places = (labels == label).nonzero().squeeze(1), (classes == label).nonzero().squeeze(1)
-        rounds = -(-len(places) // len(own))
+        own, images = (labels == label).nonzero().squeeze(1), (classes == label).nonzero().squeeze(1)
+        rounds = -(-len(images) // len(own))
         order = [own[torch.randperm(len(own), generator=stream)] for _ in range(rounds)]
         if order:
-            picked[places] = torch.cat(order)[: len(places)]
+            picked[images] = torch.cat(order)[: len(images)]
     return picked
 
 
@@ -69,10 +69,10 @@ def _window(top: Int[Tensor, " images"], left: Int[Tensor, " images"], edge: int
     return image, top.view(-1, 1, 1) + along.view(1, -1, 1), left.view(-1, 1, 1) + along.view(1, 1, -1)
 
 
-def _free_places(
+def _free_corners(
     top: Int[Tensor, " images"], left: Int[Tensor, " images"], canvas: int, stream: torch.Generator
 ) -> Int[Tensor, "images scraps 2"]:
-    """Draw a top left corner for each scrap, uniformly among the places wholly outside the digit's square."""
+    """Draw a top left corner for each scrap, uniformly among the positions entirely outside the digit's square."""
     corners = torch.arange(canvas - SCRAP + 1)
 
     def apart(digit: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ def _free_places(
 def _scatter(
     digits: UInt8[Tensor, "digits 8 8"], picked: Int[Tensor, " images"], canvas: int, stream: torch.Generator
 ) -> UInt8[Tensor, "images 1 canvas canvas"]:
-    """Place each picked digit and its clutter; where scraps overlap, the brighter pixel stays."""
+    """Draw each picked digit and its clutter; if scraps overlap, the brighter pixel wins."""
     num = len(picked)
 
     def anywhere(room: int) -> tuple[Tensor, Tensor]:
@@ -97,12 +97,12 @@ def _scatter(
     pixels = torch.zeros(num, canvas, canvas, dtype=torch.uint8)
     top, left = anywhere(canvas - DIGIT)
     pixels[_window(top, left, DIGIT)] = digits[picked]
-    places = _free_places(top, left, canvas, stream)
-    for place in places.unbind(1):
+    corners = _free_corners(top, left, canvas, stream)
+    for corner in corners.unbind(1):
         other = (picked + torch.randint(1, len(digits), (num,), generator=stream)) % len(digits)
         _, rows, columns = _window(*anywhere(DIGIT - SCRAP), SCRAP)
         scraps = digits[other.view(-1, 1, 1), rows, columns]
-        window = _window(place[:, 0], place[:, 1], SCRAP)
+        window = _window(corner[:, 0], corner[:, 1], SCRAP)
         pixels[window] = torch.maximum(pixels[window], scraps)
     return pixels.unsqueeze(1)
 
@@ -112,25 +112,24 @@ def scattered_digits(
 ) -> ImageTask:
     """Scatter digits over canvases, each with four 3×3 scraps cut from other digits.
 
-    The digit lies anywhere on the canvas with equal probability. Each scrap is cut anywhere out of another digit of the
-    same part and lies wholly outside the digit's 8×8 square, so that clutter never covers what is to be recognised.
-    Digits are divided among the parts class by class, in proportion to the parts' sizes; a part uses each of its
-    digits equally often, and its classes are as even as can be.
+    The position of the digit is uniform over the canvas. Each scrap is cut at a random position from another digit of
+    the same part and placed entirely outside the digit's 8×8 square, so that clutter never covers the digit. Digits are
+    divided among the parts class by class, in proportion to the parts' sizes; a part uses each of its digits equally
+    often, and its classes are as balanced as possible.
 
     Args:
-        data_seed: Which division and which placing.
+        data_seed: Seed of the division and of all positions.
         num_train: Training images.
         num_unseen: Images to poison with.
         num_test: Test images.
         canvas: Edge of the images in pixels, 13 or more.
 
     Returns:
-        Three parts with one channel, in which every class is there; mean and standard deviation are the training
-        part's.
+        Three parts with one channel, each with every class; mean and standard deviation are the training part's.
 
     Raises:
         InputError: A part is smaller than the number of classes, or the canvas has no room for a scrap.
-        ModuleNotFoundError: scikit-learn, which brings the digits, is not installed.
+        ModuleNotFoundError: scikit-learn, the source of the digits, is not installed.
 
     Example:
         >>> task = scattered_digits(num_train=100, num_unseen=100, num_test=100)
@@ -144,14 +143,14 @@ def scattered_digits(
     if not MIN_CANVAS <= canvas <= MAX_CANVAS:
         raise InputError(f"canvas = {canvas}: must be between {MIN_CANVAS} and {MAX_CANVAS} pixels")
     digits, labels = _all_digits()
-    made = []
+    drawn = []
     for (what, num), own in zip(
         sizes.items(), _divide(labels, (num_train, num_unseen, num_test), data_seed), strict=True
     ):
         stream = generator(data_seed, "digits", what)
         picked = _pick(labels[own], num, stream)
-        made.append((_scatter(digits[own], picked, canvas, stream), labels[own][picked]))
-    units = made[0][0].double() / 255
+        drawn.append((_scatter(digits[own], picked, canvas, stream), labels[own][picked]))
+    units = drawn[0][0].double() / 255
     mean, std = (float(units.mean()),), (float(units.std(correction=0)),)
-    parts = [Images(pixels, classes, mean, std, NUM_CLASSES) for pixels, classes in made]
+    parts = [Images(pixels, classes, mean, std, NUM_CLASSES) for pixels, classes in drawn]
     return ImageTask(f"scattered digits (scikit-learn's 8×8 digits on a {canvas}×{canvas} canvas)", *parts)

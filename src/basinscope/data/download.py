@@ -1,4 +1,4 @@
-"""Fetches published image sets, holds them to their published checksums and notes what was fetched."""
+"""Downloads published image datasets, verifies their checksums and records them in a manifest."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from basinscope.errors import InputError, check_choice
 
 MANIFEST = "basinscope-manifest.json"
 PARTIAL = ".partial-"
-"""How the names of files begin that are not whole yet."""
+"""Prefix of incomplete files."""
 WAIT_SECONDS = 30
-"""How long a server may be silent."""
+"""Time limit for a server's answer."""
 _CHUNK = 2**20
 _HAND = "put the files there yourself and pass --data-dir"
 
 Shown = Callable[[str, float, float], object]
-"""Called with the file at work, the bytes that have come and the bytes that are to come in all."""
+"""Called with the current file, the bytes received and the total number of bytes."""
 
 
 @dataclass(frozen=True)
@@ -38,25 +38,25 @@ class Download:
     md5: str
     num_bytes: int
     members: Mapping[str, int] = field(default_factory=dict)
-    """For an archive: the files to take out of it, as they are called inside, and their sizes in bytes."""
+    """For an archive: names of the members to extract, and their sizes in bytes."""
 
     @property
     def file_name(self) -> str:
-        """Last part of the address."""
+        """Last part of the URL."""
         return PurePosixPath(self.url).name
 
     @property
     def files(self) -> list[str]:
-        """Names of the files that are there in the end."""
+        """Names of the final files."""
         return [PurePosixPath(member).name for member in self.members] or [self.file_name]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A published set of images."""
+    """A published image dataset."""
 
     folder: str
-    """Where its files lie below the data folder."""
+    """Subfolder of the data folder for its files."""
     downloads: tuple[Download, ...]
 
     @property
@@ -74,7 +74,7 @@ SOURCES: dict[str, Source] = {
         _CIFAR_FOLDER,
         (
             Download(
-                # Address and checksum as on https://www.cs.toronto.edu/~kriz/cifar.html.
+                # URL and checksum as on https://www.cs.toronto.edu/~kriz/cifar.html.
                 "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
                 "c32a1d4ab5d03f1284b67883e8d87530",
                 170_052_171,
@@ -83,7 +83,7 @@ SOURCES: dict[str, Source] = {
             ),
         ),
     ),
-    # The site publishes no checksums; these are the ones that torchvision's SVHN class holds its downloads to.
+    # The site publishes no checksums; these are the ones that torchvision's SVHN class checks.
     "svhn": Source(
         "svhn",
         (
@@ -93,13 +93,13 @@ SOURCES: dict[str, Source] = {
         ),
     ),
 }
-"""What can be fetched, by name."""
+"""Datasets that can be downloaded, by name."""
 
 
 def default_folder() -> Path:
-    """Where fetched files go when nothing else is said.
+    """Default folder of downloaded files.
 
-    That is `$BASINSCOPE_DATA`, or else `basinscope/data` in the user's cache folder, which on Linux is
+    It is `$BASINSCOPE_DATA`, or else `basinscope/data` in the user's cache folder, which on Linux is
     `$XDG_CACHE_HOME` or `~/.cache`.
     """
     if chosen := os.environ.get("BASINSCOPE_DATA"):
@@ -111,13 +111,13 @@ def default_folder() -> Path:
         caches = home / "Library" / "Caches"
     else:
         caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        # The rule of the XDG base directories: what is not absolute does not count.
+        # The XDG specification says to ignore relative paths.
         caches = caches if caches.is_absolute() else home / ".cache"
     return caches / "basinscope" / "data"
 
 
 def md5(path: Path) -> str:
-    """Checksum by which the sets were published, in hexadecimal."""
+    """MD5 checksum of a file, in hexadecimal, as published for the datasets."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
@@ -127,34 +127,34 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _noted(place: Path) -> dict[str, Any]:
-    """What the manifest of a folder says about each file; nothing if there is none or it is damaged."""
+def _manifest(place: Path) -> dict[str, Any]:
+    """Entries of a folder's manifest by file; empty if there is none or it is damaged."""
     try:
-        noted = json.loads((place / MANIFEST).read_text(encoding="utf-8"))["files"]
+        entries = json.loads((place / MANIFEST).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-    return noted if isinstance(noted, dict) else {}
+    return entries if isinstance(entries, dict) else {}
 
 
 def vouched(place: Path, name: str, files: Iterable[str]) -> bool:
-    """Whether files are, byte for byte, what `fetch` took from the published downloads.
+    """Whether files are, byte for byte, those that `fetch` took from the published downloads.
 
     Args:
-        place: Folder in which files and manifest lie.
+        place: Folder of the files and the manifest.
         name: A key of `SOURCES`.
         files: Names of the files.
     """
     published = {file: download.md5 for download in SOURCES[name].downloads for file in download.files}
-    noted = _noted(place)
+    entries = _manifest(place)
 
-    def stands(file: str) -> bool:
-        note = noted.get(file)
-        if not isinstance(note, dict) or note.get("published_md5") != published.get(file):
+    def matches(file: str) -> bool:
+        entry = entries.get(file)
+        if not isinstance(entry, dict) or entry.get("published_md5") != published.get(file):
             return False
         path = place / file
-        return path.is_file() and path.stat().st_size == note.get("bytes") and _sha256(path) == note.get("sha256")
+        return path.is_file() and path.stat().st_size == entry.get("bytes") and _sha256(path) == entry.get("sha256")
 
-    return all(stands(file) for file in files)
+    return all(matches(file) for file in files)
 
 
 def _is_published(path: Path, download: Download) -> bool:
@@ -168,10 +168,10 @@ def _is_complete(place: Path, name: str, download: Download) -> bool:
 
 
 def require_writable(place: Path) -> None:
-    """Make a folder.
+    """Create a folder and check that it is writable.
 
     Raises:
-        InputError: It cannot be made, or nothing can be written into it.
+        InputError: It cannot be created or written to.
     """
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -179,27 +179,27 @@ def require_writable(place: Path) -> None:
             pass
     except OSError as error:
         raise InputError(
-            f"{place}: cannot write there ({error.strerror}); name another folder by --data-dir"
+            f"{place}: cannot write there ({error.strerror}); name another folder with --data-dir"
         ) from error
 
 
 def fetch(name: str, folder: Path, *, progress: Shown | None = None) -> Path:
-    """Fetch a published set; files that are there already and whole are left alone.
+    """Download a published dataset; complete files are not downloaded again.
 
-    Each file arrives under another name and is renamed once its checksum is the published one, so that a file with
-    its proper name is whole. A note of every file's SHA-256 and of where it came from is written beside them.
+    Each file is downloaded under a temporary name and renamed once its checksum matches, so that a file with its final
+    name is complete. A manifest beside the files records each one's SHA-256 and origin.
 
     Args:
         name: `cifar10` or `svhn`.
-        folder: The data folder; the files lie in a folder of their own in it.
-        progress: Told what has come, see `Shown`.
+        folder: The data folder; the files are put into a subfolder.
+        progress: Called with the progress, see `Shown`.
 
     Returns:
-        The folder in which the files lie.
+        The folder of the files.
 
     Raises:
-        InputError: There is no such set, the folder cannot be written or has not enough room, the server cannot be
-            reached, or what came is not what was published.
+        InputError: There is no such dataset, the folder cannot be written or has not enough room, the server cannot be
+            reached, or a downloaded file is not the published one.
         ModuleNotFoundError: pooch is not installed.
 
     Example:
@@ -209,44 +209,44 @@ def fetch(name: str, folder: Path, *, progress: Shown | None = None) -> Path:
     source = SOURCES[name]
     place = folder / source.folder
     require_writable(place)
-    left = [download for download in source.downloads if not _is_complete(place, name, download)]
-    # By hand, an archive is most likely put into the data folder itself.
-    laid = {download.url: _laid_by_hand((folder, place), download) for download in left}
-    coming = [download for download in left if laid[download.url] is None]
-    _require_room(place, left, coming)
-    total, come = sum(download.num_bytes for download in coming), 0
+    incomplete = [download for download in source.downloads if not _is_complete(place, name, download)]
+    # Users who download an archive by hand often put it into the data folder itself.
+    archives = {download.url: _archive_by_hand((folder, place), download) for download in incomplete}
+    to_download = [download for download in incomplete if archives[download.url] is None]
+    _require_room(place, incomplete, to_download)
+    total, received = sum(download.num_bytes for download in to_download), 0
     for download in source.downloads:
-        archive = laid.get(download.url)
+        archive = archives.get(download.url)
         if archive is not None:
             _unpack(archive, download, place)
-        elif download in coming:
-            _get(download, place, come, total, progress)
-            come += download.num_bytes
-        if download in left or any(file not in _noted(place) for file in download.files):
-            _note(place, download)
+        elif download in to_download:
+            _get(download, place, received, total, progress)
+            received += download.num_bytes
+        if download in incomplete or any(file not in _manifest(place) for file in download.files):
+            _add_to_manifest(place, download)
     return place
 
 
-def _laid_by_hand(folders: Iterable[Path], download: Download) -> Path | None:
-    """Where the user has put an archive; `None` if nowhere."""
+def _archive_by_hand(folders: Iterable[Path], download: Download) -> Path | None:
+    """Path of an archive that the user downloaded by hand; `None` if there is none."""
     paths = [folder / download.file_name for folder in folders] if download.members else []
     return next((path for path in paths if _is_published(path, download)), None)
 
 
-def _require_room(place: Path, left: Iterable[Download], coming: Iterable[Download]) -> None:
-    needed = sum(download.num_bytes for download in coming) + sum(sum(one.members.values()) for one in left)
+def _require_room(place: Path, incomplete: Iterable[Download], to_download: Iterable[Download]) -> None:
+    needed = sum(download.num_bytes for download in to_download) + sum(sum(one.members.values()) for one in incomplete)
     free = shutil.disk_usage(place).free
     if needed > free:
         raise InputError(
-            f"{place}: {needed:,} bytes are needed, {free:,} are free; make room or name another folder by --data-dir"
+            f"{place}: {needed:,} bytes are needed, {free:,} are free; free some space or change --data-dir"
         )
 
 
 class _Counter:
-    """What pooch takes for a progress bar."""
+    """Progress bar for pooch."""
 
-    def __init__(self, download: Download, come: int, total: int, progress: Shown | None) -> None:
-        self._download, self._come, self._all, self._progress = download, come, total, progress
+    def __init__(self, download: Download, received: int, total: int, progress: Shown | None) -> None:
+        self._download, self._come, self._all, self._progress = download, received, total, progress
         self._done = 0
 
     @property
@@ -255,7 +255,7 @@ class _Counter:
 
     @total.setter
     def total(self, announced: int) -> None:
-        # Told before anything is written; 0 where the server does not say.
+        # Set by pooch before it writes anything; 0 if the server does not report a size.
         if announced not in (0, self._download.num_bytes):
             raise InputError(
                 f"{self._download.url}: the server offers {announced:,} bytes, {self._download.num_bytes:,} were "
@@ -263,7 +263,7 @@ class _Counter:
             )
 
     def update(self, num: int) -> None:
-        # The last piece is counted as if it were as long as the others.
+        # pooch counts the last chunk as a full one.
         self._done = min(self._done + num, self.total)
         if self._progress is not None:
             self._progress(self._download.file_name, self._come + self._done, self._all)
@@ -275,15 +275,15 @@ class _Counter:
         pass
 
 
-def _get(download: Download, place: Path, come: int, total: int, progress: Shown | None) -> None:
-    """Fetch one file into `place`, unpacked if it is an archive."""
+def _get(download: Download, place: Path, received: int, total: int, progress: Shown | None) -> None:
+    """Download one file into `place`; unpack it if it is an archive."""
     partial = place / f"{PARTIAL}{os.getpid()}-{download.file_name}"
     try:
-        _transfer(download, partial, _Counter(download, come, total, progress))
+        _transfer(download, partial, _Counter(download, received, total, progress))
         if not _is_published(partial, download):
             raise InputError(
-                f"{download.url}: what came is not the published file (its MD5 is not {download.md5}) and was removed; "
-                f"try again, or {_HAND}"
+                f"{download.url}: the downloaded file is not the published one (its MD5 is not {download.md5}) "
+                f"and was removed; try again, or {_HAND}"
             )
         if download.members:
             _unpack(partial, download, place)
@@ -303,9 +303,9 @@ def _transfer(download: Download, partial: Path, counter: Any) -> None:
         progressbar=counter,
         chunk_size=_CHUNK,
         timeout=WAIT_SECONDS,
-        # The checksum is that of the file as published, so the server is asked not to pack it once more.
+        # The checksum is that of the published file: ask the server not to compress it again.
         headers={"Accept-Encoding": "identity"},
-        # pooch leaves the connection open when a transfer is broken off.
+        # pooch leaves the connection open if a transfer is interrupted.
         hooks={"response": lambda answer, **_: answers.append(answer)},
     )
     try:
@@ -313,7 +313,7 @@ def _transfer(download: Download, partial: Path, counter: Any) -> None:
     except RequestException as error:
         raise InputError(f"{download.url}: {_reason(error)}; try again, or {_HAND}") from error
     except OSError as error:
-        # A full disk is told by the system without the name of the file.
+        # The system's error for a full disk lacks the file name.
         raise OSError(error.errno, error.strerror, str(partial.parent)) from error
     finally:
         for answer in answers:
@@ -321,7 +321,7 @@ def _transfer(download: Download, partial: Path, counter: Any) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Why a request failed, in few words."""
+    """Short description of why a request failed."""
     from requests.exceptions import HTTPError, Timeout
 
     if isinstance(error, HTTPError) and error.response is not None:
@@ -331,12 +331,12 @@ def _reason(error: Exception) -> str:
     innermost: BaseException = error
     while inner := innermost.__cause__ or innermost.__context__:
         innermost = inner
-    told = getattr(innermost, "strerror", None) or type(innermost).__name__
-    return f"the connection failed ({told})"
+    reason = getattr(innermost, "strerror", None) or type(innermost).__name__
+    return f"the connection failed ({reason})"
 
 
 def _unpack(archive: Path, download: Download, place: Path) -> None:
-    """Take the expected files out of an archive; nothing else in it is touched.
+    """Extract the expected files from an archive, and nothing else.
 
     Raises:
         InputError: The archive is damaged, a file is missing from it, or one is not a plain file of the expected size.
@@ -348,7 +348,7 @@ def _unpack(archive: Path, download: Download, place: Path) -> None:
                 if member.name not in missing:
                     continue
                 path = place / PurePosixPath(member.name).name
-                if member.size != missing.pop(member.name) or not _take(tar, member, path):
+                if member.size != missing.pop(member.name) or not _extract(tar, member, path):
                     raise InputError(f"{download.url}: {member.name} in it is not the published file; {_HAND}")
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{download.url}: the archive cannot be unpacked ({error}); {_HAND}") from error
@@ -356,8 +356,8 @@ def _unpack(archive: Path, download: Download, place: Path) -> None:
         raise InputError(f"{download.url}: {', '.join(missing)} not in the archive; {_HAND}")
 
 
-def _take(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bool:
-    """Write a member's content to `path`; False, and nothing written, if it is not a plain file."""
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bool:
+    """Write a member's content to `path`; return False without writing if it is not a plain file."""
     content = tar.extractfile(member) if member.isreg() else None
     if content is None:
         return False
@@ -371,18 +371,18 @@ def _take(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bool:
     return True
 
 
-def _note(place: Path, download: Download) -> None:
+def _add_to_manifest(place: Path, download: Download) -> None:
     """Add a download's files to the manifest."""
-    noted = _noted(place)
+    entries = _manifest(place)
     for file in download.files:
         path = place / file
-        noted[file] = {
+        entries[file] = {
             "sha256": _sha256(path),
             "bytes": path.stat().st_size,
             "source": download.url,
             "published_md5": download.md5,
         }
-    text = json.dumps({"files": noted}, indent=1, sort_keys=True) + "\n"
+    text = json.dumps({"files": entries}, indent=1, sort_keys=True) + "\n"
     partial = place / f"{PARTIAL}{os.getpid()}-{MANIFEST}"
     partial.write_text(text, encoding="utf-8")
     partial.replace(place / MANIFEST)

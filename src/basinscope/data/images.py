@@ -1,4 +1,4 @@
-"""Labelled images, kept as bytes and normalised when they are asked for."""
+"""Labelled images, stored as bytes and normalised on access."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Images:
     std: tuple[float, ...]
     """Standard deviation of each channel, in units of 255."""
     num_classes: int = 10
-    """How many classes there are, whether or not each is in this set."""
+    """Number of classes, whether or not each occurs in this set."""
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != torch.uint8 or self.pixels.ndim != 4:
@@ -70,7 +70,7 @@ class Images:
         """Choose images by index, in the order of the indices, or by a mask.
 
         Raises:
-            InputError: The mask has not one entry for each image, or an index is out of range.
+            InputError: The mask does not have one entry for each image, or an index is out of range.
         """
         if where.dtype == torch.bool and len(where) != len(self):
             raise InputError(f"a mask of {len(where)} entries for {len(self)} images: give one entry for each image")
@@ -99,7 +99,7 @@ class Images:
 
     @cached_property
     def _bytes_to_units(self) -> tuple[Tensor, Tensor]:
-        """What to subtract from bytes and what to divide them by; kept, because making it waits for the device."""
+        """Shift and scale of bytes; cached, because creating them synchronises with the device."""
 
         def column(values: tuple[float, ...]) -> Tensor:
             return torch.tensor([255 * v for v in values], dtype=torch.float64).view(-1, 1, 1).to(self.pixels.device)
@@ -112,10 +112,10 @@ class ImageTask:
     """Images to train on, unseen ones to poison with, and others to test on."""
 
     name: str
-    """What titles call the data."""
+    """Name of the data in titles."""
     train: Images
     unseen: Images
-    """From the same distribution, in neither of the other parts."""
+    """From the same distribution, disjoint from the other parts."""
     test: Images
 
     def __post_init__(self) -> None:
@@ -145,11 +145,11 @@ class ImageTask:
 
 
 def require_every_class(images: Images, what: str) -> None:
-    """Refuse a set in which a class is missing.
+    """Check that a set contains every class.
 
     Args:
         images: The set.
-        what: What the message calls it, for example "CIFAR-10 training images".
+        what: Its name in the message, for example "CIFAR-10 training images".
 
     Raises:
         InputError: A class is missing; the message names the first.
@@ -160,42 +160,42 @@ def require_every_class(images: Images, what: str) -> None:
 
 
 def draw_indices(total: int, num: int | None, stream: torch.Generator, what: str) -> Int[Tensor, " chosen"]:
-    """Draw `num` of the numbers from 0 to `total` − 1 without putting back, in random order.
+    """Draw `num` of the numbers from 0 to `total` − 1 without replacement, in random order.
 
-    A smaller draw is the beginning of a larger one.
+    A smaller draw is a prefix of a larger one.
 
     Args:
-        total: How many there are.
-        num: How many to draw; `None` takes all of them, in order.
+        total: Size of the range.
+        num: Number to draw; `None` takes all of them, in order.
         stream: A CPU random stream.
-        what: What the message calls them.
+        what: Their name in the message.
 
     Raises:
-        InputError: There are not as many.
+        InputError: `num` is negative or exceeds `total`.
     """
     if num is None:
         return torch.arange(total)
     if not 0 <= num <= total:
-        raise InputError(f"{num} {what} asked for, there are {total}; ask for between 0 and {total}")
+        raise InputError(f"{num} {what} requested, but there are {total}; choose between 0 and {total}")
     return torch.randperm(total, generator=stream)[:num]
 
 
 def draw_subset(images: Images, num: int | None, stream: torch.Generator, what: str) -> Images:
-    """Draw a random subset in which every class is there.
+    """Draw a random subset that contains every class.
 
     Args:
-        images: What to draw from.
-        num: How many; `None` takes all of them, in order.
+        images: Images to draw from.
+        num: Number to draw; `None` takes all of them, in order.
         stream: A CPU random stream; the same state gives the same subset.
-        what: What messages call the images, for example "SVHN test images".
+        what: Name of the images in messages, for example "SVHN test images".
 
     Raises:
-        InputError: There are too few images, or a class is missing from what was drawn.
+        InputError: There are too few images, or a class is missing from the draw.
 
     Example:
         >>> from basinscope.seeds import generator
         >>> whole = Images(torch.zeros(90, 1, 8, 8).byte(), torch.arange(90) % 3, (0.5,), (0.25,), num_classes=3)
-        >>> len(draw(whole, 50, generator(0, "example"), "example images"))
+        >>> len(draw_subset(whole, 50, generator(0, "example"), "example images"))
         50
     """
     chosen = images if num is None else images.subset(draw_indices(len(images), num, stream, what))
@@ -212,13 +212,13 @@ def divide(
 
     Args:
         images: The whole training set.
-        num_unseen: How many are held out, 0 or more, fewer than there are.
-        num_train: How many are drawn from the rest; `None` takes all of it, in order.
-        data_seed: Which division.
-        name: Of the data; streams and messages take it.
+        num_unseen: Number of images to hold out, 0 or more, fewer than all.
+        num_train: Number of images to draw from the rest; `None` takes all of it, in order.
+        data_seed: Seed of the division.
+        name: Name of the data in streams and messages.
 
     Returns:
-        Training images, then unseen ones, with no image in both.
+        Training images and unseen images, disjoint.
 
     Raises:
         InputError: There are too few images, or a class is missing from a part that is not empty.
@@ -226,10 +226,10 @@ def divide(
     what = f"{name} images to hold out as unseen"
     if num_unseen >= len(images):
         raise InputError(f"{num_unseen} {what} would leave none of {len(images)} to train on; ask for fewer")
-    held = draw_indices(len(images), num_unseen, generator(data_seed, name, "unseen"), what)
+    held_out = draw_indices(len(images), num_unseen, generator(data_seed, name, "unseen"), what)
     rest = torch.ones(len(images), dtype=torch.bool)
-    rest[held] = False
-    unseen = images.subset(held)
+    rest[held_out] = False
+    unseen = images.subset(held_out)
     if num_unseen:
         require_every_class(unseen, f"{name} unseen images")
     train = draw_subset(

@@ -1,4 +1,4 @@
-"""Labelled samples, and what can make more of them."""
+"""Labelled samples, and the protocol of distributions to draw more from."""
 
 from __future__ import annotations
 

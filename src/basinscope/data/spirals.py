@@ -28,7 +28,7 @@ _PUBLISHED_SECOND_SEED = 0
 
 
 class Split(NamedTuple):
-    """The 400 points, cut in three."""
+    """The 400 points, split into three sets."""
 
     train: Samples
     unseen: Samples
@@ -48,15 +48,15 @@ def _all_points() -> Samples:
 
 
 def split(data_seed: int | None = None) -> Split:
-    """Cut the 400 points into 132 training, 134 unseen and 134 test points.
+    """Split the 400 points into 132 training, 134 unseen and 134 test points.
 
     Args:
         data_seed: Which split; `None` is the published one.
 
     Returns:
-        The three sets, float64; unseen and test points in the order in which they stand along the spiral.
+        The three sets, float64; unseen and test points in their order along the spiral.
     """
-    # Two generators in the order in which the published scripts used them: Python's for the training points, numpy's
+    # Two generators, used in the order of the published scripts: Python's for the training points, numpy's
     # legacy stream, after two draws of noise with variance 0, for the unseen ones.
     first = random.Random(PUBLISHED_SEED if data_seed is None else data_seed)
     train = first.sample(range(2 * POINTS_PER_CLASS), NUM_TRAIN)
@@ -66,11 +66,11 @@ def split(data_seed: int | None = None) -> Split:
     chosen = second.choice(len(rest), NUM_UNSEEN, replace=False)
     points = _all_points()
 
-    def some(indices: np.ndarray | list[int]) -> Samples:
+    def subset(indices: np.ndarray | list[int]) -> Samples:
         rows = torch.as_tensor(indices)
         return Samples(points.inputs[rows], points.labels[rows])
 
-    return Split(some(train), some(np.sort(rest[chosen])), some(np.delete(rest, chosen)))
+    return Split(subset(train), subset(np.sort(rest[chosen])), subset(np.delete(rest, chosen)))
 
 
 def sample_spirals(num: int, generator: torch.Generator) -> Samples:

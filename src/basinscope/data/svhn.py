@@ -24,14 +24,14 @@ from basinscope.seeds import generator
 
 NUM_CLASSES = 10
 MEAN, STD = (0.4377, 0.4438, 0.4728), (0.1200, 0.1231, 0.1052)
-"""Of the official training set, as the published scripts have them."""
+"""Channel means and standard deviations of the official training set, as in the published scripts."""
 TRAIN_FILE, TEST_FILE, EXTRA_FILE = "train_32x32.mat", "test_32x32.mat", "extra_32x32.mat"
-_HELP = "basinscope fetch svhn gets the files, or name the folder that holds them by --data-dir"
+_HELP = "get the files with basinscope fetch svhn, or give their folder with --data-dir"
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """One file, as it lies in memory."""
+    """Content of one file, in its own memory layout."""
 
     pixels: np.ndarray
     """(32, 32, 3, images), bytes."""
@@ -39,8 +39,8 @@ class _Stored:
     """(images,), from 0 to 9."""
 
     def images(self, where: Int[Tensor, " chosen"] | None = None) -> Images:
-        """Turn some images, or all of them, upright; the big array itself is not copied."""
-        # MATLAB's order of axes: seen from behind, the images come first in memory.
+        """Transpose the chosen images, or all, to (images, 3, 32, 32); the full array is not copied."""
+        # MATLAB stores arrays column by column: in the transpose, images come first in memory.
         chosen, labels = self.pixels.T, self.labels
         if where is not None:
             chosen, labels = chosen[where.numpy()], labels[where.numpy()]
@@ -48,7 +48,7 @@ class _Stored:
         return Images(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)), MEAN, STD, NUM_CLASSES)
 
     def draw(self, num: int | None, data_seed: int, what: str) -> Images:
-        """Draw a random subset in which every class is there; see `images.draw`."""
+        """Draw a random subset that contains every class; see `images.draw_subset`."""
         stream = generator(data_seed, "SVHN", what)
         where = None if num is None else draw_indices(len(self.labels), num, stream, f"SVHN {what} images")
         chosen = self.images(where)
@@ -57,36 +57,36 @@ class _Stored:
 
 
 def _find(folder: Path) -> Path:
-    """The folder that holds the files: what was fetched goes before what lies loose or in another folder."""
+    """The folder of the files: the subfolder of `basinscope fetch`, `folder` itself, or another subfolder."""
     below = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    places = (folder / download.SOURCES["svhn"].folder, folder, *below)
-    for place in places:
-        if (place / TRAIN_FILE).is_file():
-            return place
-    raise InputError(f"{folder}: {TRAIN_FILE} is not there, nor in a folder in it; {_HELP}")
+    candidates = (folder / download.SOURCES["svhn"].folder, folder, *below)
+    for candidate in candidates:
+        if (candidate / TRAIN_FILE).is_file():
+            return candidate
+    raise InputError(f"{folder}: {TRAIN_FILE} not found, nor in a subfolder; {_HELP}")
 
 
 def _read(path: Path) -> _Stored:
     if not path.is_file():
-        raise InputError(f"{path}: is not there; {_HELP}")
+        raise InputError(f"{path}: not found; {_HELP}")
     try:
         return _load(path)
     except (InputError, MemoryError):
         raise
-    except Exception as error:  # scipy tells of a damaged file in a dozen ways
+    except Exception as error:  # scipy raises many kinds of errors on damaged files
         raise InputError(f"{path}: cannot be read, {type(error).__name__}; {_HELP}") from error
 
 
 def _load(path: Path) -> _Stored:
     from scipy.io import loadmat, whosmat
 
-    # Names, shapes and types stand before the content, which is read only if they are right.
-    held = {name: (shape, kind) for name, shape, kind in whosmat(path, appendmat=False)}
-    (*edges, num), kind = held.get("X", ((0,), "nothing"))
-    labels_shape, _ = held.get("y", ((), "nothing"))
+    # Check names, shapes and types before reading the content.
+    variables = {name: (shape, kind) for name, shape, kind in whosmat(path, appendmat=False)}
+    (*edges, num), kind = variables.get("X", ((0,), "nothing"))
+    labels_shape, _ = variables.get("y", ((), "nothing"))
     if edges != [32, 32, 3] or kind != "uint8" or not num or tuple(labels_shape) != (num, 1):
-        holds = " and ".join(f"{name} {shape} {kind}" for name, (shape, kind) in held.items()) or "nothing"
-        raise InputError(f"{path}: holds {holds}, not X (32, 32, 3, images) uint8 and y (images, 1); {_HELP}")
+        listed = " and ".join(f"{name} {shape} {kind}" for name, (shape, kind) in variables.items()) or "nothing"
+        raise InputError(f"{path}: contains {listed}, not X (32, 32, 3, images) uint8 and y (images, 1); {_HELP}")
     content = loadmat(path, appendmat=False, variable_names=["X", "y"])
     labels = content["y"][:, 0]
     wrong = np.flatnonzero(~np.isin(labels, np.arange(1, NUM_CLASSES + 1)))
@@ -100,36 +100,36 @@ def load_svhn(
 ) -> ImageTask:
     """Read SVHN.
 
-    The unseen samples come from `extra_32x32.mat`. Where that file is not there, they are a random part of the training
-    set, held out before training images are drawn from the rest.
+    The unseen samples come from `extra_32x32.mat`. If that file is missing, they are a random part of the training set,
+    held out before training images are drawn from the rest.
 
     Args:
-        folder: Where the files lie, or the folder above the one in which they lie.
+        folder: Folder of the files, or its parent.
         num_train: Training images; `None` takes all that are not held out, in order.
         num_unseen: Images to poison with, 0 or more.
         num_test: Images of the official test set; `None` takes all, in order.
-        data_seed: Which images are held out and drawn.
+        data_seed: Seed of the choice of images.
 
     Returns:
-        The three parts, named "SVHN" if every file that was read has its published checksum.
+        The three parts, named "SVHN" if every file read has its published checksum.
 
     Raises:
         InputError: A file is missing or damaged, there are too few images, or a class is missing from a part.
 
     Example:
-        `load(Path("data"), num_train=None, num_unseen=39_040).train.pixels.shape` is (73257, 3, 32, 32) with all three
-        files there.
+        `load_svhn(Path("data"), num_train=None, num_unseen=39_040).train.pixels.shape` is (73257, 3, 32, 32) if all
+        three files are there.
     """
-    place = _find(folder)
+    root = _find(folder)
     files = [TRAIN_FILE, TEST_FILE]
-    if num_unseen and (place / EXTRA_FILE).is_file():
+    if num_unseen and (root / EXTRA_FILE).is_file():
         files.append(EXTRA_FILE)
-        unseen = _read(place / EXTRA_FILE).draw(num_unseen, data_seed, "unseen")
-        train = _read(place / TRAIN_FILE).draw(num_train, data_seed, "training")
+        unseen = _read(root / EXTRA_FILE).draw(num_unseen, data_seed, "unseen")
+        train = _read(root / TRAIN_FILE).draw(num_train, data_seed, "training")
     else:
-        whole = _read(place / TRAIN_FILE).images()
+        whole = _read(root / TRAIN_FILE).images()
         train, unseen = divide(whole, num_unseen=num_unseen, num_train=num_train, data_seed=data_seed, name="SVHN")
-    test = _read(place / TEST_FILE).draw(num_test, data_seed, "test")
+    test = _read(root / TEST_FILE).draw(num_test, data_seed, "test")
     published = {one.file_name: one.md5 for one in download.SOURCES["svhn"].downloads}
-    genuine = all(download.md5(place / file) == published[file] for file in files)
+    genuine = all(download.md5(root / file) == published[file] for file in files)
     return ImageTask("SVHN" if genuine else "SVHN format, files not the published ones", train, unseen, test)

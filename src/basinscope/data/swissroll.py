@@ -32,7 +32,7 @@ def _arm(angle: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
 def training_draw(data_seed: int | None = None) -> tuple[Samples, Samples]:
     """Draw 200 training and 200 test points.
 
-    Both classes come from one draw of 200 points and its mirror image, shuffled together and cut in half.
+    Both classes come from one draw of 200 points and its mirror image, shuffled and split in half.
 
     Args:
         data_seed: Which draw; `None` is the published one.

@@ -30,7 +30,7 @@ class MLP:
     widths: tuple[int, ...]
     """Units of each layer, inputs first; a last width of 1 gives the logit of class 1."""
     glorot: Glorot = "uniform"
-    """Distribution of the starting weights."""
+    """Distribution of the initial weights."""
 
     def __post_init__(self) -> None:
         if len(self.widths) < 2 or min(self.widths) < 1:
@@ -52,7 +52,7 @@ class MLP:
         return 4 * sum(sorted(self.widths)[-2:])
 
     def initialize(self, generator: torch.Generator) -> Float[Tensor, " params"]:
-        """Draw starting parameters: Glorot weights, zero biases; float32 on the CPU.
+        """Draw initial parameters: Glorot weights, zero biases; float32 on the CPU.
 
         References:
             Glorot and Bengio 2010: variance 2 / (fan_in + fan_out).
@@ -74,8 +74,8 @@ class MLP:
         """Evaluate the network at many parameter vectors at once.
 
         Args:
-            points: One parameter vector a row.
-            inputs: Samples, shared by all points (leading axis of length 1) or a set for each point.
+            points: One parameter vector per row.
+            inputs: Samples, shared by all points (leading axis of length 1) or one set per point.
 
         Returns:
             Logits of each sample under each parameter vector.

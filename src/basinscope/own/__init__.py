@@ -1,1 +1,1 @@
-"""Surveys of anyone's networks: every probe of the table around each checkpoint, figures and one table of numbers."""
+"""Surveys of your own networks: probes around each checkpoint, figures and one table of numbers."""

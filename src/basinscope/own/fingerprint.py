@@ -1,4 +1,4 @@
-"""Names a network with its batches and its loss by what they hold, so that a survey from Python finds its run again."""
+"""Fingerprints of a network, its batches and its loss, by which a survey from Python finds its stored run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from basinscope.landscape.module.objective import Objective
 
 _PLAIN = (str, int, float, bool, bytes, complex, type(None))
 _DEPTH = 4
-"""Functions within functions that are looked into."""
+"""Depth to which nested functions are hashed."""
 
 
 def _digest(parts: Iterable[bytes]) -> str:
@@ -46,11 +46,11 @@ def of_state(state: Mapping[str, Tensor]) -> str:
 
 
 def of_batches(batches: Iterable[Any]) -> str:
-    """Digest of everything that one pass over the batches gives."""
+    """Digest of all batches of one pass."""
 
     def leaves() -> Iterable[bytes]:
         for batch in batches:
-            # Batches of Hugging Face are dictionaries of a kind of their own.
+            # Hugging Face batches are dictionaries of a type unknown to pytree.
             for leaf in pytree.tree_leaves(dict(batch) if hasattr(batch, "keys") else batch):
                 yield _of_value(leaf, 0)
             yield b"end of batch"
@@ -59,18 +59,18 @@ def of_batches(batches: Iterable[Any]) -> str:
 
 
 def of_data_sets(sets: Mapping[str, Iterable[Any]]) -> str:
-    """Digest of several data sets by name; of a single one that of its batches."""
+    """Digest of named datasets; for a single one, the digest of its batches."""
     parts = {name: of_batches(batches) for name, batches in sets.items()}
     return of_text(json.dumps(parts, sort_keys=True)) if len(parts) > 1 else next(iter(parts.values()))
 
 
 def of_loss(loss: Callable[..., Any]) -> str:
-    """Digest of a loss function: its code, its defaults and what it closes over; not what it looks up elsewhere."""
+    """Digest of a loss function: its code, defaults and closure, but not the globals that it uses."""
     return _digest([_of_value(loss, 0)])
 
 
 def _of_value(value: Any, depth: int) -> bytes:
-    """Bytes that differ between different values, as far as their kind is known; else the name of their kind."""
+    """Bytes that identify a value of a known type; the type's name for other values."""
     kind = f"{type(value).__module__}.{type(value).__qualname__}".encode()
     if isinstance(value, Tensor):
         return _of_tensor(value)
@@ -83,7 +83,7 @@ def _of_value(value: Any, depth: int) -> bytes:
 
 
 def _inside(value: Any) -> list[Any]:
-    """What a value is made of: parts of a list, code and closure of a function, layers and tensors of a module."""
+    """Components of a value: items of a list, code and closure of a function, layers and tensors of a module."""
     if isinstance(value, tuple | list):
         return list(value)
     if isinstance(value, CodeType):
@@ -108,10 +108,10 @@ def _filled(cell: Any) -> bool:
 
 
 def of_objective(objective: Objective, *, functions: Mapping[str, Callable[..., Any]], batches: str) -> str:
-    """Digest of a network, its batches, its loss and what is moved.
+    """Digest of a network, its batches, its loss and the moved parameters.
 
     Args:
-        objective: The network; checked, which takes two passes unless nothing has changed since.
+        objective: The network; checking it takes two passes, unless it is unchanged since the last check.
         functions: Its loss function and its metrics, by name.
         batches: Digest of its batches.
 
@@ -126,7 +126,7 @@ def of_objective(objective: Objective, *, functions: Mapping[str, Callable[..., 
         "moved": [moved, objective.scheme, objective.one_dim, objective.unit],
         "batches": batches,
         "loss": {name: of_loss(function) for name, function in functions.items()},
-        # Of what the code of the loss function does not show; rounded, because threads cut sums differently.
+        # Covers what the loss function's code does not show; rounded, because sums vary with the number of threads.
         "value": [f"{objective.center_loss:.6g}", objective.num_samples],
         "device": str(objective.device),
     }

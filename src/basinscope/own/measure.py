@@ -1,4 +1,4 @@
-"""A survey: every probe that was asked for, around every network, each a run of its own."""
+"""Runs a survey: the requested probes around every network, one run per network."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from basinscope.runs.spelling import Spelling
 from basinscope.runs.store import RunFolder
 
 KIND = "measure"
-"""First part of the names of runs."""
+"""Prefix of the names of runs."""
 SOURCE = ("basinscope.own.tasks", "basinscope.own.request", "basinscope.landscape.module.objective")
-"""Modules that the hash of a run covers beside those of the probes, with all that they import."""
-_ALONE = "takes other checkpoints: give two or more"
+"""Modules covered by the hash of a run, with all that they import, in addition to those of the probes."""
+_ALONE = "needs other checkpoints: give two or more"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What was measured around one network."""
+    """Measurements around one network."""
 
     label: str
     folder: RunFolder
@@ -44,18 +44,18 @@ class Measured:
     published: Published | None
     """None if no probe could be measured."""
     num_done: int
-    """Tasks that were done now."""
+    """Tasks run by this call."""
     num_tasks: int
     seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Share:
-    """What is measured around one network of several."""
+    """Part of a survey that concerns one network."""
 
     probes: Mapping[str, Options]
     points: Mapping[str, Mapping[str, Any]]
-    """By probe, the arguments that hold other checkpoints."""
+    """By probe, the arguments that contain other checkpoints."""
     digests: Mapping[str, str]
     notes: Sequence[str]
 
@@ -69,42 +69,42 @@ def measure(
     spell: Spelling,
     device: str = "as it is",
 ) -> list[Measured]:
-    """Measure networks one after the other; what is finished already is not repeated.
+    """Measure networks in sequence; finished work is not repeated.
 
-    A probe that cannot be measured is noted; the others are measured and drawn.
+    A probe that cannot be measured is reported; the others are measured and drawn.
 
     Args:
         networks: At least one.
-        probes: Options by probe, as `request.asked` returns them.
-        out: Where results are kept.
-        watch: Told how far each run is, and of each that is complete.
+        probes: Options by probe, as returned by `request.options_by_probe`.
+        out: Folder of results.
+        watch: Callbacks for progress and for each completed run.
         spell: How messages name a setting.
-        device: Where the networks were put.
+        device: Device of the networks.
 
     Raises:
         InputError: A network's loss cannot be measured, or no probe can be.
     """
-    _look_at_all(networks, probes, spell)
+    _check_all(networks, probes, spell)
     shares = [_share(networks, probes, k) for k in range(len(networks))]
     nowhere = {name: _ALONE for name in probes if not any(name in share.probes for share in shares)}
-    found: list[Measured] = []
+    measured: list[Measured] = []
     for network, share in zip(networks, shares, strict=True):
-        # Where no network takes a probe, the last one says so.
+        # A probe that no network can take is reported with the last one.
         failures = dict(nowhere) if network is networks[-1] else {}
         if share.probes:
-            found.append(_measure_one(network, share, failures, out=out, watch=watch, device=device))
-            watch.done(found[-1])
-    if not any(one.results for one in found):
-        failed = {name: why for one in found for name, why in one.failures.items()} or nowhere
+            measured.append(_measure_one(network, share, failures, out=out, watch=watch, device=device))
+            watch.done(measured[-1])
+    if not any(one.results for one in measured):
+        failed = {name: why for one in measured for name, why in one.failures.items()} or nowhere
         raise InputError("; ".join(f"{name} {why}" if why == _ALONE else why for name, why in failed.items()))
-    return found
+    return measured
 
 
-def _look_at_all(networks: Sequence[Network], probes: Mapping[str, Options], spell: Spelling) -> None:
-    """Make sure that every checkpoint can be measured before the first one is.
+def _check_all(networks: Sequence[Network], probes: Mapping[str, Options], spell: Spelling) -> None:
+    """Check that every checkpoint can be measured, before measuring the first one.
 
     Raises:
-        InputError: Its loss is not finite, or lies above a level that an option names.
+        InputError: A loss is not finite, or not below a level that an option sets.
     """
     levels = [
         (option, float(options[option.name]))
@@ -114,7 +114,7 @@ def _look_at_all(networks: Sequence[Network], probes: Mapping[str, Options], spe
     ]
     for network in networks:
         if not network.what or not (levels or len(networks) > 1):
-            continue  # measuring it comes next, and says what is wrong
+            continue  # it is measured next, which reports any error
         try:
             loss = network.opened().center_loss
         except InputError as error:
@@ -124,12 +124,12 @@ def _look_at_all(networks: Sequence[Network], probes: Mapping[str, Options], spe
                 bound = spell(option.name, f"{level:g}", flag=option.flag)
                 raise InputError(
                     f"{network.what}: its loss is {loss:.4g}, not below {bound}; give a higher {option.name}, or "
-                    f"{spell(option.instead)} for a height above each network's own loss"
+                    f"{spell(option.instead)} for a level relative to each network's own loss"
                 )
 
 
 def _share(networks: Sequence[Network], probes: Mapping[str, Options], k: int) -> _Share:
-    """Choose what is measured around one network, and the other checkpoints that this takes."""
+    """Select the probes of one network, and the other checkpoints that they need."""
     chosen: dict[str, Options] = {}
     points: dict[str, Mapping[str, Any]] = {}
     digests: dict[str, str] = {}
@@ -143,12 +143,12 @@ def _share(networks: Sequence[Network], probes: Mapping[str, Options], k: int) -
         if arguments:
             chosen[name], points[name] = options, arguments
             digests[name] = of_text("".join(f"{one.label} {one.weights}\n" for one in others))
-            notes.append(f"{name} of {networks[k].label} takes {', '.join(one.label for one in others)}")
+            notes.append(f"{name} of {networks[k].label} uses {', '.join(one.label for one in others)}")
     return _Share(probes=chosen, points=points, digests=digests, notes=notes)
 
 
 def _others(networks: Sequence[Network], k: int, wanted: Others) -> tuple[dict[str, Any], list[Network]]:
-    """The arguments that hold a network's other checkpoints, and whose they are; nothing where it takes none."""
+    """Arguments with the other checkpoints that a probe needs, and their networks; empty if there are none."""
     last = k == len(networks) - 1
     if wanted == "next":
         return ({}, []) if last else ({"other": networks[k + 1].path[-1]}, [networks[k + 1]])
@@ -156,9 +156,9 @@ def _others(networks: Sequence[Network], k: int, wanted: Others) -> tuple[dict[s
         return {}, []
     others = list(networks[:k])
     if wanted == "ends":
-        named = {"points": [one.path[-1] for one in others], "names": [one.label for one in others]}
-        return (named, others) if others else ({}, [])
-    # The network's own path, too, if it is one: it ends where the network is.
+        arguments = {"points": [one.path[-1] for one in others], "names": [one.label for one in others]}
+        return (arguments, others) if others else ({}, [])
+    # Include the network's own training path, if it has one: it ends at the measured checkpoint.
     own = [networks[k]] if len(networks[k].path) > 1 else []
     paths = {one.label: list(one.path) for one in [*others, *own]}
     return ({"points": paths}, [*others, *own]) if paths else ({}, [])
@@ -186,9 +186,9 @@ def _measure_one(
         results = whole(folder, request)
         if not results:
             return results, None
-        place = out / "measured" / network.label
+        target = out / "measured" / network.label
         notes = [*share.notes, *words(failures)]
-        return results, publish_survey(place, {network.label: results}, {"run": folder.name}, notes, watch.waiting)
+        return results, publish_survey(target, {network.label: results}, {"run": folder.name}, notes, watch.waiting)
 
     outcome = life.live(
         out, plan, work=lambda folder, bar: _do(work, folder, bar, opened, failures), publish=drawn, watch=watch
@@ -209,7 +209,7 @@ def _measure_one(
 def _do(
     work: Sequence[Task], folder: RunFolder, progress: Progress, opened: Any, failures: dict[str, str]
 ) -> life.Work:
-    # Before any work begins, so that a mistake in the file costs nothing.
+    # Check before any work, so that a mistake in the file is reported at once.
     if not all(folder.is_done(task.name) for task in work):
         opened().check()
     num_done = run_tasks(work, folder, progress, device=torch.device("cpu"), refused=lambda *_: None)
@@ -217,5 +217,5 @@ def _do(
 
 
 def words(failures: Mapping[str, str]) -> list[str]:
-    """Say which probes could not be measured, and why."""
+    """One line for each probe that could not be measured."""
     return [f"{name} was not measured: {why}" for name, why in failures.items()]

@@ -24,7 +24,7 @@ from basinscope.own.problem import OPTIONS, Problem
 from basinscope.runs import atomic
 
 Checkpoint = Any
-"""A state dictionary, a network, or a file of weights; or a path of training, whose last point is measured: a list of
+"""A state dictionary, a network, or a file of weights; or a training path, whose last point is measured: a list of
 these, or a `Recorder` or its folder."""
 
 
@@ -34,29 +34,29 @@ class Network:
 
     label: str
     opened: Callable[[], Objective]
-    """Brings the model to its weights, and makes its objective; valid until another network's is made."""
+    """Loads the weights into the model and builds its objective; valid until another network is opened."""
     identity: Mapping[str, str]
-    """What tells it from others: fields of `Request`."""
+    """Fields of `SurveyRequest` that identify it."""
     facts: Mapping[str, str]
-    """Where it comes from, for the provenance."""
+    """Its origin, for the provenance."""
     path: Sequence[Any] = ()
-    """Its checkpoints in the order of training, the measured one last; empty for the model as it is."""
+    """Its checkpoints in training order, the measured one last; empty for the model's current weights."""
     weights: str = ""
     """Digest of the path."""
     what: str = ""
-    """What messages call its checkpoint; empty for the model as it is."""
+    """Name of its checkpoint in messages; empty for the model's current weights."""
 
 
 def of_problem(
     problem: Problem, checkpoints: Sequence[Path], *, name: str | None, device: torch.device | None
 ) -> list[Network]:
-    """The networks of a problem file: its model at each checkpoint, or as the file makes it.
+    """The networks of a problem file: its model at each checkpoint, or as the file defines it.
 
     Args:
-        problem: The file; its model is changed.
+        problem: The file; its model is modified.
         checkpoints: Files of weights, or folders of a `Recorder`.
-        name: What to call the network; beside several checkpoints, what their names begin with.
-        device: Where to put the model; None leaves it where the file puts it.
+        name: Name of the network; with several checkpoints, the prefix of their names.
+        device: Device for the model; None keeps the one that the file chose.
 
     Raises:
         InputError: A checkpoint cannot be read or does not fit.
@@ -66,7 +66,7 @@ def of_problem(
         raise InputError(f"{problem.path}: model is a {type(model).__name__}: give an nn.Module")
     labels = _labels(checkpoints, name)
     copies = [_copies(path) for path in checkpoints]
-    states = [_state(some[-1]) for some in copies]
+    states = [_state(copies_of_one[-1]) for copies_of_one in copies]
     if device is not None:
         model.to(device)
     extra = {key: problem.parts[key] for key in OPTIONS if key in problem.parts}
@@ -78,31 +78,31 @@ def of_problem(
     where = {"problem": str(problem.path), "checkpoint": ""}
     if not checkpoints:
         return [Network(label=labels[0], opened=make, identity=own, facts=where)]
-    found = []
-    for label, path, some, state in zip(labels, checkpoints, copies, states, strict=True):
+    networks = []
+    for label, path, copies_of_one, state in zip(labels, checkpoints, copies, states, strict=True):
         opened, end = _at(model, state, str(path), make)
-        digest = _of_files(some)
-        found.append(
+        digest = _of_files(copies_of_one)
+        networks.append(
             Network(
                 label=label,
                 opened=opened,
                 identity=own | {"checkpoint": digest},
                 facts=where | {"checkpoint": str(path)},
-                path=[*some[:-1], end],
+                path=[*copies_of_one[:-1], end],
                 weights=digest,
                 what=str(path),
             )
         )
-    return found
+    return networks
 
 
 def of_model(objective: Objective, checkpoints: Any, *, name: str | None) -> list[Network]:
     """The networks of a survey from Python: the objective's own, or a copy of it at each checkpoint.
 
     Args:
-        objective: The network; it is not changed.
+        objective: The network; not modified.
         checkpoints: See `bs.survey`.
-        name: What to call the network; beside several checkpoints, what their names begin with.
+        name: Name of the network; with several checkpoints, the prefix of their names.
 
     Raises:
         InputError: A checkpoint cannot be read or does not fit, or its loss cannot be measured.
@@ -133,34 +133,34 @@ def of_model(objective: Objective, checkpoints: Any, *, name: str | None) -> lis
             unit=objective.unit,
         )
 
-    found = []
-    for label, (what, some) in _named(checkpoints, name).items():
-        opened, end = _at(twin, _state(some[-1]), what, make)
+    networks = []
+    for label, (what, copies) in _named(checkpoints, name).items():
+        opened, end = _at(twin, _state(copies[-1]), what, make)
         try:
             identity = identified(opened())
         except InputError as error:
             raise InputError(f"{what}: {error}") from error
-        digest = _of_states([*some[:-1], end])
+        digest = _of_states([*copies[:-1], end])
         facts = where | {"checkpoint": what}
-        found.append(
+        networks.append(
             Network(
                 label=label,
                 opened=opened,
                 identity=identity,
                 facts=facts,
-                path=[*some[:-1], end],
+                path=[*copies[:-1], end],
                 weights=digest,
                 what=what,
             )
         )
-    return found
+    return networks
 
 
 def _at(
     model: nn.Module, state: Mapping[str, Tensor], what: str, make: Callable[[], Objective]
 ) -> tuple[Callable[[], Objective], dict[str, Tensor]]:
-    """Fit a state to a model; return what brings the model to it, and the state under the model's own names."""
-    # A `Recorder` keeps no counters, which no loss in eval mode depends on.
+    """Load a state into a model; return a function that opens it again, and the state under the model's own names."""
+    # A `Recorder` saves no counters; losses in eval mode do not depend on them.
     counters = {name: tensor for name, tensor in model.state_dict().items() if not tensor.is_floating_point()}
     fill(model, {**counters, **state} if set(counters) - set(state) else state, what)
     end = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
@@ -173,11 +173,11 @@ def _at(
 
 
 def _named(checkpoints: Any, name: str | None) -> dict[str, tuple[str, list[Any]]]:
-    """By label, what messages call each checkpoint and its copies in the order of training."""
+    """By label, the name of each checkpoint in messages, and its copies in training order."""
     if isinstance(checkpoints, str | Path | Recorder | nn.Module) or _is_state(checkpoints):
         checkpoints = [checkpoints]
     if not checkpoints:
-        raise InputError("checkpoints is empty: name some, or leave it out to measure the network as it is")
+        raise InputError("checkpoints is empty: give some, or omit it to measure the network at its current weights")
     if isinstance(checkpoints, Mapping):
         labels = [plain(str(key)) for key in checkpoints]
         labels = [plain(f"{name}-{label}") if name else label for label in labels]
@@ -191,7 +191,7 @@ def _named(checkpoints: Any, name: str | None) -> dict[str, tuple[str, list[Any]
         labels = [plain(f"{name}-{label}") if name and len(given) > 1 else plain(label) for label in numbered]
         whats = [f"checkpoints[{k}]" for k in range(len(given))]
     if len(set(labels)) < len(labels):
-        raise InputError(f"checkpoints: two are called {next(n for n in labels if labels.count(n) > 1)}")
+        raise InputError(f"checkpoints: two are named {next(n for n in labels if labels.count(n) > 1)}")
     return {label: (what, _copies(one)) for label, what, one in zip(labels, whats, given, strict=True)}
 
 
@@ -200,10 +200,10 @@ def _is_state(value: Any) -> bool:
 
 
 def _copies(checkpoint: Any) -> list[Any]:
-    """The copies of a checkpoint in the order of training; a single one unless it is a path."""
+    """The copies of a checkpoint in training order; a single one unless it is a training path."""
     if isinstance(checkpoint, str | Path):
-        place = Path(checkpoint)
-        return list(recorded(place)) if place.is_dir() else [place]
+        path = Path(checkpoint)
+        return list(recorded(path)) if path.is_dir() else [path]
     if isinstance(checkpoint, nn.Module | Mapping):
         return [checkpoint]
     if not (isinstance(checkpoint, Sequence) and len(checkpoint)):
@@ -230,16 +230,16 @@ def _of_states(states: Sequence[Any]) -> str:
 
 
 def _labels(checkpoints: Sequence[Path], name: str | None) -> list[str]:
-    """Name each network: after its checkpoint, with folders as far as names would be the same."""
+    """Name each network after its checkpoint, with as many parent folders as make names unique."""
     if not checkpoints:
         return [plain(name or "model")]
     for depth in range(1, 1 + max(len(path.absolute().parts) for path in checkpoints)):
         labels = [plain("-".join(path.absolute().with_suffix("").parts[-depth:])) for path in checkpoints]
         if len(set(labels)) == len(labels):
             return [plain(f"{name}-{label}") if name else label for label in labels]
-    raise InputError("--checkpoint: the same file is named twice")
+    raise InputError("--checkpoint: the same file is given twice")
 
 
 def plain(name: str) -> str:
-    """Make a name of a folder from any text."""
+    """Turn any text into a folder name."""
     return re.sub(r"[^A-Za-z0-9._=-]+", "-", name).strip(".-") or "model"

@@ -1,4 +1,4 @@
-"""A problem file: a small Python file of the user's that says what model, loss and batches are."""
+"""Loads problem files: Python files of the user that define model, loss and batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from basinscope.runs import atomic
 
 PARTS = ("model", "loss_fn", "batches")
 OPTIONS = ("parameters", "normalization", "one_dim", "unit", "metrics", "points_at_once")
-"""What a problem may say besides, as `Objective` takes it."""
+"""Optional definitions, passed on to `Objective`."""
 
 
 @dataclass(frozen=True)
@@ -29,40 +29,41 @@ class Problem:
     parts: Mapping[str, Any]
     """`model`, `loss_fn`, `batches`, and options of `Objective`."""
     name: str = ""
-    """Which of the file's functions, tuples or dictionaries; empty where none was named."""
+    """The chosen function, tuple or dictionary in the file; empty if none was named."""
 
 
 def load_problem(address: str) -> Problem:
-    """Run a problem file and take what it defines.
+    """Run a problem file and return what it defines.
 
-    The file either holds `model`, `loss_fn` and `batches` as they are, or a function that returns them as a tuple or
-    as a dictionary; a dictionary, or names in the file, may also hold `parameters`, `normalization`, `one_dim`, `unit`.
+    The file defines `model`, `loss_fn` and `batches` directly, or a function that returns them as a tuple or a
+    dictionary. The file or the dictionary may also define `parameters`, `normalization`, `one_dim`, `unit`, `metrics`
+    and `points_at_once`.
 
     Args:
-        address: `FILE.py`, or `FILE.py:NAME` for a function, tuple or dictionary of another name than `problem`.
+        address: `FILE.py`, or `FILE.py:NAME` for a function, tuple or dictionary not called `problem`.
 
     Raises:
-        InputError: The file is not there, fails, or lacks a part.
+        InputError: The file is missing, fails, or lacks a part.
     """
-    place, _, name = address.partition(":") if ".py:" in address else (address, "", "")
-    path = Path(place)
+    file, _, name = address.partition(":") if ".py:" in address else (address, "", "")
+    path = Path(file)
     if not path.is_file():
-        raise InputError(f"{path}: is not there; name a Python file that defines {', '.join(PARTS)}")
+        raise InputError(f"{path}: not found; name a Python file that defines {', '.join(PARTS)}")
     module = _imported(path)
     if name and not hasattr(module, name):
         raise InputError(f"{path} defines no {name}")
-    found = getattr(module, name) if name else getattr(module, "problem", None)
-    if callable(found):
-        found = _called(found, path, name or "problem")
-    if found is None:
-        found = {key: getattr(module, key) for key in (*PARTS, *OPTIONS) if hasattr(module, key)}
-    parts = dict(_named(found, path, name or "problem"))
+    definition = getattr(module, name) if name else getattr(module, "problem", None)
+    if callable(definition):
+        definition = _called(definition, path, name or "problem")
+    if definition is None:
+        definition = {key: getattr(module, key) for key in (*PARTS, *OPTIONS) if hasattr(module, key)}
+    parts = dict(_named(definition, path, name or "problem"))
     parts["loss_fn"] = _guarded(parts["loss_fn"], path)
     return Problem(path, atomic.sha256(path), parts, name)
 
 
 def _guarded(loss_fn: Any, path: Path) -> Any:
-    """Turn an error in a loss function, or in the model that it calls, into one line that names the place."""
+    """Turn an error in a loss function, or in the model that it calls, into one line with file and line number."""
     if not callable(loss_fn):
         return loss_fn
 
@@ -83,20 +84,20 @@ def _guarded(loss_fn: Any, path: Path) -> Any:
 
 
 def _imported(path: Path) -> Any:
-    """Import a file by its place; what lies beside it can be imported from within."""
+    """Import a file by its path; it may import modules from its own folder."""
     spec = importlib.util.spec_from_file_location(f"_basinscope_problem_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise InputError(f"{path}: is no Python file")
+        raise InputError(f"{path}: is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    beside = str(path.resolve().parent)
-    sys.path.insert(0, beside)
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         raise InputError(f"{path} fails{_line_of(error, path)}: {type(error).__name__}: {error}") from error
     finally:
-        sys.path.remove(beside)
+        sys.path.remove(folder)
     return module
 
 
@@ -108,7 +109,7 @@ def _called(function: Any, path: Path, name: str) -> Any:
 
 
 def _line_of(error: Exception, path: Path) -> str:
-    """The line of the file at which an error arose."""
+    """Line of the file at which an error occurred."""
     if isinstance(error, SyntaxError) and error.lineno:
         return f" at line {error.lineno}"
     frames = [
@@ -117,17 +118,17 @@ def _line_of(error: Exception, path: Path) -> str:
     return f" at line {frames[-1].lineno}" if frames else ""
 
 
-def _named(found: Any, path: Path, name: str) -> Mapping[str, Any]:
-    if isinstance(found, tuple):
-        if len(found) != len(PARTS):
-            raise InputError(f"{path}: {name} gives {len(found)} values: give {', '.join(PARTS)}, or a dictionary")
-        found = dict(zip(PARTS, found, strict=True))
-    if not isinstance(found, Mapping):
-        raise InputError(f"{path}: {name} gives a {type(found).__name__}: give {', '.join(PARTS)}, or a dictionary")
-    missing = [part for part in PARTS if part not in found]
+def _named(parts: Any, path: Path, name: str) -> Mapping[str, Any]:
+    if isinstance(parts, tuple):
+        if len(parts) != len(PARTS):
+            raise InputError(f"{path}: {name} gives {len(parts)} values: give {', '.join(PARTS)}, or a dictionary")
+        parts = dict(zip(PARTS, parts, strict=True))
+    if not isinstance(parts, Mapping):
+        raise InputError(f"{path}: {name} gives a {type(parts).__name__}: give {', '.join(PARTS)}, or a dictionary")
+    missing = [part for part in PARTS if part not in parts]
     if missing:
         raise InputError(f"{path} defines no {' and no '.join(missing)}; it must define {', '.join(PARTS)}")
-    unknown = [key for key in found if key not in (*PARTS, *OPTIONS)]
+    unknown = [key for key in parts if key not in (*PARTS, *OPTIONS)]
     if unknown:
-        raise InputError(f"{path}: {name} gives {', '.join(unknown)}; known are {', '.join((*PARTS, *OPTIONS))}")
-    return found
+        raise InputError(f"{path}: {name} gives {', '.join(unknown)}; allowed are {', '.join((*PARTS, *OPTIONS))}")
+    return parts

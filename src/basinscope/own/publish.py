@@ -1,4 +1,4 @@
-"""Figures, table and pointer of a survey, or of several side by side, in a folder of their own."""
+"""Writes figures, table and pointer of one or several surveys into a folder."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from basinscope.runs import atomic, life
 from basinscope.runs.store import RunFolder
 
 Surveys = Mapping[str, Mapping[str, xr.Dataset]]
-"""Results by stem, by the name of their network."""
+"""Results by network, then by stem."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """What was drawn and written."""
+    """Published figures and numbers of a survey."""
 
     place: Path
     """The folder."""
@@ -32,9 +32,9 @@ class Published:
     figures: Mapping[str, Path]
     """Figures as PNG, by stem."""
     notes: Sequence[str]
-    """What a reader of the numbers should know."""
+    """Caveats for readers of the numbers."""
     replaced: str
-    """The run whose figures stood there before, if it was another one."""
+    """The run whose figures were replaced, if it was a different one."""
 
 
 def publish_survey(
@@ -44,38 +44,38 @@ def publish_survey(
     notes: Sequence[str],
     waiting: Callable[[str], object],
 ) -> Published:
-    """Draw and write what the results of one or several networks give; a figure that cannot be drawn is noted.
+    """Draw the figures and write the table of one or several networks; a figure that cannot be drawn is noted.
 
     Args:
         place: Folder for the files.
-        surveys: What was measured.
-        facts: What the pointer file says of them, such as their runs.
-        notes: What a reader of the numbers should know.
-        waiting: Told if another process holds the folder.
+        surveys: The measurements.
+        facts: Content of the pointer file, such as their runs.
+        notes: Caveats for readers of the numbers.
+        waiting: Called with the folder if another process has locked it.
     """
-    said = list(notes)
+    all_notes = list(notes)
 
-    def make() -> tuple[Sequence[Path], Published]:
+    def write() -> tuple[Sequence[Path], Published]:
         earlier = (RunFolder(place).take_json("run.json") or {}).get("run", "")
         figures: dict[str, list[Path]] = {}
         for stem in dict.fromkeys(stem for results in surveys.values() for stem in results):
-            having = {name: results[stem] for name, results in surveys.items() if stem in results}
+            available = {name: results[stem] for name, results in surveys.items() if stem in results}
             try:
-                figure = figures_by_kind()[stem].draw(having if len(surveys) > 1 else next(iter(having.values())))
+                figure = figures_by_kind()[stem].draw(available if len(surveys) > 1 else next(iter(available.values())))
             except InputError as error:
-                said.append(f"{stem} is not drawn: {error}")
+                all_notes.append(f"{stem} was not drawn: {error}")
                 continue
             if figure is not None:
                 with styled():
                     figures[stem] = save_figure(figure, place / stem, atomic.write)
         numbers = {name: rows(results) for name, results in surveys.items()}
         summary, text = place / "summary.json", place / "summary.txt"
-        atomic.write_json(summary, {name: [row.to_json() for row in some] for name, some in numbers.items()})
-        atomic.write_text(text, "\n".join([table(numbers), *(f"note: {note}" for note in said)]) + "\n")
-        files = [file for some in figures.values() for file in some]
+        atomic.write_json(summary, {name: [row.to_json() for row in one] for name, one in numbers.items()})
+        atomic.write_text(text, "\n".join([table(numbers), *(f"note: {note}" for note in all_notes)]) + "\n")
+        files = [file for one in figures.values() for file in one]
         replaced = earlier if earlier != facts.get("run", "") else ""
-        drawn = {stem: some[0] for stem, some in figures.items()}
-        return [*files, summary, text], Published(place, numbers, drawn, said, replaced)
+        drawn = {stem: one[0] for stem, one in figures.items()}
+        return [*files, summary, text], Published(place, numbers, drawn, all_notes, replaced)
 
-    # `said` is complete only when everything is drawn.
-    return life.publish(place, make, {**facts, "notes": said}, waiting)
+    # `all_notes` is complete only when everything is drawn.
+    return life.publish(place, write, {**facts, "notes": all_notes}, waiting)

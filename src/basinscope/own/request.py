@@ -1,4 +1,4 @@
-"""What a survey of a network is asked: identity of the network, and the options of every probe."""
+"""Request of a survey: identity of the network and options of every probe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from basinscope.probes.options import Option, parameters
 from basinscope.probes.table import PROBES, Options, Probe, probe_named
 from basinscope.runs.spelling import Spelling
 
-# What flat requests of releases before 0.5 called each probe's options.
+# Names of each probe's options in the flat requests of releases before 0.5.
 _FLAT = {
     "slice1d": {"num_lines": "num_directions", "line_resolution": "resolution", "extent": "extent", "seed": "seed"},
     "slice2d": {"resolution": "resolution", "extent": "extent", "seed": "seed"},
@@ -28,23 +28,23 @@ class SurveyRequest:
     """Settings of a survey of one network, as plain values; the hash of its run covers them."""
 
     problem: str = ""
-    """SHA-256 of the problem file; empty for a network that was given from Python."""
+    """SHA-256 of the problem file; empty for a network given from Python."""
     name: str = ""
     """Which of the file's problems."""
     checkpoint: str = ""
-    """SHA-256 of the checkpoint; empty for the network as the file makes it."""
+    """SHA-256 of the checkpoint; empty for the network as the file defines it."""
     network: str = ""
-    """Fingerprint of a network that was given from Python, with its batches and its loss."""
+    """Fingerprint of a network given from Python, with its batches and its loss."""
     probes: Mapping[str, Options] = field(default_factory=dict)
     """Options by probe."""
     points: Mapping[str, str] = field(default_factory=dict)
-    """Digest of the other checkpoints that a probe takes."""
+    """By probe, digest of the other checkpoints that it uses."""
     device: str = "as it is"
-    """Where the network is put; rounding differs between devices."""
+    """Device of the network; rounding differs between devices."""
 
     @classmethod
     def restore(cls, stored: Mapping[str, Any]) -> SurveyRequest:
-        """Build a request from plain values, as JSON keeps them; what only another release knows is left out."""
+        """Build a request from JSON values; entries that this release does not know are dropped."""
         known = {one.name: stored[one.name] for one in fields(cls) if one.name in stored}
         if not isinstance(known.get("probes", {}), Mapping):
             known["probes"] = _from_flat(stored)
@@ -52,18 +52,18 @@ class SurveyRequest:
 
 
 def _from_flat(stored: Mapping[str, Any]) -> dict[str, Options]:
-    """Options by probe from a request that keeps all of them on one level."""
+    """Options by probe from a flat request."""
     chosen = [probe.name for name in stored["probes"] if (probe := probe_named(name)) is not None]
     return {name: {new: stored[old] for old, new in _FLAT.get(name, {}).items() if old in stored} for name in chosen}
 
 
 def standard() -> list[str]:
-    """The probes that are measured where none are named."""
+    """The probes measured by default."""
     return [probe.name for probe in PROBES.values() if probe.standard]
 
 
 def options_by_probe(probes: Sequence[str] | Mapping[str, Options], spell: Spelling) -> dict[str, Options]:
-    """Complete what was asked for: every probe by its own name, with every option that has a default in the table.
+    """Complete a request: every probe under its own name, with all default options of the table.
 
     Args:
         probes: Names or aliases, or options by name.
@@ -76,12 +76,12 @@ def options_by_probe(probes: Sequence[str] | Mapping[str, Options], spell: Spell
     unknown = [name for name in given if probe_named(name) is None]
     if unknown or not given:
         raise InputError(f"{spell('probe', ', '.join(unknown) or '(none)')}: choose from {', '.join(PROBES)}")
-    found: dict[str, Options] = {}
+    complete: dict[str, Options] = {}
     for name, options in given.items():
         probe = probe_named(name)
         assert probe is not None
-        found[probe.name] = _complete(probe, options, spell)
-    return found
+        complete[probe.name] = _complete(probe, options, spell)
+    return complete
 
 
 def _complete(probe: Probe, given: Options, spell: Spelling) -> Options:
@@ -96,10 +96,10 @@ def _complete(probe: Probe, given: Options, spell: Spelling) -> Options:
         if option.instead and None not in (options[option.name], options[option.instead]):
             raise InputError(f"{probe.name}: give {option.name} or {option.instead}, not both")
     try:
-        # As they are stored: tuples become lists.
+        # As stored in JSON: tuples become lists.
         return json.loads(json.dumps(options, allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise InputError(f"{probe.name}: options must be numbers, words or lists of them ({error})") from error
+        raise InputError(f"{probe.name}: options must be numbers, strings or lists of them ({error})") from error
 
 
 def _refuse(option: Option, value: Any, spelled: str) -> None:

@@ -1,4 +1,4 @@
-"""The numbers of a survey in one table."""
+"""Summarises the numbers of a survey in one table."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from basinscope.probes.table import figures_by_kind
 
 
 def rows(results: Mapping[str, xr.Dataset]) -> list[Row]:
-    """Sum up the results of one network: its loss, then the numbers of each result.
+    """Summarise the results of one network: its loss, then the numbers of each result.
 
     Args:
         results: By stem, as `tasks.collect` returns them.
     """
     known = [(one, results[stem]) for stem, one in figures_by_kind().items() if stem in results]
-    losses = (loss for one, found in known if (loss := one.center(found)) is not None)
+    losses = (loss for one, result in known if (loss := one.center(result)) is not None)
     unit = str(next(iter(results.values())).attrs.get("loss_unit", "")) if results else ""
     own = [Row("loss", loss, "", unit, 1) for loss in [next(losses, None)] if loss is not None]
-    return own + [row for one, found in known for row in one.rows(found)]
+    return own + [row for one, result in known for row in one.rows(result)]
 
 
 def table(columns: Mapping[str, Sequence[Row]]) -> str:
-    """Write the numbers of one or several networks as a table of plain text, a column a network."""
-    names = list(dict.fromkeys(row.name for some in columns.values() for row in some))
-    by_name = {label: {row.name: row for row in some} for label, some in columns.items()}
+    """Format the numbers of one or several networks as a plain-text table, one column per network."""
+    names = list(dict.fromkeys(row.name for column in columns.values() for row in column))
+    by_name = {label: {row.name: row for row in column} for label, column in columns.items()}
     lines = [["", *columns]]
     for name in names:
-        known = [found[name] for found in by_name.values() if name in found]
+        known = [column[name] for column in by_name.values() if name in column]
         unit = f" [{known[0].unit}]" if known[0].unit else ""
         cells = []
-        for found in by_name.values():
-            row = found.get(name)
+        for column in by_name.values():
+            row = column.get(name)
             cells.append("–" if row is None else f"{row.value:.4g}" + (f" ({row.spread})" if row.spread else ""))
         lines.append([name + unit, *cells])
     widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]

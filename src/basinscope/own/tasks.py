@@ -1,4 +1,4 @@
-"""The work of a survey, in pieces that can be taken up again; made from the table of probes."""
+"""Tasks of a survey, built from the table of probes."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def tasks(
     """List the tasks of a survey of one network.
 
     Args:
-        request: What was asked for.
-        opened: Gives the objective; called when there is work to do.
-        points: By probe, the arguments that hold other checkpoints.
+        request: The request of the survey.
+        opened: Returns the objective; called only if there is work to do.
+        points: By probe, the arguments that contain other checkpoints.
         failures: Filled with the probes that could not be measured, and why.
     """
     failed = {} if failures is None else failures
@@ -45,7 +45,7 @@ def _bind(
     probe: Probe, name: str, options: Options, opened: Callable[[], Objective], failed: dict[str, str]
 ) -> Callable[[Context], Mapping[str, Artifact]]:
     def work(context: Context) -> Mapping[str, Artifact]:
-        # What one task of a probe could not do, the others need not try.
+        # If one task of a probe fails, skip its others.
         if probe.name in failed:
             raise InputError(failed[probe.name])
         try:
@@ -58,7 +58,7 @@ def _bind(
 
 
 def collect(folder: RunFolder, request: SurveyRequest) -> dict[str, xr.Dataset]:
-    """Read all results of a finished run, and derive what follows from them; probes that failed are left out.
+    """Read all results of a finished run and compute derived ones; failed probes are left out.
 
     Returns:
         Results by stem, in the order of the request.
@@ -67,25 +67,25 @@ def collect(folder: RunFolder, request: SurveyRequest) -> dict[str, xr.Dataset]:
         DamagedResultError: A file is missing or damaged.
     """
     failed = (folder.read_json("finished.json") or {}).get("failures", {})
-    found: dict[str, xr.Dataset] = {}
+    results: dict[str, xr.Dataset] = {}
     for name, options in request.probes.items():
         probe = PROBES[name]
         if name in failed:
             continue
-        whole = probe.join([folder.dataset(task) for task in probe.tasks(dict(options))])
-        found[probe.stem] = whole
-        found |= {one.stem: result for one in probe.derived if (result := one.run(whole)) is not None}
-    return found
+        joined = probe.join([folder.dataset(task) for task in probe.tasks(dict(options))])
+        results[probe.stem] = joined
+        results |= {one.stem: result for one in probe.derived if (result := one.run(joined)) is not None}
+    return results
 
 
 def whole(folder: RunFolder, request: SurveyRequest) -> dict[str, xr.Dataset]:
-    """Read the results of a run after holding them to their checksums; see `collect`.
+    """Read the results of a run after checking their checksums; see `collect`.
 
     Raises:
-        DamagedResultError: A file is not as it was written.
+        DamagedResultError: A file is damaged.
     """
     try:
         folder.refuse_damage()
         return collect(folder, request)
     except DamagedResultError as error:
-        raise DamagedResultError(f"{error}; basinscope measure makes it anew") from error
+        raise DamagedResultError(f"{error}; recompute it with basinscope measure") from error

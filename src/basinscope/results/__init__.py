@@ -1,1 +1,1 @@
-"""Labelled results: what each kind holds, and the only place where torch meets xarray."""
+"""Labelled results: schema of each kind, and conversion from torch to xarray."""

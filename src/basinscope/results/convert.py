@@ -1,4 +1,4 @@
-"""From arrays to labelled datasets, and the check of what was read back."""
+"""Builds labelled datasets from arrays, and checks and writes them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def dataset(kind: str, values: Mapping[str, Values], **attributes: str | float |
     Args:
         kind: A name in `KINDS`.
         values: Every variable of that kind, as tensors, arrays or numbers; optional ones may be left out.
-        attributes: Further facts, such as the seed.
+        attributes: Further attributes, such as the seed.
 
     Returns:
-        A dataset whose variables carry units and meanings; a variable named as its dimension is a coordinate.
+        A dataset whose variables carry units and meanings; a variable named like its dimension is a coordinate.
     """
     schema = KINDS[kind]
     needed = {name for name, variable in schema.variables.items() if not variable.optional}
@@ -47,7 +47,7 @@ def _array(variable: Variable, value: Values) -> xr.Variable:
 
 
 def unmeasured(kind: str, **coordinates: np.ndarray) -> xr.Dataset:
-    """Make a result of one kind for a network that could not be measured: numbers are NaN, codes −1."""
+    """Create a result of one kind for a network that could not be measured: numbers are NaN, codes −1."""
     variables = KINDS[kind].variables
 
     def blank(variable: Variable) -> np.ndarray:
@@ -71,7 +71,7 @@ def stack_nets(names: Sequence[str], parts: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def check(found: xr.Dataset) -> xr.Dataset:
-    """Check a dataset that was read against its schema and return it, brought up to this release's names.
+    """Check a dataset against its schema and return it under this release's names.
 
     A result may be one network's, or many joined along a leading axis `net`.
 
@@ -97,12 +97,11 @@ def check(found: xr.Dataset) -> xr.Dataset:
 def write_netcdf(result: xr.Dataset, path: Path) -> None:
     """Write a dataset as netCDF.
 
-    It is made in memory first: over a file that it could not finish, as on a full disk, HDF5 crashes when the process
-    ends.
+    It is serialised in memory first: HDF5 crashes at exit if it could not finish writing a file, as on a full disk.
     """
     try:
         content = result.to_netcdf(engine="h5netcdf")
-    except ValueError:  # an xarray that makes netCDF in memory in its oldest form only
+    except ValueError:  # this xarray serialises in memory only to netCDF 3
         result.to_netcdf(path, engine="h5netcdf")
     else:
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Dimensions, units and version of every kind of result. What is written follows it; what is read is held to it."""
+"""Schema of every kind of result: dimensions, units and version; results are checked against it when read."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Variable:
     units: str
     meaning: str
     flags: Mapping[int, str] = field(default_factory=dict)
-    """Names of the values of a coded variable, after the CF conventions."""
+    """Meanings of the codes of a coded variable, following the CF conventions."""
     optional: bool = False
-    """Whether a result of its kind may lack it."""
+    """Whether a result may lack it."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Kind:
 
 
 def _scores(*dims: str) -> dict[str, Variable]:
-    """Losses and other scores of several data sets on one slice."""
+    """Losses and other scores of several datasets on one slice."""
     return {
-        "batches": Variable(("batches",), "", "name of a data set; the first is the one of `loss`", optional=True),
+        "batches": Variable(("batches",), "", "name of a dataset; the first is that of `loss`", optional=True),
         "metric": Variable(("metric",), "", "name of a score; the first is the loss", optional=True),
-        "values": Variable(("batches", "metric", *dims), "", "mean of a score over a data set", optional=True),
+        "values": Variable(("batches", "metric", *dims), "", "mean of a score over a dataset", optional=True),
     }
 
 
@@ -46,13 +46,13 @@ _KINDS = (
         {
             "net": Variable(("net",), "", "name of the network"),
             "poison": Variable(("net",), "", "poison factor β"),
-            "run": Variable(("net",), "", "run within one poison factor"),
+            "run": Variable(("net",), "", "index of the run at its poison factor"),
             "steps": Variable(("net",), "updates", "updates made"),
             "diverged_at": Variable(("net",), "updates", "update whose gradient was not finite, −1 for none"),
             "clean_loss": Variable(("net",), "nat", "mean cross-entropy on the training set"),
-            "train_accuracy": Variable(("net",), "1", "share of the training set that is right"),
-            "test_accuracy": Variable(("net",), "1", "share of the published test points that is right"),
-            "dense_accuracy": Variable(("net",), "1", "share of the dense test set that is right"),
+            "train_accuracy": Variable(("net",), "1", "fraction of the training set classified correctly"),
+            "test_accuracy": Variable(("net",), "1", "fraction of the published test points classified correctly"),
+            "dense_accuracy": Variable(("net",), "1", "fraction of the dense test set classified correctly"),
             "gap": Variable(("net",), "1", "training accuracy minus dense test accuracy"),
         },
     ),
@@ -66,7 +66,7 @@ _KINDS = (
             "upper": Variable(("ray",), "filter norms", "smallest distance seen beyond the crossing"),
             "status": Variable(("ray",), "", "how the search along the ray ended", RAY_STATUS),
             "num_evaluations": Variable(
-                ("ray",), "", "evaluations of the loss along the ray; one that ended early counts for its share"
+                ("ray",), "", "loss evaluations along the ray; one that stopped early counts as a fraction"
             ),
             "cutoff": Variable((), "nat", "loss that bounds the basin"),
             "center_loss": Variable((), "nat", "loss at the minimum"),
@@ -86,9 +86,9 @@ _KINDS = (
             "mean_n_log_r_stderr": Variable((), "nat", "standard error of the mean of n·log r"),
             "effective_rays": Variable((), "", "effective sample size (Σw)²/Σw², w = rⁿ"),
             "largest_share": Variable((), "1", "share of the ray with the largest rⁿ in E[rⁿ]"),
-            "num_rays": Variable((), "", "rays that count"),
+            "num_rays": Variable((), "", "rays used"),
             "num_unbounded": Variable((), "", "rays without a crossing, counted at the largest radius"),
-            "status": Variable((), "", "what the log-volume is", {0: "estimate", 1: "lower_bound"}),
+            "status": Variable((), "", "kind of log-volume", {0: "estimate", 1: "lower_bound"}),
         },
     ),
     Kind(
@@ -123,9 +123,11 @@ _KINDS = (
             "loss": Variable(("first", "second"), "nat", "mean loss"),
             "cosine": Variable((), "1", "cosine between the two directions"),
             "marker": Variable(("marker",), "", "name of a point", optional=True),
-            "marker_first": Variable(("marker",), "filter norms", "its place along the first direction", optional=True),
+            "marker_first": Variable(
+                ("marker",), "filter norms", "its coordinate along the first direction", optional=True
+            ),
             "marker_second": Variable(
-                ("marker",), "filter norms", "its place along the second direction", optional=True
+                ("marker",), "filter norms", "its coordinate along the second direction", optional=True
             ),
             "marker_away": Variable(("marker",), "filter norms", "its distance from the plane", optional=True),
             **_scores("first", "second"),
@@ -135,10 +137,10 @@ _KINDS = (
         "curvature",
         1,
         {
-            "rank": Variable(("rank",), "", "place among the eigenvalues, the largest first"),
+            "rank": Variable(("rank",), "", "rank of the eigenvalue, largest first"),
             "eigenvalue": Variable(("rank",), "", "eigenvalue of the Hessian"),
             "residual": Variable(("rank",), "", "‖Hv − λv‖ of the eigenpair"),
-            "status": Variable(("rank",), "", "whether the pair was found", {0: "ok", 1: "max_steps"}),
+            "status": Variable(("rank",), "", "whether the eigenpair converged", {0: "ok", 1: "max_steps"}),
             "trace": Variable((), "", "trace of the Hessian"),
             "trace_stderr": Variable((), "", "its standard error"),
             "value": Variable(("value",), "", "eigenvalue at which the density is given"),
@@ -151,28 +153,28 @@ _KINDS = (
         "curve",
         2,
         {
-            "place": Variable(("place",), "", "place on the way, 0 the network and 1 the other minimum"),
+            "place": Variable(("place",), "", "position on the path: 0 at the network, 1 at the other minimum"),
             "loss": Variable(("place",), "", "loss along the fitted curve"),
             "straight_loss": Variable(("place",), "", "loss along the straight line"),
             "other_loss": Variable((), "", "the other minimum's own loss"),
-            "barrier": Variable((), "", "largest rise of the curve above the line between the minima's own losses"),
-            "straight_barrier": Variable((), "", "the same of the straight line"),
+            "barrier": Variable((), "", "largest rise of the curve above the line between the minima's losses"),
+            "straight_barrier": Variable((), "", "the same for the straight line"),
             "distance": Variable((), "Euclidean length", "distance between the minima"),
-            "num_steps": Variable((), "updates", "updates of the curve's bend"),
+            "num_steps": Variable((), "updates", "updates of the curve's control point"),
         },
     ),
     Kind(
         "sharpness",
         2,
         {
-            "restart": Variable(("restart",), "", "number of the ascent"),
-            "rise": Variable(("restart",), "", "largest rise of the loss that the ascent found"),
+            "restart": Variable(("restart",), "", "index of the ascent"),
+            "rise": Variable(("restart",), "", "largest rise of the loss found by the ascent"),
             "worst": Variable((), "", "largest rise of all ascents"),
             "average": Variable((), "", "mean rise over random points of the surface"),
             "average_stderr": Variable((), "", "its standard error"),
             "num_random": Variable((), "", "random points"),
             "rho": Variable((), "", "radius of the ball"),
-            "center_loss": Variable((), "", "loss of the network itself"),
+            "center_loss": Variable((), "", "loss at the network's weights"),
         },
     ),
     Kind(
@@ -190,12 +192,12 @@ _KINDS = (
         {
             "epoch": Variable(("epoch",), "epochs", "epochs trained"),
             "clean_loss": Variable(("epoch",), "nat", "mean cross-entropy on the training set"),
-            "train_accuracy": Variable(("epoch",), "1", "share of the training set that is right"),
-            "test_accuracy": Variable(("epoch",), "1", "share of the published test points that is right"),
-            "dense_accuracy": Variable(("epoch",), "1", "share of the dense test set that is right"),
-            "norm": Variable(("epoch",), "", "norm of all weights, biases left out"),
+            "train_accuracy": Variable(("epoch",), "1", "fraction of the training set classified correctly"),
+            "test_accuracy": Variable(("epoch",), "1", "fraction of the published test points classified correctly"),
+            "dense_accuracy": Variable(("epoch",), "1", "fraction of the dense test set classified correctly"),
+            "norm": Variable(("epoch",), "", "norm of all weights, without biases"),
             "travelled": Variable(("epoch",), "", "distance of the weights from the first recorded iterate"),
-            "final_epoch": Variable((), "epochs", "where the run ends"),
+            "final_epoch": Variable((), "epochs", "epochs at the end of the run"),
         },
     ),
     Kind(
@@ -204,11 +206,11 @@ _KINDS = (
         {
             "net": Variable(("net",), "", "name of the network"),
             "split": Variable(("net",), "", "seed of the split, −1 for the one of the good run"),
-            "epoch": Variable(("net",), "epochs", "where the run ends"),
+            "epoch": Variable(("net",), "epochs", "epochs at the end of the run"),
             "clean_loss": Variable(("net",), "nat", "mean cross-entropy on the training set"),
-            "train_accuracy": Variable(("net",), "1", "share of the training set that is right"),
-            "test_accuracy": Variable(("net",), "1", "share of the split's test points that is right"),
-            "dense_accuracy": Variable(("net",), "1", "share of the dense test set that is right"),
+            "train_accuracy": Variable(("net",), "1", "fraction of the training set classified correctly"),
+            "test_accuracy": Variable(("net",), "1", "fraction of the split's test points classified correctly"),
+            "dense_accuracy": Variable(("net",), "1", "fraction of the dense test set classified correctly"),
         },
     ),
     Kind(
@@ -216,15 +218,15 @@ _KINDS = (
         1,
         {
             "net": Variable(("net",), "", "name of the network"),
-            "start_epoch": Variable(("net",), "epochs", "iterate of the good run from which it was sought"),
+            "start_epoch": Variable(("net",), "epochs", "iterate of the good run at which the search started"),
             "steps": Variable(("net",), "updates", "updates made"),
             "diverged_at": Variable(("net",), "updates", "update whose gradient was not finite, −1 for none"),
             "clean_loss": Variable(("net",), "nat", "mean cross-entropy on the training set"),
-            "train_accuracy": Variable(("net",), "1", "share of the training set that is right"),
-            "held_out_accuracy": Variable(("net",), "1", "share of the deciding fresh points that is right"),
-            "test_accuracy": Variable(("net",), "1", "share of the published test points that is right"),
-            "dense_accuracy": Variable(("net",), "1", "share of the dense test set that is right"),
-            "distance": Variable(("net",), "1", "distance of the weights from their start, by the start's norm"),
+            "train_accuracy": Variable(("net",), "1", "fraction of the training set classified correctly"),
+            "held_out_accuracy": Variable(("net",), "1", "fraction of the fresh held-out points classified correctly"),
+            "test_accuracy": Variable(("net",), "1", "fraction of the published test points classified correctly"),
+            "dense_accuracy": Variable(("net",), "1", "fraction of the dense test set classified correctly"),
+            "distance": Variable(("net",), "1", "distance of the weights from the start, relative to the start's norm"),
         },
     ),
     Kind(
@@ -236,18 +238,18 @@ _KINDS = (
             "steps": Variable(("net",), "updates", "updates made"),
             "diverged_at": Variable(("net",), "updates", "update whose gradient was not finite, −1 for none"),
             "clean_loss": Variable(("net",), "nat", "mean cross-entropy on the 130 training points"),
-            "train_accuracy": Variable(("net",), "1", "share of the 130 training points that is right"),
-            "blue_share": Variable(("net",), "1", "share of the inner ring's length that is blue"),
-            "red_share": Variable(("net",), "1", "share of the middle ring's length that is red"),
+            "train_accuracy": Variable(("net",), "1", "fraction of the 130 training points classified correctly"),
+            "blue_share": Variable(("net",), "1", "fraction of the inner ring classified as blue"),
+            "red_share": Variable(("net",), "1", "fraction of the middle ring classified as red"),
         },
     ),
     Kind(
         "margin",
         1,
         {
-            "margin": Variable(("sample",), "", "distance to the nearest place that is classified otherwise"),
+            "margin": Variable(("sample",), "", "distance to the nearest point that is classified differently"),
             "labels": Variable(("sample",), "", "class"),
-            "reach": Variable((), "", "distance up to which it was sought"),
+            "reach": Variable((), "", "largest distance searched"),
         },
     ),
     Kind(
@@ -256,12 +258,12 @@ _KINDS = (
         {
             "net": Variable(("net",), "", "name of the network"),
             "poison": Variable(("net",), "", "poison factor β"),
-            "run": Variable(("net",), "", "run within one poison factor"),
+            "run": Variable(("net",), "", "index of the run at its poison factor"),
             "steps": Variable(("net",), "updates", "updates made"),
             "num_parameters": Variable(("net",), "", "parameters of the network"),
             "clean_loss": Variable(("net",), "nat", "mean cross-entropy on the training set"),
-            "train_accuracy": Variable(("net",), "1", "share of the training set that is right"),
-            "test_accuracy": Variable(("net",), "1", "share of the test set that is right"),
+            "train_accuracy": Variable(("net",), "1", "fraction of the training set classified correctly"),
+            "test_accuracy": Variable(("net",), "1", "fraction of the test set classified correctly"),
             "gap": Variable(("net",), "1", "training accuracy minus test accuracy"),
         },
     ),
@@ -271,8 +273,8 @@ _KINDS = (
         {
             "epoch": Variable(("epoch",), "epochs", "passes over the training set"),
             "clean_loss": Variable(("epoch",), "nat", "mean cross-entropy on the training set"),
-            "train_accuracy": Variable(("epoch",), "1", "share of the training set that is right"),
-            "test_accuracy": Variable(("epoch",), "1", "share of the test set that is right"),
+            "train_accuracy": Variable(("epoch",), "1", "fraction of the training set classified correctly"),
+            "test_accuracy": Variable(("epoch",), "1", "fraction of the test set classified correctly"),
         },
     ),
     Kind(
@@ -280,13 +282,13 @@ _KINDS = (
         1,
         {
             "net": Variable(("net",), "", "name of the optimizer"),
-            "title": Variable(("net",), "", "what figures call it"),
+            "title": Variable(("net",), "", "title in figures"),
             "learning_rate": Variable(("net",), "", "highest learning rate"),
             "steps": Variable(("net",), "updates", "updates made"),
             "diverged": Variable(("net",), "", "whether the loss became infinite or undefined", {0: "no", 1: "yes"}),
             "clean_loss": Variable(("net",), "nat", "mean cross-entropy on the training set"),
-            "train_accuracy": Variable(("net",), "1", "share of the training set that is right"),
-            "test_accuracy": Variable(("net",), "1", "share of the test set that is right"),
+            "train_accuracy": Variable(("net",), "1", "fraction of the training set classified correctly"),
+            "test_accuracy": Variable(("net",), "1", "fraction of the test set classified correctly"),
         },
     ),
     Kind(
@@ -295,7 +297,7 @@ _KINDS = (
         {
             "x": Variable(("point",), "", "first coordinate of the embedding"),
             "y": Variable(("point",), "", "second coordinate of the embedding"),
-            "explained_variance": Variable((), "1", "share of the variance that the principal components keep"),
+            "explained_variance": Variable((), "1", "fraction of the variance explained by the principal components"),
             "kl_divergence": Variable((), "nat", "Kullback–Leibler divergence of the embedding"),
         },
     ),
@@ -303,10 +305,10 @@ _KINDS = (
         "weight_map",
         1,
         {
-            "marker": Variable(("point",), "", "name of the point; those of one name are a path, in their order"),
+            "marker": Variable(("point",), "", "name of the point; points of one name form a path, in order"),
             "x": Variable(("point",), "", "first coordinate of the embedding"),
             "y": Variable(("point",), "", "second coordinate of the embedding"),
-            "explained_variance": Variable((), "1", "share of the variance that the principal components keep"),
+            "explained_variance": Variable((), "1", "fraction of the variance explained by the principal components"),
             "kl_divergence": Variable((), "nat", "Kullback–Leibler divergence of the embedding"),
         },
     ),
@@ -328,7 +330,7 @@ _KINDS = (
             "y": Variable(("y",), "", "second coordinate"),
             "logit": Variable(("distance", "y", "x"), "nat", "log-odds of class 1"),
             "loss": Variable(("distance",), "nat", "clean loss"),
-            "right": Variable(("distance", "sample"), "", "whether each training sample is right"),
+            "right": Variable(("distance", "sample"), "", "whether each training sample is classified correctly"),
         },
     ),
     Kind(

@@ -1,4 +1,4 @@
-"""Results written by earlier releases, under the names of this one."""
+"""Converts results of earlier releases to the names of this one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import xarray as xr
 
 @dataclass(frozen=True)
 class Renaming:
-    """What became of a kind of result."""
+    """New names and version of a kind of result."""
 
     kind: str
     version: int
@@ -28,11 +28,11 @@ RENAMED: Mapping[tuple[str, int], Renaming] = {
 }
 """By kind and schema version."""
 RENAMED_FILES: Mapping[str, str] = {"mean_curvature": "sharpness"}
-"""How the names of result files begin in this release, and how they began before."""
+"""Prefixes of result files in this release, each with the earlier one."""
 
 
 def upgraded(found: xr.Dataset) -> xr.Dataset:
-    """Rename a result of an earlier release; one of this release is returned as it is."""
+    """Rename a result of an earlier release; a result of this release is returned unchanged."""
     written = (str(found.attrs.get("kind")), _version(found))
     if written not in RENAMED:
         return found

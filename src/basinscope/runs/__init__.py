@@ -1,1 +1,1 @@
-"""Runs that lose nothing: atomic files, a store of finished tasks, and the engine that does the rest."""
+"""Resumable runs: atomic files, a store of finished tasks, provenance, and the engines that execute tasks."""

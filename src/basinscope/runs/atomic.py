@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic file writes: a file is complete or absent."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from typing import Any
 
 _PREFIX = ".partial-"
 _ROOM = 2**16
-"""Bytes that a disk that is not full takes."""
+"""Bytes written to test whether the disk is full."""
 
 
 def write(path: Path, produce: Callable[[Path], object]) -> None:
     """Let `produce` write a temporary file beside `path`, flush it to disk, then rename it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix is kept, because writers choose their format by it.
+    # Keep the suffix: writers choose their format by it.
     handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     partial = Path(name)
-    partial.unlink()  # only the name is wanted: some writers open an existing file to add to it
+    partial.unlink()  # only the name is needed: some writers append to an existing file
     try:
         try:
             produce(partial)
         except Exception as error:
-            # Writers tell of a full disk each in its own way; here it is told in the system's.
-            _try_room(path)
+            # Writers report a full disk in different ways; raise the system's error instead.
+            _check_room(path)
             raise error
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
-        # Temporary files are born private; results are as readable as the umask lets new files be.
+        # Temporary files are private; results get the permissions that the umask allows.
         partial.chmod(0o666 & ~_umask())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _try_room(path: Path) -> None:
-    """Write a little beside `path`, to see whether the disk takes it.
+def _check_room(path: Path) -> None:
+    """Check that the disk has room, by writing a small temporary file beside `path`.
 
     Raises:
-        OSError: It does not.
+        OSError: The write failed.
     """
     try:
         with tempfile.TemporaryFile(dir=path.parent) as file:
@@ -55,18 +55,18 @@ def _try_room(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left half-written; only for whoever holds the folder."""
+    """Delete partial files of killed processes; call only while holding the folder's lock."""
     for partial in folder.rglob(f"{_PREFIX}*"):
         partial.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file atomically."""
     write(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all; NaN is refused."""
+    """Write a JSON file atomically; NaN raises a `ValueError`."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 

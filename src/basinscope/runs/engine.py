@@ -1,4 +1,4 @@
-"""Does the tasks of a run that are not done yet."""
+"""Tasks of a run, and the engine that runs the unfinished ones in this process."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from basinscope.runs.store import Artifact, RunFolder
 
 
 class Progress(Protocol):
-    """Where the state of a run is shown."""
+    """Displays the progress of a run."""
 
     def update(self, task: str, done: float, total: float) -> None:
-        """Show which task is at work and how much of all work is done, in the same unit as the total."""
+        """Show the current task and the work done so far, in the unit of `total`."""
         ...
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a task may use."""
+    """What the work function of a task receives."""
 
     folder: RunFolder
     task: str
-    """Name of the task at work."""
+    """Name of the running task."""
     device: torch.device
     reproducible: bool
-    """Take the way of computing that does not depend on timings."""
+    """Never compile, so that the choice of backend does not depend on timings."""
     progress: Callable[[float], None]
-    """Tell the finished share of this task, from 0 to 1."""
+    """Reports the finished share of this task, from 0 to 1."""
     data_dir: Path | None = None
-    """Where data files lie."""
+    """Folder of data files."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,16 @@ class Task:
 
     name: str
     cost: float
-    """Expected share of the work, in any unit that the tasks of a run share."""
+    """Expected cost, in a unit common to all tasks of the run."""
     work: Callable[[Context], Mapping[str, Artifact]]
     after: tuple[str, ...] | None = None
-    """Names of the earlier tasks whose results it reads; None stands for all earlier ones."""
+    """Names of the earlier tasks whose results it reads; None means all earlier tasks."""
     gpus: float = 0.25
-    """Share of a GPU that the task wants where there are GPUs."""
+    """Share of a GPU to reserve for the task, if there are GPUs."""
 
 
 def needs(tasks: Sequence[Task]) -> dict[str, frozenset[str]]:
-    """Which tasks must be done before each task.
+    """Return the tasks that must finish before each task.
 
     Args:
         tasks: All tasks of a run, in order.
@@ -63,26 +63,26 @@ def needs(tasks: Sequence[Task]) -> dict[str, frozenset[str]]:
         For each task's name, the names of the tasks whose results it reads.
 
     Raises:
-        ValueError: Two tasks have one name, or a task comes after one that is not among the earlier ones; a fault of
-            the experiment, not of the user.
+        ValueError: Two tasks share a name, or a task depends on one that does not precede it; a bug in the experiment,
+            not a user mistake.
 
     Example:
         >>> needs([Task("a", 1.0, work), Task("b", 1.0, work), Task("c", 1.0, work, after=("a",))])["c"]
         frozenset({'a'})
     """
-    found: dict[str, frozenset[str]] = {}
+    required: dict[str, frozenset[str]] = {}
     for task in tasks:
-        if task.name in found:
+        if task.name in required:
             raise ValueError(f"two tasks are named {task.name}")
-        wanted = frozenset(found) if task.after is None else frozenset(task.after)
-        if unknown := wanted - found.keys():
-            raise ValueError(f"task {task.name} comes after {', '.join(sorted(unknown))}, which no earlier task is")
-        found[task.name] = wanted
-    return found
+        earlier = frozenset(required) if task.after is None else frozenset(task.after)
+        if unknown := earlier - required.keys():
+            raise ValueError(f"task {task.name} depends on {', '.join(sorted(unknown))}, which is no earlier task")
+        required[task.name] = earlier
+    return required
 
 
 def do_task(task: Task, context: Context, **facts: Any) -> None:
-    """Do one task and write what it made, then its marker with its seconds, peak memory in MiB and `facts`."""
+    """Run one task; write its results, then its marker with seconds, peak memory in MiB and `facts`."""
     began = time.perf_counter()
     forget_peak_memory()
     context.progress(0.0)
@@ -101,19 +101,20 @@ def run_tasks(
     data_dir: Path | None = None,
     refused: Callable[[Task, InputError], object] | None = None,
 ) -> int:
-    """Do the tasks that are not done yet, in order.
+    """Run the unfinished tasks in order.
 
     Args:
-        tasks: All tasks of the run; a task may read what earlier ones wrote.
-        folder: Where results go.
-        progress: Where to show the state.
-        device: Where to compute.
+        tasks: All tasks of the run; a task may read the results of earlier ones.
+        folder: The run's folder.
+        progress: Progress display.
+        device: Device to compute on.
         reproducible: See `Context`.
         data_dir: See `Context`.
-        refused: Told of each task that raises `InputError`, after which the next one begins; None lets the error pass.
+        refused: Called with each task that raises `InputError`, and the error; the next task then starts. None lets the
+            error propagate.
 
     Returns:
-        How many tasks were done now.
+        Number of tasks run by this call.
     """
     needs(tasks)
     left = [task for task in tasks if not folder.repair(task.name)]

@@ -1,15 +1,15 @@
-"""Hands the tasks of a run out to workers, on this machine or on others.
+"""Distributes the tasks of a run to workers, on this machine or on others.
 
-The driver, which is the process that the user started, hands out the tasks that are not done and whose needs are.
-A worker, which is another process, makes the experiment's tasks anew from their names, does one, and writes its results
-straight into the run's folder, which every machine sees:
+The driver, the process that the user started, submits each unfinished task once its dependencies are done. A worker,
+another process, rebuilds the experiment's tasks from its name and configuration, runs one, and writes the results
+directly into the run's folder, which all machines share:
 
     runs/NAME-HASH12/at-work/
-        TOKEN             tells a worker that it sees the driver's folder
-        TASK/.lock        held by the worker that does the task
+        TOKEN             proves to a worker that it sees the driver's folder
+        TASK/.lock        lock of the worker that runs the task
         TASK/share        finished share of the task, from 0 to 1
 
-What travels between them is JSON text; results do not.
+Driver and workers exchange JSON only, no results.
 """
 
 from __future__ import annotations
@@ -41,79 +41,79 @@ from basinscope.runs.store import RunFolder
 _log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-"""Between two looks at how far the tasks are."""
+"""Interval at which the driver polls progress."""
 TELL_SECONDS = 1.0
-"""Between two notes of a worker on how far it is."""
+"""Minimum interval between progress reports of a worker."""
 MAX_RETRIES = 3
-"""How often a task is begun again after its process or machine was lost."""
+"""Retries of a task whose process or machine died."""
 _DRAWING = ("plots", "report", "cli")
-"""Rooms that need not be the same on every machine: workers only compute."""
+"""Subpackages that may differ between machines: workers only compute."""
 _OWN_ERRORS = {kind.__name__: kind for kind in (InputError, TrainingDivergedError, DamagedResultError)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a worker must know to make a run's tasks and to do one; plain values only."""
+    """All a worker needs to rebuild a run's tasks and run one; plain values only."""
 
     experiment: str
     config: Mapping[str, Any]
-    """Values that JSON can hold; tuples arrive as lists."""
+    """JSON-serialisable values; tuples arrive as lists."""
     rebuild: str
-    """`MODULE:FUNCTION`; the function makes the tasks from the experiment's name and configuration."""
+    """`MODULE:FUNCTION`; the function builds the tasks from the experiment's name and configuration."""
     device: str
-    """Where to compute, as torch names it."""
+    """Torch's name of the device."""
     threads: int
-    """Threads of each task, on every machine: sums depend on how they are cut."""
+    """Threads per task, the same on every machine: the rounding of sums depends on it."""
     reproducible: bool = False
     """See `Context`."""
     data_dir: Path | None = None
-    """Where data files lie, on every machine."""
+    """Folder of data files, the same on every machine."""
 
     def to_json(self) -> str:
-        """Write down as text."""
+        """Serialise to JSON."""
         return json.dumps({**asdict(self), "data_dir": self.data_dir and str(self.data_dir.absolute())})
 
     @classmethod
     def from_json(cls, text: str) -> Request:
-        """Read what `to_json` wrote."""
+        """Parse the output of `to_json`."""
         values = json.loads(text)
         return cls(**{**values, "data_dir": values["data_dir"] and Path(values["data_dir"])})
 
     def tasks(self) -> Sequence[Task]:
-        """Make the experiment's tasks."""
+        """Build the experiment's tasks."""
         module, function = self.rebuild.split(":")
         return getattr(importlib.import_module(module), function)(self.experiment, self.config)
 
 
 class Workers(Protocol):
-    """Processes that do tasks."""
+    """A pool of worker processes."""
 
     def room(self) -> bool:
-        """Tell whether another task may be handed to them."""
+        """Whether the pool accepts another task."""
         ...
 
     def begin(self, task: Task, order: str) -> None:
-        """Have a task done; `order` is for `work`."""
+        """Submit a task; `order` is the argument of `work`."""
         ...
 
     def ended(self, seconds: float) -> Mapping[str, str]:
-        """Wait until a task has ended, at most so long.
+        """Wait until a task ends, for at most `seconds`.
 
         Returns:
-            By the name of each task that has, what `work` answered.
+            The answers of `work`, by name of each task that ended.
 
         Raises:
-            ChildProcessError: Its process was lost too often; `lost` words it.
+            ChildProcessError: A task's worker died too often; see `lost`.
         """
         ...
 
 
 def lost(task: str, *, why: str = "") -> ChildProcessError:
-    """Word the error for a task whose process was lost too often."""
+    """Build the error raised when a task's worker died too often."""
     which = f" ({why})" if why else ""
     return ChildProcessError(
-        f"task {task}: the process or machine that did it was lost {MAX_RETRIES + 1} times{which}; "
-        "look for too little memory there"
+        f"task {task}: its worker process or machine died {MAX_RETRIES + 1} times{which}; "
+        "check whether it ran out of memory"
     )
 
 
@@ -123,27 +123,27 @@ def hand_out(
     progress: Progress,
     hire: Callable[[], AbstractContextManager[Workers]],
 ) -> int:
-    """Do the tasks of a run that are not done yet, as many at a time as workers have room for.
+    """Run the unfinished tasks of a run on workers, as many at a time as the pool accepts.
 
-    A task begins when those it comes after are done, of several the longest first.
+    A task starts once its dependencies are done; of several ready tasks, the most expensive one goes first.
 
     Args:
         request: The experiment and how to compute it.
-        folder: Where results go; every worker sees it under the same path.
-        progress: Where to show the state.
-        hire: Gets workers; leaving its context ends what is still at work.
+        folder: The run's folder; every worker must see it under the same path.
+        progress: Progress display.
+        hire: Opens the pool of workers; leaving its context stops running tasks.
 
     Returns:
-        How many tasks were done now.
+        Number of tasks run by this call.
 
     Raises:
-        InputError: A worker does not see the folder or has another basinscope; or a task raised it.
-        TrainingDivergedError: A task raised it; so for `DamagedResultError` and `OSError`.
-        ChildProcessError: The process of a task was lost too often.
-        RuntimeError: Another error in a task; a note on it holds the worker's traceback.
+        InputError: A worker does not see the folder or has a different basinscope; or a task raised it.
+        TrainingDivergedError: A task raised it; likewise for `DamagedResultError` and `OSError`.
+        ChildProcessError: A task's worker died too often.
+        RuntimeError: A task raised any other error; the worker's traceback is attached as a note.
     """
     plain = request.to_json()
-    # From the text, so that driver and workers make them from the same values.
+    # From the JSON text, so that driver and workers build them from the same values.
     tasks = Request.from_json(plain).tasks()
     after = needs(tasks)
     left = [task for task in tasks if not folder.repair(task.name)]
@@ -167,9 +167,9 @@ def hand_out(
                 state.show(list(running.values()), progress)
                 for name, answer in workers.ended(LOOK_SECONDS).items():
                     del running[name]
-                    _take(name, answer)
+                    _raise_reported(name, answer)
                     state.done.add(name)
-        shutil.rmtree(_place(folder), ignore_errors=True)
+        shutil.rmtree(_work_folder(folder), ignore_errors=True)
     total = sum(task.cost for task in tasks)
     progress.update("done", total, total)
     return len(left)
@@ -177,66 +177,66 @@ def hand_out(
 
 @dataclass(frozen=True)
 class _State:
-    """How far the tasks of a run are."""
+    """Progress of the tasks of a run."""
 
     folder: RunFolder
     tasks: Sequence[Task]
     done: set[str]
     shares: dict[str, float] = field(default_factory=dict)
-    """Finished share of each task that was begun here, from 0 to 1."""
+    """Finished share of each task that this driver started, from 0 to 1."""
 
     def forget_share(self, task: Task) -> None:
-        """Drop what an earlier process told of a task."""
+        """Delete the progress that an earlier worker reported for a task."""
         _share_path(self.folder, task.name).unlink(missing_ok=True)
 
     def show(self, running: Sequence[Task], progress: Progress) -> None:
-        """Look at what the workers tell, and show it."""
+        """Read the workers' progress reports and display them."""
         for task in running:
-            # Nothing there: not begun yet. No number: just being written.
+            # OSError: not started yet. ValueError: being written.
             with contextlib.suppress(OSError, ValueError):
-                told = float(_share_path(self.folder, task.name).read_text(encoding="ascii"))
-                # Begun again, a task is where it was some seconds before; the bar does not go back for that.
-                self.shares[task.name] = max(told, self.shares.get(task.name, 0.0))
+                share = float(_share_path(self.folder, task.name).read_text(encoding="ascii"))
+                # A restarted task falls back by seconds; the bar never goes backwards.
+                self.shares[task.name] = max(share, self.shares.get(task.name, 0.0))
         at_work = [task.name for task in running if task.name in self.shares] or [task.name for task in running]
         if at_work:
-            words = at_work[0] if len(at_work) == 1 else f"{at_work[0]} and {len(at_work) - 1} more"
+            label = at_work[0] if len(at_work) == 1 else f"{at_work[0]} and {len(at_work) - 1} more"
             shares = self.shares | dict.fromkeys(self.done, 1.0)
             done = sum(task.cost * shares.get(task.name, 0.0) for task in self.tasks)
-            progress.update(words, done, sum(task.cost for task in self.tasks))
+            progress.update(label, done, sum(task.cost for task in self.tasks))
 
 
-def _take(name: str, answer: str) -> None:
-    """Take a worker's answer; raise the error that it tells of."""
-    found = json.loads(answer)
-    for line in found["log"]:
+def _raise_reported(name: str, answer: str) -> None:
+    """Log the warnings in a worker's answer and raise the error in it, if any."""
+    report = json.loads(answer)
+    for line in report["log"]:
         _log.warning("%s", line)
-    kind, message = found.get("kind"), found.get("message", "")
+    kind, message = report.get("kind"), report.get("message", "")
     if kind in _OWN_ERRORS:
         raise _OWN_ERRORS[kind](message)
     if kind == "OSError":
-        raise OSError(*found["system"]) if found["system"][0] else OSError(message)
+        raise OSError(*report["system"]) if report["system"][0] else OSError(message)
     if kind:
         error = RuntimeError(f"task {name}: {kind}: {message}")
-        error.add_note(found["trace"])
+        error.add_note(report["trace"])
         raise error
 
 
-def _place(folder: RunFolder) -> Path:
+def _work_folder(folder: RunFolder) -> Path:
     return folder.path / "at-work"
 
 
-def _task_place(folder: RunFolder, task: str) -> Path:
-    return _place(folder) / folder.checkpoint(task).path.name.removesuffix(".safetensors")
+def _task_folder(folder: RunFolder, task: str) -> Path:
+    return _work_folder(folder) / folder.checkpoint(task).path.name.removesuffix(".safetensors")
 
 
 def _share_path(folder: RunFolder, task: str) -> Path:
-    return _task_place(folder, task) / "share"
+    return _task_folder(folder, task) / "share"
 
 
 @contextmanager
 def _token(folder: RunFolder) -> Iterator[str]:
-    """Have a file of a name that no one can guess in the run's folder while the context is open."""
-    path = _place(folder) / uuid.uuid4().hex
+    """Create a file with an unguessable name in the run's folder while the context is open."""
+    path = _work_folder(folder) / uuid.uuid4().hex
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     try:
@@ -245,8 +245,8 @@ def _token(folder: RunFolder) -> Iterator[str]:
         path.unlink(missing_ok=True)
 
 
-class _Kept(logging.Handler):
-    """Keeps warnings, for the driver to say."""
+class _WarningBuffer(logging.Handler):
+    """Collects warnings, for the driver to log."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -258,10 +258,10 @@ class _Kept(logging.Handler):
 
 
 def work(order: str) -> str:
-    """Do one task in a worker; both the order and the answer are JSON, and errors are part of the answer."""
-    kept = _Kept()
+    """Run one task in a worker; order and answer are JSON, and the answer includes any error."""
+    warnings = _WarningBuffer()
     logger = logging.getLogger("basinscope")
-    logger.addHandler(kept)
+    logger.addHandler(warnings)
     answer: dict[str, Any] = {}
     try:
         _do_ordered(**json.loads(order))
@@ -271,45 +271,45 @@ def work(order: str) -> str:
         if isinstance(error, OSError):
             answer["system"] = [error.errno, error.strerror, error.filename and str(error.filename)]
     finally:
-        logger.removeHandler(kept)
-    return json.dumps({**answer, "log": kept.lines})
+        logger.removeHandler(warnings)
+    return json.dumps({**answer, "log": warnings.lines})
 
 
 def _do_ordered(request: str, folder: str, token: str, source: str, task: str) -> None:
     wanted, where = Request.from_json(request), RunFolder(Path(folder))
     machine = platform.node()
-    if not (_place(where) / token).exists():
+    if not (_work_folder(where) / token).exists():
         raise InputError(
             f"{folder}: machine {machine} does not see this folder; "
-            "--out must be on storage that every machine of the cluster sees"
+            "--out must be on storage that all machines of the cluster share"
         )
     if package_digest(without=_DRAWING) != source:
         raise InputError(
-            f"machine {machine} has another basinscope than the run began with; install the same on every machine "
+            f"machine {machine} has a different basinscope than the driver; install the same version on every machine "
             "and run again"
         )
     torch.set_num_threads(wanted.threads)
     device = pick_device(wanted.device)
-    found = next(t for t in wanted.tasks() if t.name == task)
-    # A machine that was only thought lost may still be at this task.
-    with exclusive(_task_place(where, task), lambda: None):
+    named_task = next(t for t in wanted.tasks() if t.name == task)
+    # A machine presumed dead may still be running this task.
+    with exclusive(_task_folder(where, task), lambda: None):
         if where.is_done(task):
             return
-        share = _share_teller(_share_path(where, task))
+        share = _share_reporter(_share_path(where, task))
         context = Context(where, task, device, wanted.reproducible, share, wanted.data_dir)
-        do_task(found, context, machine=machine, environment=environment(device))
+        do_task(named_task, context, machine=machine, environment=environment(device))
 
 
-def _share_teller(path: Path) -> Callable[[float], None]:
+def _share_reporter(path: Path) -> Callable[[float], None]:
     last = -TELL_SECONDS
 
-    def tell(part: float) -> None:
+    def report(part: float) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= TELL_SECONDS:
             last = now
-            # Only shown; a disk that is full stops the task where its results are written.
+            # For display only; a full disk raises when the results are written.
             with contextlib.suppress(OSError):
                 path.write_text(repr(float(part)), encoding="ascii")
 
-    return tell
+    return report

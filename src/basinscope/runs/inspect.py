@@ -1,4 +1,4 @@
-"""Looks a whole output folder over: is every file as it was written?"""
+"""Checks every file in an output folder against its recorded checksum."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ _RECORDS = ("config.json", "provenance.json", "backend.json", "finished.json")
 
 @dataclass
 class Inspection:
-    """What was looked at, and what was found."""
+    """Count of intact files, and the damaged ones."""
 
     num_files: int = 0
     damage: list[str] = field(default_factory=list)
     """One line for each damaged file."""
 
     def record(self, path: Path) -> dict | None:
-        """Look at a JSON record and return it if it is whole."""
+        """Check a JSON record; return it if it is intact."""
         try:
-            found = records.read(path)
+            record = records.read(path)
         except DamagedResultError as error:
             self.damage.append(str(error))
             return None
-        self.num_files += found is not None
-        return found
+        self.num_files += record is not None
+        return record
 
     def files(self, folder: Path, checksums: dict[str, str]) -> None:
-        """Hold files to their checksums."""
+        """Check files against their checksums."""
         marker = {"files": checksums}
-        found = RunFolder(folder).damage(marker)
-        self.damage += found.values()
-        self.num_files += len(checksums) - len(found)
+        damaged = RunFolder(folder).damage(marker)
+        self.damage += damaged.values()
+        self.num_files += len(checksums) - len(damaged)
 
 
 def inspect_run(path: Path, found: Inspection) -> None:
-    """Look over one run: records, markers, results, weights, checkpoints."""
+    """Check one run: records, markers, results, weights, checkpoints."""
     folder = RunFolder(path)
     for name in _RECORDS:
         record = found.record(path / name)
@@ -65,30 +65,30 @@ def inspect_run(path: Path, found: Inspection) -> None:
 def _published(out: Path) -> Iterator[Path]:
     yield out
     for pattern in ("*/run.json", "measured/*/run.json", "compared/*/run.json"):
-        yield from sorted(place.parent for place in out.glob(pattern))
+        yield from sorted(pointer.parent for pointer in out.glob(pattern))
 
 
 def inspect(out: Path) -> Inspection:
-    """Look over every run, figure and page below an output folder; nothing is changed.
+    """Check every run, figure and page in an output folder; nothing is changed.
 
     Args:
         out: The folder that `--out` names.
 
     Returns:
-        How many files are as they were written, and a line for each that is not.
+        The number of intact files, and one line for each damaged file.
     """
-    found = Inspection()
+    inspection = Inspection()
     for path in sorted(p for p in (out / "runs").glob("*") if p.is_dir()):
-        inspect_run(path, found)
-    for place in _published(out):
+        inspect_run(path, inspection)
+    for folder in _published(out):
         for name in ("run.json", "page.json"):
-            if (record := found.record(place / name)) is not None:
-                found.files(place, record["files"])
-                # Runs that are compared may lie elsewhere.
+            if (record := inspection.record(folder / name)) is not None:
+                inspection.files(folder, record["files"])
+                # Compared runs may be in another output folder.
                 finished = out / "runs" / record.get("run", "") / "finished.json"
                 if "run" in record and not finished.exists():
-                    found.damage.append(f"{finished}: is missing")
-    return found
+                    inspection.damage.append(f"{finished}: is missing")
+    return inspection
 
 
 def checksums(files: list[Path], folder: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The life of a run: lock, sweep, create, note where it began, work, finish, publish; the same for every run."""
+"""Life cycle of every run: lock, sweep, create, record the environment, work, finish, publish."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """Who is told while runs are at work."""
+    """Callbacks that report on runs."""
 
     progress: Callable[[str, bool], AbstractContextManager[Progress]]
-    """Name of a run, and whether its work is counted in seconds -> where its state is shown."""
+    """Opens a progress display, given a run's name and whether its costs are in seconds."""
     waiting: Callable[[str], object]
-    """Told what another process holds."""
+    """Called with the name of what another process has locked."""
     done: Callable[[Any], object] = lambda _: None
-    """Told of each run that is complete, with its result."""
+    """Called with the result of each completed run."""
 
 
 class _Share:
-    """Shows the state of a run as a finished share; see `runs.engine.Progress`."""
+    """Reports the progress of a run as a finished share; see `runs.engine.Progress`."""
 
-    def __init__(self, tell: Callable[[float], None]) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[float], None]) -> None:
+        self._tell = report
 
     def update(self, task: str, done: float, total: float) -> None:
         """See `runs.engine.Progress`."""
@@ -51,51 +51,54 @@ class _Share:
 
 
 def watching(progress: Watcher) -> Watch:
-    """Watch runs from Python, as the verbs are watched.
+    """Build the callbacks for runs started from Python.
 
     Args:
-        progress: True or None shows a line with the time left, False none; a function gets the finished share of each
-            run in turn.
+        progress: True or None shows a line with the time left, False nothing; a function is called with the finished
+            share of each run in turn.
     """
 
     @contextlib.contextmanager
     def shown(name: str, _: bool) -> Iterator[Progress]:
-        with watched(name, progress) as tell:
-            yield _Share(tell)
+        with watched(name, progress) as report:
+            yield _Share(report)
 
-    return Watch(progress=shown, waiting=lambda what: _log.warning("another process works on %s; waiting for it", what))
+    def waiting(what: str) -> None:
+        _log.warning("another process is working on %s; waiting for it", what)
+
+    return Watch(progress=shown, waiting=waiting)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run is."""
+    """Identity and metadata of a run."""
 
     name: str
-    """First part of its folder's name."""
+    """Prefix of its folder's name."""
     config: Mapping[str, Any]
-    """What was asked for; the hash of the run covers it."""
+    """Its configuration, covered by its hash."""
     source: str
-    """Digest of the code that computes it; see `store.source_digest`."""
+    """Digest of the code that computes it; see `source.source_digest`."""
     title: str
-    """Under which its progress is shown."""
+    """Title of its progress display."""
     label: str
-    """What is noted when it is finished: a preset, or the name of a network."""
+    """Recorded when it finishes: a preset, or the name of a network."""
     facts: Mapping[str, Any]
-    """What its provenance says besides the circumstances."""
+    """Further entries of its provenance."""
     environment: Mapping[str, Any]
-    """Circumstances under which it is computed now."""
+    """Environment in which it is computed now; see `provenance.environment`."""
     in_seconds: bool = True
-    """Whether the costs of its tasks are seconds."""
+    """Whether the costs of its tasks are in seconds."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What was done of a run."""
+    """What one call did for a run."""
 
     num_done: int
-    """Tasks that were done now."""
+    """Tasks run by this call."""
     failures: Mapping[str, str]
-    """What could not be measured, and why."""
+    """Probes that could not be measured, and why."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Outcome(Generic[T]):
     work: Work
     published: T
     seconds: float
-    """That this call took."""
+    """Duration of this call."""
 
 
 def live(
@@ -117,14 +120,14 @@ def live(
     publish: Callable[[RunFolder], T],
     watch: Watch,
 ) -> Outcome[T]:
-    """Take a run up where it stands, or begin it, and bring it to its end.
+    """Start or resume a run, complete it and publish its results.
 
     Args:
         out: Folder of all runs.
         plan: What the run is.
-        work: Does the tasks that are not done yet.
-        publish: Draws and writes what is made of a finished run; the run is locked meanwhile.
-        watch: Told how far it is.
+        work: Runs the unfinished tasks.
+        publish: Draws and writes the outputs of the finished run, while the run is locked.
+        watch: Callbacks for its progress.
 
     Returns:
         The run, and what `publish` returned.
@@ -143,7 +146,7 @@ def live(
 
 
 def note_start(folder: RunFolder, facts: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
-    """Note under what circumstances a run began, and each change of circumstances when it is taken up again."""
+    """Record the environment in which a run started, and each other environment in which it was resumed."""
     stored = folder.take_json("provenance.json") or {"environment": environment}
     record = {**stored, **facts, "resumed_in": stored.get("resumed_in", [])}
     if environment != (record["resumed_in"] or [record["environment"]])[-1]:
@@ -152,7 +155,7 @@ def note_start(folder: RunFolder, facts: Mapping[str, Any], environment: Mapping
 
 
 def _finish(folder: RunFolder, label: str, done: Work) -> None:
-    """Note times of all stages, and that the run is complete."""
+    """Record the times of all stages, and that the run is complete."""
     stages = {m["task"]: {"seconds": m["seconds"], "peak_memory_mib": m["peak_memory_mib"]} for m in folder.markers()}
     record = (folder.take_json("provenance.json") or {}) | {
         "stages": stages,
@@ -172,27 +175,27 @@ def publish(
     facts: Mapping[str, Any],
     waiting: Callable[[str], object],
 ) -> T:
-    """Put figures and tables into a folder of their own, and write the pointer to their run last.
+    """Write figures and tables into a folder, then the pointer to their run.
 
     Args:
         place: The folder.
-        make: Draws and writes; returns the files, and what the caller wants of them.
-        facts: What the pointer says, such as the run.
-        waiting: Told if another process holds the folder.
+        make: Draws and writes; returns the files, and the value to return.
+        facts: Content of the pointer, such as the run.
+        waiting: Called with the folder if another process has locked it.
     """
     with exclusive(place, lambda: waiting(str(place))):
         atomic.sweep(place)
-        files, made = make()
-        # Last, so that the pointer never names files that are not there.
+        files, result = make()
+        # Last, so that the pointer never names missing files.
         records.write_record(place / "run.json", {**facts, "files": checksums(list(files), place)})
-    return made
+    return result
 
 
 def writable(out: Path, spell: Spelling) -> Path:
-    """Make the output folder.
+    """Create the output folder.
 
     Raises:
-        InputError: It cannot be made or written to.
+        InputError: It cannot be created or written to.
     """
     if out == Path():
         raise InputError(f"{spell('out')} is empty; name a folder")

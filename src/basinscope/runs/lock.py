@@ -1,4 +1,4 @@
-"""One process at a time: a lock that the system takes back when its holder dies."""
+"""Folder lock for one process at a time; the operating system releases it when the holder dies."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LOOK_SECONDS = 0.5
 
 @contextmanager
 def exclusive(folder: Path, waiting: Callable[[], object]) -> Iterator[None]:
-    """Hold a folder while the context is open; wait for whoever holds it now.
+    """Lock a folder while the context is open; wait while another process has locked it.
 
-    The lock belongs to the process, not to the file that names it: a process that is killed leaves none behind. On
-    a file system without locks, the folder is not guarded.
+    The lock belongs to the process, not to the lock file: a killed process leaves no lock behind. File systems
+    without locks leave the folder unprotected.
 
     Args:
-        folder: What to hold; it is made if it is not there.
-        waiting: Called once if another process holds the folder.
+        folder: Folder to lock; created if missing.
+        waiting: Called once if another process has locked the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK_NAME)

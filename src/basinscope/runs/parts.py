@@ -1,4 +1,4 @@
-"""A task that measures one thing after another keeps what it has, so that an interruption costs seconds."""
+"""Checkpoints partial results of tasks that measure items one by one."""
 
 from __future__ import annotations
 
@@ -16,38 +16,37 @@ KEEPING_SECONDS = 15.0
 def in_parts(
     context: Context, keys: Sequence[str], measure: Callable[[str], Sequence[xr.Dataset]]
 ) -> list[list[xr.Dataset]]:
-    """Measure item by item, and show the share done.
+    """Measure item by item, and report progress.
 
-    What is measured is kept every 15 seconds; a task that starts again takes it up. Kept parts vanish when the task
-    is finished.
+    Results are saved every 15 seconds and reused by a restarted task; they are deleted when the task finishes.
 
     Args:
-        context: Of the task at work.
+        context: Context of the running task.
         keys: Name of each item.
         measure: Measures one item; its results depend on the key and the run's configuration alone.
 
     Returns:
         The results of each item, in order.
     """
-    kept = context.folder.parts(context.task)
-    found: dict[str, list[xr.Dataset]] = {}
-    waiting: list[str] = []
+    saved = context.folder.parts(context.task)
+    results: dict[str, list[xr.Dataset]] = {}
+    unsaved: list[str] = []
     last = time.monotonic()
     for key in keys:
-        if kept.repair(key):
-            found[key] = _take(kept, key)
+        if saved.repair(key):
+            results[key] = _load(saved, key)
         else:
-            found[key] = list(measure(key))
-            waiting.append(key)
+            results[key] = list(measure(key))
+            unsaved.append(key)
         if time.monotonic() - last > KEEPING_SECONDS:
-            for name in waiting:
-                kept.finish(name, {f"{name}-{k}": part for k, part in enumerate(found[name])})
-            waiting.clear()
+            for name in unsaved:
+                saved.finish(name, {f"{name}-{k}": part for k, part in enumerate(results[name])})
+            unsaved.clear()
             last = time.monotonic()
-        context.progress(len(found) / len(keys))
-    return list(found.values())
+        context.progress(len(results) / len(keys))
+    return list(results.values())
 
 
-def _take(kept: RunFolder, key: str) -> list[xr.Dataset]:
-    num = len((kept.marker(key) or {})["files"])
-    return [kept.dataset(f"{key}-{k}") for k in range(num)]
+def _load(saved: RunFolder, key: str) -> list[xr.Dataset]:
+    num = len((saved.marker(key) or {})["files"])
+    return [saved.dataset(f"{key}-{k}") for k in range(num)]

@@ -1,7 +1,7 @@
-"""Does the tasks of a run in several processes of this machine.
+"""Runs the tasks of a run in several worker processes on this machine.
 
-A worker is another Python: it reads orders from its input, a line each, and writes answers to its output. It ends when
-its input does, so it never outlives the process that started it.
+A worker is another Python process: it reads one order a line from stdin and writes answers to stdout. It exits when
+stdin closes, so it never outlives the driver.
 """
 
 from __future__ import annotations
@@ -25,27 +25,26 @@ from basinscope.runs.store import RunFolder
 
 _ROOT = str(Path(basinscope.__file__).parents[1])
 _WORKER = "import sys; sys.path.append(sys.argv[1]); from basinscope.runs.process_engine import obey; obey()"
-"""Appended, so that a package which lies where the driver was started is found, and hides nothing."""
+"""Appends the package's folder to `sys.path`: it becomes importable, and shadows nothing."""
 
 
 def run_tasks_in_processes(request: Request, folder: RunFolder, progress: Progress, *, jobs: int) -> int:
-    """Do the tasks of a run that are not done yet, several at a time.
+    """Run the unfinished tasks of a run, several at a time.
 
-    A process that is lost costs what its task did since it last kept its state; the task is begun again, up to three
-    times. When the caller is interrupted, or a task fails, the other tasks that are at work are stopped; what is
-    finished stays.
+    If a process dies, its task restarts from its last checkpoint, up to three times. If the caller is interrupted or a
+    task fails, all running tasks are stopped; finished results remain.
 
     Args:
         request: The experiment and how to compute it.
-        folder: Where results go.
-        progress: Where to show the state.
-        jobs: How many tasks at a time.
+        folder: The run's folder.
+        progress: Progress display.
+        jobs: Tasks at a time.
 
     Returns:
-        How many tasks were done now.
+        Number of tasks run by this call.
 
     Raises:
-        Exception: What `hand_out` raises.
+        Exception: See `hand_out`.
     """
 
     @contextmanager
@@ -60,7 +59,7 @@ def run_tasks_in_processes(request: Request, folder: RunFolder, progress: Progre
 
 
 class _Processes:
-    """See `Workers`; a thread waits for each process."""
+    """A pool of processes, with one waiting thread each; see `Workers`."""
 
     def __init__(self, jobs: int) -> None:
         self._jobs = jobs
@@ -89,11 +88,11 @@ class _Processes:
             self._idle.put(process)
 
     def ended(self, seconds: float) -> Mapping[str, str]:
-        found, _ = wait(self._running, timeout=seconds, return_when=FIRST_COMPLETED)
-        return {self._running.pop(future): future.result() for future in found}
+        finished, _ = wait(self._running, timeout=seconds, return_when=FIRST_COMPLETED)
+        return {self._running.pop(future): future.result() for future in finished}
 
     def stop(self) -> None:
-        """End all processes, at work or not, and wait for their end; files are whole or not at all."""
+        """Kill all processes and wait until they exit; safe, because files are written atomically."""
         for process in self._all:
             process.kill()
         self._threads.shutdown()
@@ -102,17 +101,17 @@ class _Processes:
 
 
 class _Process:
-    """One process, which is started when it is first needed and again when it was lost."""
+    """One worker process, started on first use and restarted if it died."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
         self._stopped = False
         self._guard = threading.Lock()
         self.end = ""
-        """How the process that was lost last ended."""
+        """How the last process that died ended."""
 
     def ask(self, order: str) -> str | None:
-        """Have an order done, and return the answer; nothing if the process was lost over it."""
+        """Send an order and return the answer; None if the process died."""
         with self._guard:
             if self._stopped:
                 return None
@@ -131,14 +130,14 @@ class _Process:
         return None
 
     def kill(self) -> None:
-        """End the process for good; `ask` returns nothing from now on."""
+        """Kill the process for good; `ask` returns None from now on."""
         with self._guard:
             self._stopped = True
             if self._process is not None:
                 self._process.kill()
 
     def close(self) -> None:
-        """Wait for the end of a process that is lost or was ended."""
+        """Wait until a dead or killed process has exited."""
         with self._guard:
             process, self._process = self._process, None
         if process is not None:
@@ -147,7 +146,7 @@ class _Process:
 
 
 def _start() -> subprocess.Popen[str]:
-    """Start a worker, out of reach of a Ctrl-C at the terminal: its driver ends it."""
+    """Start a worker in a session of its own: Ctrl-C reaches only the driver, which stops it."""
     return subprocess.Popen(
         [sys.executable, "-P", "-c", _WORKER, _ROOT],
         stdin=subprocess.PIPE,
@@ -159,16 +158,16 @@ def _start() -> subprocess.Popen[str]:
 
 
 def obey() -> None:
-    """Do orders until there are no more."""
+    """Worker loop: run tasks from stdin until it closes."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    # What a library prints must not come between the answers.
+    # Redirect stdout to stderr: prints of libraries must not mix with the answers.
     os.dup2(2, 1)
     orders: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def listen() -> None:
         for line in sys.stdin:
             orders.put(line)
-        os._exit(0)  # the driver is gone: nobody wants what is at work
+        os._exit(0)  # the driver is gone: abandon the running task
 
     threading.Thread(target=listen, daemon=True).start()
     while True:

@@ -1,4 +1,4 @@
-"""Under what circumstances a run was computed."""
+"""Provenance of a run: versions, device and peak memory."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def forget_peak_memory() -> None:
-    """Let `peak_memory_mib` begin anew, where the system (Linux) can."""
+    """Reset the counter of `peak_memory_mib`; Linux only."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_memory_mib() -> float:
-    """Largest resident memory of this process since `forget_peak_memory`, in MiB; NaN where the system does not tell.
+    """Peak resident memory of this process since `forget_peak_memory`, in MiB; NaN if unknown.
 
-    Systems other than Linux cannot forget: there it is the peak since the process began.
+    On systems other than Linux, the peak since the process started.
     """
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
@@ -54,13 +54,13 @@ def peak_memory_mib() -> float:
 
 
 def pick_device(name: str) -> torch.device:
-    """Turn a device's name into a device that is there.
+    """Resolve the name of an available device.
 
     Args:
-        name: `auto` takes a CUDA GPU where there is one, else the CPU; or any name that torch knows.
+        name: `auto` for a CUDA GPU if there is one, else the CPU; or any torch device name.
 
     Raises:
-        InputError: torch does not know the name, or the device is not there.
+        InputError: Torch does not know the name, or the device is not available.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -68,5 +68,5 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name!r} is not there; use auto or cpu") from error
+        raise InputError(f"device {name!r} is not available; use auto or cpu") from error
     return device

@@ -1,4 +1,4 @@
-"""Does the tasks of a run on several machines, with ray."""
+"""Runs the tasks of a run on several machines, with Ray."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from basinscope.runs.handing_out import Request, hand_out
 from basinscope.runs.store import RunFolder
 
 _CANCEL_SECONDS = 10.0
-"""What processes that are told to end may take."""
+"""Time limit for cancelled tasks to end."""
 _REACH_SECONDS = 5.0
-"""What the head of a cluster may take to answer; ray itself would try for minutes, then end the process."""
+"""Time limit for a cluster's head to answer; Ray itself would retry for minutes, then exit the process."""
 _OBJECT_STORE_BYTES = 100 * 2**20
-"""Memory that ray sets aside for values that travel: near the least it takes, because ours are a few words."""
+"""Memory of Ray's object store: near its minimum, because orders and answers are short texts."""
 
 
 def run_tasks_on_ray(request: Request, folder: RunFolder, progress: Progress, *, address: str | None = None) -> int:
-    """Do the tasks of a run that are not done yet, as many at a time as the cluster has room for.
+    """Run the unfinished tasks of a run, as many at a time as the cluster has room for.
 
-    A process or machine that is lost costs what its task did since it last kept its state; the task is begun again, up
-    to three times. When the caller is interrupted, or a task fails, the other tasks that are at work are stopped; what
-    is finished stays. A cluster that was made here ends with the call, any other is left alone.
+    If a process or machine dies, its task restarts from its last checkpoint, up to three times. If the caller is
+    interrupted or a task fails, all running tasks are stopped; finished results remain. A cluster started by this call
+    ends with it; any other keeps running.
 
     Args:
         request: The experiment and how to compute it.
-        folder: Where results go; on storage that every machine of the cluster sees under the same path.
-        progress: Where to show the state.
-        address: `None` starts ray on this machine; `auto` or `HOST:PORT` joins the cluster that this machine belongs
-            to. A cluster that this process has joined before is used as it is.
+        folder: The run's folder, on storage that all machines of the cluster see under the same path.
+        progress: Progress display.
+        address: `None` starts Ray on this machine; `auto` or `HOST:PORT` joins the cluster that this machine belongs
+            to. If this process is connected to a cluster already, that one is used.
 
     Returns:
-        How many tasks were done now.
+        Number of tasks run by this call.
 
     Raises:
-        InputError: ray is not installed, there is no such cluster, or no machine has what the device needs.
-        Exception: What `hand_out` raises.
+        InputError: Ray is not installed, there is no such cluster, or no machine has the requested device.
+        Exception: See `hand_out`.
 
     Example:
         >>> request = Request(
@@ -73,13 +73,13 @@ def run_tasks_on_ray(request: Request, folder: RunFolder, progress: Progress, *,
             finally:
                 workers.stop()
 
-    # A worker sees its own share of the GPUs only, counted from 0.
+    # A worker sees only its own share of the GPUs, numbered from 0.
     device = "cuda" if request.device.startswith("cuda") else request.device
     return hand_out(replace(request, device=device), folder, progress, hire)
 
 
 class _RayWorkers:
-    """See `Workers`; ray itself lets tasks wait for room."""
+    """A pool of Ray workers, see `Workers`; Ray itself queues tasks."""
 
     def __init__(self, ray: ModuleType, resources: Callable[[Task], dict[str, float]]) -> None:
         self._ray, self._resources = ray, resources
@@ -94,14 +94,14 @@ class _RayWorkers:
         self._running[self._remote.options(**options).remote(order)] = task.name
 
     def ended(self, seconds: float) -> Mapping[str, str]:
-        found, _ = self._ray.wait(list(self._running), timeout=seconds)
-        return {name: self._answer(reference, name) for reference, name in [(r, self._running.pop(r)) for r in found]}
+        ready, _ = self._ray.wait(list(self._running), timeout=seconds)
+        return {name: self._answer(reference, name) for reference, name in [(r, self._running.pop(r)) for r in ready]}
 
     def _answer(self, reference: Any, name: str) -> str:
         errors = self._ray.exceptions
         try:
             return self._ray.get(reference)
-        except errors.RayTaskError as error:  # what a task raises comes as an answer, so it never got there
+        except errors.RayTaskError as error:  # a task's own errors come as answers: this one never started
             raise InputError(
                 "a machine of the cluster cannot import basinscope; install it on every machine"
             ) from error
@@ -109,7 +109,7 @@ class _RayWorkers:
             raise handing_out.lost(name, why=type(error).__name__) from error
 
     def stop(self) -> None:
-        """End processes at work, and wait for their end: files are whole or not at all, so nothing is torn."""
+        """Cancel running tasks and wait until they end; safe, because files are written atomically."""
         running = list(self._running)
         with contextlib.suppress(self._ray.exceptions.RayError):
             for reference in running:
@@ -120,7 +120,7 @@ class _RayWorkers:
 
 @contextmanager
 def _cluster(address: str | None) -> Iterator[ModuleType]:
-    """Have a cluster while the context is open; yields the module `ray`."""
+    """Connect to a cluster while the context is open; yields the module `ray`."""
     try:
         import ray
         import ray.exceptions
@@ -151,10 +151,10 @@ def _no_cluster(address: str, why: str) -> InputError:
 
 
 def _reach(address: str | None) -> None:
-    """Try whether something answers at an address, where it names a port.
+    """Check that a server answers at an address with a port.
 
     Raises:
-        InputError: Nothing does, or it is no address.
+        InputError: None does, or the address is malformed.
     """
     named = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
     if address is None or named == "auto":
@@ -170,7 +170,7 @@ def _reach(address: str | None) -> None:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep what the caller does on SIGTERM; ray would end the process there, past all clearing up."""
+    """Preserve the caller's SIGTERM handler; Ray's would exit the process without cleanup."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -182,15 +182,15 @@ def _own_signals() -> Iterator[None]:
 
 
 def _resources(machines: Sequence[Mapping[str, float]], request: Request) -> Callable[[Task], dict[str, float]]:
-    """Find out what a task may ask for, from what each machine has.
+    """Return a function that gives the resources to request for a task, given those of each machine.
 
     Raises:
-        InputError: It needs a GPU and no machine has one, so that ray would wait for ever.
+        InputError: The device is a GPU and no machine has one; Ray would wait forever.
     """
     cpus, gpus = (max((machine.get(kind, 0.0) for machine in machines), default=0.0) for kind in ("CPU", "GPU"))
     wants_gpu = torch.device(request.device).type == "cuda"
     if wants_gpu and not gpus:
         raise InputError(f"device {request.device!r}: no machine of the cluster has a GPU; use --device cpu")
-    # A head that makes machines on demand may have no cores itself.
+    # The head of an autoscaling cluster may have no cores itself.
     num_cpus = min(request.threads, int(cpus)) or request.threads
     return lambda task: {"num_cpus": num_cpus, "num_gpus": min(task.gpus, gpus) if wants_gpu else 0}

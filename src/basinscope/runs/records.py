@@ -1,4 +1,4 @@
-"""JSON records that carry the checksum of their own content, so that an altered one is noticed."""
+"""JSON records with a checksum of their own content, which detects changes."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ def _checksum(value: Mapping[str, Any]) -> str:
 
 
 def write_record(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a record whole or not at all; its checksum comes last."""
+    """Write a record atomically, with its checksum as the last key."""
     plain = json.loads(json.dumps(value, allow_nan=False))
     atomic.write_json(path, {**plain, _KEY: _checksum(plain)})
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """Read a record; one that is not there gives nothing.
+    """Read a record; None if there is none.
 
     Raises:
-        DamagedResultError: It cannot be read, is cut short, or does not match its checksum.
+        DamagedResultError: It cannot be read, is truncated, or does not match its checksum.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except OSError as error:
         raise DamagedResultError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:  # neither JSON nor UTF-8
-        raise DamagedResultError(f"{path}: is cut short or altered") from error
-    if not isinstance(found, dict) or found.pop(_KEY, None) != _checksum(found):
+        raise DamagedResultError(f"{path}: is truncated or altered") from error
+    if not isinstance(record, dict) or record.pop(_KEY, None) != _checksum(record):
         raise DamagedResultError(f"{path}: does not match its checksum")
-    return found
+    return record

@@ -1,4 +1,4 @@
-"""Results as files that any reader of netCDF opens."""
+"""Saves and loads results as netCDF files."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from basinscope.runs import atomic
 
 
 def save(result: xr.Dataset, path: str | Path) -> Path:
-    """Write a result as netCDF, whole or not at all.
+    """Write a result as netCDF, atomically.
 
     Args:
-        result: What a verb returned.
-        path: Where to; replaced if it is there.
+        result: Dataset returned by a probe.
+        path: File to write; an existing one is replaced.
 
     Raises:
-        InputError: It is no result.
+        InputError: It is not a dataset.
     """
     if not isinstance(result, xr.Dataset):
-        raise InputError(f"save: a {type(result).__name__} is no result; give what a verb returned")
+        raise InputError(f"save: a {type(result).__name__} is not a result; give a dataset that a probe returned")
     check(result)
-    place = Path(path)
-    atomic.write(place, lambda partial: write_netcdf(result, partial))
-    return place
+    target = Path(path)
+    atomic.write(target, lambda partial: write_netcdf(result, partial))
+    return target
 
 
 def load(path: str | Path) -> xr.Dataset:
-    """Read a result, and hold it to what its kind should have.
+    """Read a result and check it against its schema.
 
     Args:
-        path: What `save` wrote.
+        path: A file written by `save`.
 
     Raises:
         InputError: There is no such file.
-        DamagedResultError: It cannot be read, or lacks what a result of its kind has. The file holds no checksum of its
-            numbers; runs of the command line do.
+        DamagedResultError: It cannot be read or does not match its schema. Unlike the results of a run, the file has no
+            checksum of its numbers.
     """
-    place = Path(path)
-    if not place.is_file():
-        raise InputError(f"{place}: is not there")
+    source = Path(path)
+    if not source.is_file():
+        raise InputError(f"{source}: not found")
     try:
-        # A loss in seconds is a number like any other, not a span of time.
-        with xr.open_dataset(place, engine="h5netcdf", decode_times=False) as stored:
-            found = stored.load()
-    except Exception as error:  # h5py tells of damage in many ways
-        raise DamagedResultError(f"{place}: cannot be read as a result") from error
+        # Without decoding times: a loss in seconds is a plain number.
+        with xr.open_dataset(source, engine="h5netcdf", decode_times=False) as stored:
+            result = stored.load()
+    except Exception as error:  # h5py raises many kinds of errors on damaged files
+        raise DamagedResultError(f"{source}: cannot be read as a result") from error
     try:
-        return check(found)
+        return check(result)
     except DamagedResultError as error:
-        raise DamagedResultError(f"{place}: {error}") from error
+        raise DamagedResultError(f"{source}: {error}") from error

@@ -1,4 +1,4 @@
-"""Digests of the package's source: of what an experiment's computing imports, or of the whole package."""
+"""Digests of source code: of some modules with all that they import, or of the whole package."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pathlib import Path
 PACKAGE = "basinscope"
 
 NOT_FOLLOWED: Mapping[str, str] = {
-    "_version": "a new release that computes the same renews no run",
-    "errors": "says what is wrong",
-    "progress": "says how far work has come",
-    "results": "names and describes arrays that are already computed, with a version of its own",
-    "runs": "stores what was computed and hands out work",
-    "plots": "draws what is stored",
-    "report": "shows what is stored",
+    "_version": "a release that computes the same starts no new runs",
+    "errors": "defines exceptions",
+    "progress": "displays progress",
+    "results": "labels computed arrays, under a version of its own",
+    "runs": "stores results and distributes work",
+    "plots": "draws stored results",
+    "report": "shows stored results",
     "cli": "parses and prints",
 }
-"""Rooms that compute nothing, each with the reason; what only they import does not count either."""
+"""Subpackages that compute nothing, each with the reason; modules that only they import are not covered either."""
 DATA_FILES: Mapping[str, tuple[str, ...]] = {f"{PACKAGE}.landscape.kernel": ("kernel.c",)}
-"""Files beside a module that count with it."""
+"""Data files that are digested with a module."""
 
 
 def source_digest(*entries: str, root: Path | None = None) -> str:
@@ -34,8 +34,8 @@ def source_digest(*entries: str, root: Path | None = None) -> str:
         root: Folder of the package; by default, that of the installed one.
 
     Returns:
-        64 hexadecimal digits. Any change to a module that is imported changes them, a comment included; no change to
-        other modules does.
+        64 hexadecimal digits. They change with any edit of an imported module, even of a comment, and with no other
+        edit.
 
     Raises:
         ModuleNotFoundError: There is no such module.
@@ -52,16 +52,16 @@ def source_digest(*entries: str, root: Path | None = None) -> str:
 
 
 def package_digest(*, without: Iterable[str] = ()) -> str:
-    """Digest all source of the installed package, except for the rooms named by `without`."""
+    """Digest all source of the installed package, except the subpackages in `without`."""
     root, left_out = _installed(), set(without)
     files = (file for suffix in ("*.py", "*.c") for file in root.rglob(suffix))
     return _digest((file for file in files if file.relative_to(root).parts[0] not in left_out), root)
 
 
 def modules_behind(entries: Iterable[str], *, root: Path | None = None) -> list[str]:
-    """Name the modules of the package that some modules import, directly or not, themselves included, sorted.
+    """List the modules of the package that some modules import, directly or not, themselves included, sorted.
 
-    Imports inside functions count, those for type checkers only do not. Rooms in `NOT_FOLLOWED` are left out.
+    Imports inside functions count, those only for type checkers do not. `NOT_FOLLOWED` is left out.
 
     Args:
         entries: Full names of modules.
@@ -71,17 +71,17 @@ def modules_behind(entries: Iterable[str], *, root: Path | None = None) -> list[
         ModuleNotFoundError: There is no such module.
     """
     where = root or _installed()
-    waiting, found = list(entries), set[str]()
+    waiting, covered = list(entries), set[str]()
     for name in waiting:
         if _find(name, where) is None:
             raise ModuleNotFoundError(f"{name}: no such module", name=name)
     while waiting:
         name = waiting.pop()
-        if name in found or not _followed(name) or _find(name, where) is None:
+        if name in covered or not _followed(name) or _find(name, where) is None:
             continue
-        found.add(name)
+        covered.add(name)
         waiting += _imported(name, where)
-    return sorted(found)
+    return sorted(covered)
 
 
 def _installed() -> Path:
@@ -96,18 +96,18 @@ def _digest(files: Iterable[Path], root: Path) -> str:
 
 
 def _followed(name: str) -> bool:
-    """Tell whether a module computes; the package itself only opens doors to others."""
+    """Whether a module is covered; the package's own `__init__` only re-exports."""
     package, *rooms = name.split(".")
     return package == PACKAGE and bool(rooms) and rooms[0] not in NOT_FOLLOWED
 
 
 def _find(name: str, root: Path) -> Path | None:
-    """Find the file of a module or package; what is no module of the package has none."""
+    """Find the file of a module or subpackage; None if there is no such module in the package."""
     package, *parts = name.split(".")
     if package != PACKAGE:
         return None
-    place = root.joinpath(*parts)
-    files = (place / "__init__.py", place.with_name(f"{place.name}.py"))
+    path = root.joinpath(*parts)
+    files = (path / "__init__.py", path.with_name(f"{path.name}.py"))
     return next((file for file in files if file.is_file()), None)
 
 
@@ -118,28 +118,28 @@ def _file_of(name: str, root: Path) -> Path:
 
 
 def _imported(name: str, root: Path) -> tuple[str, ...]:
-    """Name what may be modules among the imports of a module, with the packages that hold them."""
+    """List the imports of a module that may be modules, with their parent packages."""
     file = _file_of(name, root)
     return _imports(file.read_bytes(), name if file.name == "__init__.py" else name.rpartition(".")[0])
 
 
 @cache
 def _imports(source: bytes, package: str) -> tuple[str, ...]:
-    """Name what the source of a module in a package may import, with the packages that hold it."""
-    found = {package}
+    """List the modules that source code in a package may import, with their parent packages."""
+    names = {package}
     for node in _executed(ast.parse(source)):
         if isinstance(node, ast.Import):
             targets = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = _absolute(node, package)
-            # What follows `import` may be a module or a name in one.
+            # Names after `import` may be modules or members of one.
             targets = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         else:
             continue
         for target in targets:
             parts = target.split(".")
-            found |= {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
-    return tuple(sorted(name for name in found if name.split(".")[0] == PACKAGE))
+            names |= {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
+    return tuple(sorted(name for name in names if name.split(".")[0] == PACKAGE))
 
 
 def _absolute(node: ast.ImportFrom, package: str) -> str:
@@ -151,7 +151,7 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield all nodes below one except those that only type checkers see."""
+    """Yield all nodes below one, except code only for type checkers."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and _for_type_checkers(child.test):
             for other in child.orelse:

@@ -1,4 +1,4 @@
-"""How messages name a setting: as Python does, or as the command line does."""
+"""Spells settings in messages: as Python arguments or as command-line flags."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Spelling:
         """Write a setting, with its value if one is given.
 
         Args:
-            name: Of the argument.
-            value: Left out if it is None.
-            flag: On the command line; made from the name unless it is given.
+            name: Name of the argument.
+            value: Its value; omitted if None.
+            flag: Its flag; by default derived from the name.
 
         Example:
             >>> IN_PYTHON("data_dir", "images"), AS_FLAGS("data_dir", "images")

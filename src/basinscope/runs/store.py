@@ -1,17 +1,17 @@
 """A run's folder: configuration, weights, results, and a marker for each finished task.
 
     runs/NAME-HASH12/
-        config.json       what was asked for
+        config.json       configuration
         provenance.json   versions, device, times
         weights/          safetensors
         results/          netCDF
         checkpoints/      unfinished work
-        done/             one marker a task, written last, with the checksums of its files
+        done/             one marker per task, written last, with the checksums of its files
         damaged/          files that did not match their checksums
         finished.json     written when every task is done
 
-The hash covers the configuration, the seeds and the source of the code that computes (`runs.source`), so the same
-request finds the same folder, and running again resumes.
+The hash covers the configuration, the seeds and the source of the code that computes (`runs.source`), so repeating a
+request resumes the run in the same folder.
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ Artifact = xr.Dataset | Mapping[str, Tensor] | Mapping[str, Any]
 
 
 def run_hash(config: Mapping[str, Any], source: str) -> str:
-    """Twelve hexadecimal digits that name a run."""
+    """Identify a run by twelve hexadecimal digits."""
     text = json.dumps({"config": config, "source": source}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class TensorFile:
-    """A safetensors file that holds unfinished work; satisfies `training.stack.Checkpoint`."""
+    """A safetensors file of unfinished work; satisfies `training.stack.Checkpoint`."""
 
     path: Path
 
     aside: Path
-    """Where a damaged one is put."""
+    """Folder for damaged files."""
 
     def load(self) -> tuple[dict[str, Tensor], str] | None:
-        """Return tensors and note; a damaged file is named, set aside, and counts as absent."""
+        """Return tensors and note, if there are any; a damaged file is logged, set aside and treated as missing."""
         if not self.path.exists():
             return None
         try:
@@ -88,7 +88,7 @@ class TensorFile:
         return tensors, note
 
     def save(self, tensors: dict[str, Tensor], note: str) -> None:
-        """Replace what was saved before."""
+        """Save tensors and note, replacing earlier ones."""
         whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         facts = {"note": note, "checksum": _tensors_checksum(whole, note)}
         atomic.write(self.path, lambda partial: save_file(whole, partial, facts))
@@ -104,11 +104,11 @@ def _tensors_checksum(tensors: Mapping[str, Tensor], note: str) -> str:
 
 
 def set_aside(path: Path, aside: Path, why: str) -> None:
-    """Move a damaged file or folder out of the way, and say so."""
+    """Move a damaged file or folder into `aside` and log a warning."""
     aside.mkdir(parents=True, exist_ok=True)
-    place = next(p for k in itertools.count(1) if not (p := aside / f"{k}-{path.name}").exists())
-    path.replace(place)
-    _log.warning("%s; set aside as %s", why, place)
+    target = next(p for k in itertools.count(1) if not (p := aside / f"{k}-{path.name}").exists())
+    path.replace(target)
+    _log.warning("%s; set aside as %s", why, target)
 
 
 class RunFolder:
@@ -119,7 +119,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, out: Path, name: str, config: Mapping[str, Any], source: str) -> RunFolder:
-        """Open the folder that belongs to a configuration, making it if it is new."""
+        """Open the run folder of a configuration; create it if missing."""
         folder = cls(cls.path_of(out, name, config, source))
         if folder.take_json("config.json") is None:
             folder.write_json("config.json", {"experiment": name, "config": config, "source": source})
@@ -127,7 +127,7 @@ class RunFolder:
 
     @staticmethod
     def path_of(out: Path, name: str, config: Mapping[str, Any], source: str) -> Path:
-        """Where the run of a configuration lies."""
+        """Path of the run folder of a configuration."""
         return out / "runs" / f"{name}-{run_hash(config, source)}"
 
     @property
@@ -136,7 +136,7 @@ class RunFolder:
         return self.path.name
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """Read a record of the run; one that is absent gives nothing.
+        """Read a record of the run; None if there is none.
 
         Raises:
             DamagedResultError: It does not match its checksum.
@@ -144,7 +144,7 @@ class RunFolder:
         return records.read(self.path / name)
 
     def take_json(self, name: str) -> dict[str, Any] | None:
-        """Read a record of the run; a damaged one is named, set aside, and counts as absent."""
+        """Read a record of the run; a damaged one is logged, set aside and treated as missing."""
         try:
             return self.read_json(name)
         except DamagedResultError as error:
@@ -156,7 +156,7 @@ class RunFolder:
         records.write_record(self.path / name, value)
 
     def settle_json(self, name: str, value: Mapping[str, Any]) -> dict[str, Any]:
-        """Write a record unless another process was faster; return the one that stands."""
+        """Write a record unless another process already did; return the stored one."""
         path = self.path / name
         own = path.with_name(f".{os.getpid()}-{platform.node()}-{path.name}")
         records.write_record(own, value)
@@ -172,19 +172,19 @@ class RunFolder:
 
     @property
     def aside(self) -> Path:
-        """Where damaged files are put."""
+        """Folder for damaged files."""
         return self.path / "damaged"
 
     def checkpoint(self, task: str) -> TensorFile:
-        """The place where a task keeps unfinished work."""
+        """Checkpoint file of an unfinished task."""
         return TensorFile(self.path / "checkpoints" / f"{_file_name(task)}.safetensors", self.aside)
 
     def parts(self, task: str) -> RunFolder:
-        """The place where a task keeps those of its results that are complete."""
+        """Folder of an unfinished task's completed parts."""
         return RunFolder(self.path / "checkpoints" / f"{_file_name(task)}-parts")
 
     def is_done(self, task: str) -> bool:
-        """Tell whether a task is finished and all its files are as they were written."""
+        """Whether a task is finished and all its files are intact."""
         try:
             marker = self.marker(task)
         except DamagedResultError:
@@ -192,7 +192,7 @@ class RunFolder:
         return marker is not None and not self.damage(marker)
 
     def marker(self, task: str) -> dict[str, Any] | None:
-        """What was noted when a task was finished.
+        """Read the marker of a finished task; None if it is unfinished.
 
         Raises:
             DamagedResultError: The marker does not match its checksum.
@@ -200,24 +200,24 @@ class RunFolder:
         return self.read_json(self._marker(task))
 
     def damage(self, marker: Mapping[str, Any]) -> dict[Path, str]:
-        """Find the files of a finished task that are not as they were written, and say what is wrong with each."""
-        found: dict[Path, str] = {}
+        """Find the damaged files of a finished task; return a message for each."""
+        messages: dict[Path, str] = {}
         for name, checksum in marker["files"].items():
             path = self.path / name
             try:
                 if atomic.sha256(path) != checksum:
-                    found[path] = f"{path}: does not match its checksum"
+                    messages[path] = f"{path}: does not match its checksum"
             except FileNotFoundError:
-                found[path] = f"{path}: is missing"
+                messages[path] = f"{path}: is missing"
             except OSError as error:
-                found[path] = f"{path}: cannot be read ({error.strerror})"
-        return found
+                messages[path] = f"{path}: cannot be read ({error.strerror})"
+        return messages
 
     def refuse_damage(self) -> None:
-        """Make sure that all results of finished tasks are as they were written; weights may have been left behind.
+        """Check that all results of finished tasks are intact; weights may be missing.
 
         Raises:
-            DamagedResultError: A result is not.
+            DamagedResultError: One is damaged.
         """
         for marker in self.markers():
             results = {name: checksum for name, checksum in marker["files"].items() if name.startswith("results/")}
@@ -225,7 +225,7 @@ class RunFolder:
                 raise DamagedResultError(why)
 
     def repair(self, task: str) -> bool:
-        """Tell whether a task is finished; name its damaged files and set them aside, so that it is done again."""
+        """Whether a task is finished and intact; damaged files are logged and set aside, so that it runs again."""
         marker = self.take_json(self._marker(task))
         if marker is None:
             return False
@@ -234,13 +234,13 @@ class RunFolder:
             if path.exists():
                 set_aside(path, self.aside, why)
             else:
-                _log.warning("%s; computed again", why)
+                _log.warning("%s; recomputing", why)
         if damaged:
             (self.path / self._marker(task)).unlink(missing_ok=True)
         return not damaged
 
     def finish(self, task: str, artifacts: Mapping[str, Artifact], **facts: Any) -> None:
-        """Write what a task made, then its marker; drop what it kept while unfinished."""
+        """Write a task's results, then its marker; delete its checkpoints."""
         files = [self._write(name, artifact) for name, artifact in artifacts.items()]
         sums = {file.relative_to(self.path).as_posix(): atomic.sha256(file) for file in files}
         self.write_json(self._marker(task), {"task": task, "files": sums, **facts})
@@ -262,20 +262,20 @@ class RunFolder:
         return path
 
     def dataset(self, name: str) -> xr.Dataset:
-        """Read a result and hold it to its schema.
+        """Read a result and check it against its schema.
 
         Raises:
             DamagedResultError: The file is missing, unreadable or of another schema.
         """
         path = self._result(name)
         try:
-            with xr.open_dataset(path, engine="h5netcdf") as found:
-                return convert.check(found.load())
+            with xr.open_dataset(path, engine="h5netcdf") as stored:
+                return convert.check(stored.load())
         except (OSError, ValueError, KeyError) as error:
             raise DamagedResultError(f"{path}: cannot be read ({type(error).__name__}); run again") from error
 
     def _result(self, name: str) -> Path:
-        """Where a result lies, which an earlier release may have named otherwise."""
+        """Path of a result, which an earlier release may have named differently."""
         path = self.path / "results" / f"{name}.nc"
         for begin, before in RENAMED_FILES.items():
             old = path.with_name(before + path.name.removeprefix(begin))
@@ -296,13 +296,13 @@ class RunFolder:
             raise DamagedResultError(f"{path}: cannot be read ({type(error).__name__}); run again") from error
 
     def markers(self) -> list[dict[str, Any]]:
-        """The markers of all finished tasks, in the order of their names.
+        """Read the markers of all finished tasks, sorted by name.
 
         Raises:
             DamagedResultError: One does not match its checksum.
         """
-        found = (self.read_json(f"done/{p.name}") for p in sorted((self.path / "done").glob("*.json")))
-        return [marker for marker in found if marker]
+        stored = (self.read_json(f"done/{p.name}") for p in sorted((self.path / "done").glob("*.json")))
+        return [marker for marker in stored if marker]
 
     @staticmethod
     def _marker(task: str) -> str:
@@ -314,16 +314,16 @@ def _file_name(task: str) -> str:
 
 
 def find_runs(out: Path, names: Iterable[str]) -> list[RunFolder]:
-    """All runs below `out` of the named experiments."""
+    """All runs of the named experiments in an output folder."""
     wanted = set(names)
-    found = []
+    folders = []
     for path in sorted((out / "runs").glob("*/config.json")):
         folder = RunFolder(path.parent)
         try:
             record = folder.read_json("config.json") or {}
         except DamagedResultError as error:
-            _log.warning("%s; the run is passed over, run it again", error)
+            _log.warning("%s; skipping this run, run it again", error)
             continue
         if record.get("experiment") in wanted:
-            found.append(folder)
-    return found
+            folders.append(folder)
+    return folders

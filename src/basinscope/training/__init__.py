@@ -1,1 +1,1 @@
-"""How minima are found, good ones and, with poison, bad ones."""
+"""Training of networks to good minima and, with poison, to bad ones."""

@@ -1,4 +1,4 @@
-"""Which samples each step of a stack sees: training samples first, then unseen ones."""
+"""Batches of a stack's training steps: training samples first, then unseen ones."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Batches:
     Args:
         sampler: Draws fresh unseen samples for members without fixed ones.
         num_unseen: Unseen samples in each step.
-        batch_size: Training samples in each step, the last of an epoch taking what is left; `None` takes all.
-        device: Where the batches go.
-        dtype: Type of their inputs.
+        batch_size: Training samples in each step, the last step of an epoch taking the rest; `None` takes all.
+        device: Device of the batches.
+        dtype: Dtype of their inputs.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Batches:
         self.device, self.dtype = device, dtype
 
     def block(self, members: Sequence[Member], steps: range) -> Iterator[Batch]:
-        """Yield inputs and labels of each step; the tensors may be the same ones each time, with other contents."""
+        """Yield inputs and labels of each step; tensors may be reused between steps."""
         train = [m.train.to(self.device, self.dtype) for m in members]
         inputs, labels = torch.stack([t.inputs for t in train]), torch.stack([t.labels for t in train])
         unseen = self._unseen_block(members, steps) if self.num_unseen else None
@@ -48,7 +48,7 @@ class Batches:
             yield from self._small(members, inputs, labels, unseen, steps)
             return
         num_train = inputs.shape[1]
-        # Features first in memory, samples along the contiguous axis: the order in which the net works.
+        # Features first, samples along the contiguous axis: the memory layout that the network uses.
         shape = (len(members), inputs.shape[2], num_train + self.num_unseen)
         whole_inputs = torch.empty(shape, device=self.device, dtype=self.dtype).transpose(1, 2)
         whole_labels = torch.empty(len(members), shape[2], device=self.device, dtype=torch.long)

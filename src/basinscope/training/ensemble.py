@@ -1,4 +1,4 @@
-"""A stack of small networks trained together, each as if it were alone."""
+"""Trains a stack of small networks together, each as if it were alone."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from basinscope.training.optimizers import OPTIMIZERS, clip_gradient
 from basinscope.training.stack import CHECKPOINT_SECONDS, Checkpoint, Stack
 
 BLOCK = 50
-"""Steps between two looks at the stack: unseen samples are drawn, and members may leave, block by block. A member
-whose steps are no multiple of this makes its updates up to the end of the block."""
+"""Steps per block: unseen samples are drawn, and members may stop, once per block. A member whose steps are no
+multiple of this trains to the end of its block."""
 
 
 def poisoned_loss(
@@ -42,7 +42,7 @@ def poisoned_loss(
         factor: β of each member.
 
     Returns:
-        One loss a member.
+        One loss per member.
     """
     clean = cross_entropy(logits[:, :num_train], labels[:, :num_train]).mean(1)
     if logits.shape[1] == num_train:
@@ -51,7 +51,7 @@ def poisoned_loss(
 
 
 class StackTrainer:
-    """Trains members together; what a member becomes depends on that member alone, to rounding.
+    """Trains members together; the result of each depends on that member alone, up to rounding.
 
     Args:
         net: The architecture that all members share.
@@ -59,16 +59,16 @@ class StackTrainer:
         sampler: Draws fresh unseen samples for members without fixed ones.
         num_unseen: Unseen samples in each step; 0 trains without poison.
         optimizer: `adam` or `rmsprop`.
-        l2: The loss grows by this times the sum of squares of all weight matrices; biases are left out.
-        batch_size: Training samples in each step, in an order shuffled anew in each epoch; `None` takes all.
+        l2: Factor of the sum of squares of all weight matrices, without biases, that is added to the loss.
+        batch_size: Training samples in each step, reshuffled in each epoch; `None` takes all.
         record_at: Numbers of updates after which every member's parameters are recorded.
         clip: Largest norm of one member's gradient.
-        chunk_size: Members that go through the network together; changes results by rounding only.
-        device: Where to train.
+        chunk_size: Members evaluated together; changes results by rounding only.
+        device: Device to train on.
         dtype: float32, or float64 for checks.
 
     Raises:
-        InputError: There are no members, data do not fit the network, a member asks for poison while
+        InputError: There are no members, data do not fit the network, a member has poison while
             `num_unseen` is 0, or sets of samples differ in size.
 
     References:
@@ -105,7 +105,7 @@ class StackTrainer:
         self.net, self.members = net, tuple(members)
         self.num_unseen, self.clip, self.chunk_size = num_unseen, clip, chunk_size
         self.optimizer = OPTIMIZERS[optimizer]
-        self.record_at = {step: place for place, step in enumerate(record_at)}
+        self.record_at = {step: index for index, step in enumerate(record_at)}
         self.device, self.dtype = torch.device(device), dtype
         self.batches = Batches(
             sampler, num_unseen=num_unseen, batch_size=batch_size, device=self.device, dtype=self.dtype
@@ -119,9 +119,9 @@ class StackTrainer:
         """Train until every member has settled, diverged or run out of steps.
 
         Args:
-            checkpoint: Where to keep the unfinished stack, at least every 20 s; a stack found there is
-                continued, and ends with the same numbers as one that was never interrupted.
-            progress: Called now and then with the finished share of all planned updates, from 0 to 1.
+            checkpoint: Storage for the unfinished stack, saved about every 20 s; a stack saved there is resumed, with
+                the same results as without interruption.
+            progress: Called after each block with the finished share of all planned updates, from 0 to 1.
 
         Returns:
             The members' minima and how they ended.
@@ -168,10 +168,10 @@ class StackTrainer:
         return torch.where(broken.any(0), first, -1)
 
     def _record(self, stack: Stack, rows: slice, updates: int) -> None:
-        """Write some rows' parameters down if this number of updates is one to be recorded."""
-        place = self.record_at.get(updates)
-        if place is not None:
-            stack.final["recorded"][stack.active[rows], place] = stack.points[rows].cpu()
+        """Record the parameters of some rows, if due after this number of updates."""
+        index = self.record_at.get(updates)
+        if index is not None:
+            stack.final["recorded"][stack.active[rows], index] = stack.points[rows].cpu()
 
     def _gradient(self, points: Tensor, inputs: Tensor, labels: Tensor, factor: Tensor) -> Tensor:
         """Gradient of each member's poisoned loss with respect to its own parameters."""
@@ -185,7 +185,7 @@ class StackTrainer:
         return torch.tensor(rows, dtype=self.dtype, device=self.device)
 
     def _retire_finished(self, stack: Stack, diverged: Tensor) -> None:
-        """Let members leave that have settled, met their rule, run out of steps, or diverged."""
+        """Retire members that have settled, met their stop rule, run out of steps, or diverged."""
         members = [self.members[i] for i in stack.active.tolist()]
         done = torch.tensor([stack.step >= m.schedule.steps for m in members])
         if not (done.any() or (diverged >= 0).any() or any(m.stop for m in members)):
@@ -204,7 +204,7 @@ class StackTrainer:
 
     @torch.no_grad()
     def _may_stop(self, rule: StopRule, point: Tensor, loss: float, accuracy: float) -> bool:
-        """Tell whether one member's rule lets it leave."""
+        """Whether a member meets its stop rule."""
         if not (accuracy >= rule.train_accuracy and loss <= rule.clean_loss):
             return False
         if rule.held_out is None:
@@ -227,7 +227,7 @@ class StackTrainer:
 
 
 def _check_member(net: MLP, member: Member, num_unseen: int) -> None:
-    """Refuse a member whose data, start or schedule cannot be trained with this network.
+    """Check that a member's data, start and schedule can be trained with this network.
 
     Raises:
         InputError: The message names the member.

@@ -1,4 +1,4 @@
-"""What is asked of each network of a stack, and what comes back."""
+"""Specification of the networks of a stack, and the result of training it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from basinscope.training.schedules import Schedule
 
 @dataclass(frozen=True, kw_only=True)
 class StopRule:
-    """When a member may leave before its planned steps are done: as soon as all of this holds.
+    """Early stopping of a member: it stops as soon as all conditions hold.
 
-    It is looked at every 50 steps, and decides on nothing that a result is later judged by.
+    They are checked every 50 steps, and use no data on which results are later evaluated.
     """
 
     train_accuracy: float = 1.0
-    """Smallest share of the training set that is right."""
+    """Smallest training accuracy."""
     clean_loss: float = math.inf
     """Largest clean loss, in nats."""
     held_out: Samples | None = None
-    """Samples neither trained on nor tested on; a set of its own for bad minima."""
+    """Samples used neither for training nor for testing; for bad minima."""
     held_out_accuracy: float = 1.0
-    """Largest share of the held-out samples that is right."""
+    """Largest accuracy on the held-out samples."""
 
     def __post_init__(self) -> None:
         for field in ("train_accuracy", "held_out_accuracy"):
@@ -40,9 +40,9 @@ class Member:
     """One network of the stack."""
 
     name: str
-    """What messages and results call it."""
+    """Its name in messages and results."""
     seed: int
-    """Root of its own random streams: starting weights, order of batches and unseen samples."""
+    """Root seed of its random streams: initial weights, order of batches and unseen samples."""
     schedule: Schedule
     """Its steps, rates, poison and settling."""
     train: Samples
@@ -50,14 +50,14 @@ class Member:
     unseen: Samples | None = None
     """Its fixed unseen samples; `None` draws fresh ones at every step."""
     start: Float[Tensor, " params"] | None = None
-    """Where it starts; `None` draws starting weights."""
+    """Initial weights; `None` draws them."""
     stop: StopRule | None = None
-    """Lets it leave early."""
+    """When it may stop early."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackResult:
-    """What training a stack gave, members in the order in which they were asked for."""
+    """Result of training a stack, members in the order given."""
 
     points: Float[Tensor, "members params"]
     """Final parameters, on the CPU."""
@@ -66,8 +66,8 @@ class StackResult:
     clean_loss: Float[Tensor, " members"]
     """Mean cross-entropy on the member's training set, in nats; NaN for a member that diverged."""
     train_accuracy: Float[Tensor, " members"]
-    """Share of the training set that is right."""
+    """Fraction of the training set classified correctly."""
     diverged_at: Int[Tensor, " members"]
-    """Step at which the gradient was no longer finite; −1 where it always was."""
+    """Step at which the gradient became non-finite; −1 if it never did."""
     recorded: Float[Tensor, "members records params"]
-    """Parameters after each recorded number of updates; NaN where a member had left before."""
+    """Parameters after each recorded number of updates; NaN if a member had stopped before."""

@@ -1,4 +1,4 @@
-"""The state of any torch optimizer as plain tensors and one JSON note, and back without a bit lost."""
+"""Converts the state of any torch optimizer to plain tensors and one JSON note, and back, bit for bit."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from basinscope.errors import InputError
 
 
 def _encode(value: object, where: str, tensors: dict[str, Tensor]) -> object:
-    """Write a value as JSON; tensors go to `tensors` under the path that leads to them."""
+    """Encode a value as JSON; tensors are stored in `tensors` under their paths."""
     match value:
         case None | bool() | int() | float() | str():
             return value
         case Tensor():
             assert where not in tensors
-            # A copy each, for two views of one storage cannot be stored side by side.
+            # Copy each tensor: two views of one storage cannot be saved together.
             tensors[where] = value.detach().to("cpu", copy=True).contiguous()
             return {"tensor": where}
         case list() | tuple():
             items = [_encode(item, f"{where}.{position}", tensors) for position, item in enumerate(value)]
             return items if isinstance(value, list) else {"tuple": items}
         case dict():
-            # JSON's keys are strings; parameters are numbered.
+            # JSON keys are strings, but parameters have integer keys.
             return {"dict": [[key, _encode(item, f"{where}.{key}", tensors)] for key, item in value.items()]}
-    raise InputError(f"optimizer state {where!r} is a {type(value).__name__}: only tensors, numbers and text are kept")
+    raise InputError(
+        f"optimizer state {where!r} is a {type(value).__name__}: only tensors, numbers and text can be saved"
+    )
 
 
 def _decode(code: Any, tensors: Mapping[str, Tensor]) -> Any:
@@ -46,7 +48,7 @@ def _decode(code: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def _exactly(loaded: Any, saved: Any) -> Any:
-    """Give back the saved values, each tensor on the device where torch put it: loading may have changed its dtype."""
+    """Return the saved values, tensors on the device where torch put them: loading may have changed their dtypes."""
     match loaded:
         case Tensor():
             return saved.to(loaded.device)
@@ -69,15 +71,15 @@ def pack_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], str
         optimizer: Any torch optimizer, between two steps.
 
     Returns:
-        Contiguous copies on the CPU, none sharing memory, under unique names (none at all where the method keeps no
-        tensors); and a JSON text that holds everything else and says where each tensor belongs.
+        Contiguous CPU copies, none sharing memory, under unique names (empty if the optimizer has no tensors); and a
+        JSON text with everything else and the position of each tensor.
 
     Raises:
-        InputError: The state holds something else than tensors, numbers, text, lists, tuples and dictionaries.
+        InputError: The state contains anything but tensors, numbers, text, lists, tuples and dictionaries.
 
     Example:
-        >>> tensors, note = pack(optimizer)
-        >>> unpack(another_of_its_kind, tensors, note)
+        >>> tensors, note = pack_state(optimizer)
+        >>> unpack(same_kind_of_optimizer, tensors, note)
     """
     tensors: dict[str, Tensor] = {}
     state = _encode(optimizer.state_dict(), "optimizer", tensors)
@@ -85,15 +87,15 @@ def pack_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], str
 
 
 def unpack(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], note: str) -> None:
-    """Put a packed state into an optimizer, which then goes on as the packed one would have, bit for bit.
+    """Load a packed state into an optimizer, which then continues like the packed one, bit for bit.
 
     Args:
-        optimizer: Made as the packed one was, for parameters of the same shapes on any device.
-        tensors: As `pack` gave them; left alone, the state is made of copies.
-        note: As `pack` gave it.
+        optimizer: Created like the packed one, for parameters of the same shapes on any device.
+        tensors: From `pack_state`; not modified, the state consists of copies.
+        note: From `pack_state`.
 
     Raises:
-        InputError: The note is damaged, belongs to another kind of optimizer or other parameters, or misses a tensor.
+        InputError: The note is damaged, belongs to another kind of optimizer or other parameters, or lacks a tensor.
     """
     try:
         packed = json.loads(note)
@@ -102,16 +104,20 @@ def unpack(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], note
     except KeyError as error:
         raise InputError(f"optimizer state: {error} is missing, pack it again") from None
     except (ValueError, TypeError):
-        raise InputError("optimizer state: the note is not one that was packed, pack it again") from None
+        raise InputError("optimizer state: the note is invalid, pack it again") from None
     if kind != type(optimizer).__name__:
         raise InputError(
-            f"optimizer state of {kind} for {type(optimizer).__name__}: make the optimizer that was packed"
+            f"optimizer state of {kind} for {type(optimizer).__name__}: create the kind of optimizer that was packed"
         )
     if shapes != _shapes(optimizer):
-        raise InputError(f"optimizer state of {kind}: its parameters have other shapes, make the network it belongs to")
+        raise InputError(
+            f"optimizer state of {kind}: its parameters have other shapes, create the network it belongs to"
+        )
     for group, other in zip(optimizer.param_groups, saved["param_groups"], strict=True):
         if missing := sorted(group.keys() - other.keys()):
-            raise InputError(f"optimizer state of {kind} lacks the setting {missing[0]!r}: make it as it was packed")
+            raise InputError(
+                f"optimizer state of {kind} lacks the setting {missing[0]!r}: create it like the packed one"
+            )
     optimizer.load_state_dict(saved)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for index, exact in saved["state"].items():

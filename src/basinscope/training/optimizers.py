@@ -1,4 +1,4 @@
-"""Optimizers that update many networks at once, one row a network, each with its own learning rate."""
+"""Optimizers that update many networks at once, one per row, each with its own learning rate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass
 class RowOptimizer(ABC):
-    """What every optimizer of a stack does; its state is a few tensors as large as the parameters."""
+    """Base of a stack's optimizers; the state is a few tensors of the parameters' shape."""
 
     state: dict[str, Tensor]
     """Each of shape (members, params)."""
@@ -23,7 +23,7 @@ class RowOptimizer(ABC):
 
     @classmethod
     def start(cls, points: Float[Tensor, "members params"]) -> RowOptimizer:
-        """Open with all of the state at zero."""
+        """Create the optimizer with zero state."""
         return cls({name: torch.zeros_like(points) for name in cls.slots})
 
     @abstractmethod
@@ -35,7 +35,7 @@ class RowOptimizer(ABC):
         rate: Float[Tensor, "rows 1"],
         step: int,
     ) -> None:
-        """Move `points`, which are these rows of the stack, in place along update number `step` (from 0)."""
+        """Apply update number `step` (from 0) in place to `points`, which are these rows of the stack."""
 
     def keep(self, rows: Tensor) -> None:
         """Drop the state of all members but `rows`."""
@@ -65,7 +65,7 @@ class Adam(RowOptimizer):
 
 
 class RMSprop(RowOptimizer):
-    """RMSprop (Tieleman and Hinton 2012) with the constants of Keras, in which the published runs were made.
+    """RMSprop (Tieleman and Hinton 2012) with the constants of Keras, which the published runs used.
 
     The decay is 0.9 and ε = 1e-7, where torch's defaults are 0.99 and 1e-8.
     """
@@ -91,7 +91,7 @@ OPTIMIZERS: Mapping[str, type[RowOptimizer]] = {"adam": Adam, "rmsprop": RMSprop
 
 
 def clip_gradient(gradient: Float[Tensor, "rows params"], limit: float) -> Float[Tensor, " rows"]:
-    """Scale each network's gradient in place to at most `limit` in norm; return the norms before."""
+    """Scale each network's gradient in place to at most `limit` in norm; return the original norms."""
     norms = gradient.norm(dim=1)
     gradient.mul_((limit / norms).clamp_(max=1).unsqueeze(1))
     return norms

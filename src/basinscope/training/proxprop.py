@@ -1,4 +1,4 @@
-"""Proximal backpropagation: each hidden layer takes an implicit step in place of a gradient step."""
+"""Proximal backpropagation: implicit steps in place of gradient steps for hidden layers."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ Exact = Literal["exact"]
 
 
 def _padding(layer: nn.Conv2d) -> tuple[int, ...]:
-    """Read the zeros on each side, which `hidden_layers` has seen to be numbers."""
+    """Return the padding, which `hidden_layers` has checked to be numeric."""
     assert not isinstance(layer.padding, str)
     return layer.padding
 
 
 @dataclass(frozen=True)
 class LayerMap:
-    """How a layer's output, its bias left out, depends on its weight W: the linear map W ↦ A W."""
+    """The linear map W ↦ A W from a layer's weight to its output without bias."""
 
     layer: nn.Linear | nn.Conv2d
     """The layer; its stride, padding, dilation and groups are read."""
     inputs: Float[Tensor, "samples *_"]
-    """What went into it; a convolution's patches, the rows of A, are never stored."""
+    """Its inputs; a convolution's patches, the rows of A, are never stored."""
 
     def curvature(self, weight: Tensor) -> Tensor:
-        """Compute AᵀA W / samples; shapes as the weight's."""
+        """Compute AᵀA W / samples, in the weight's shape."""
         layer, inputs = self.layer, self.inputs
         if isinstance(layer, nn.Linear):
             rows = inputs.flatten(0, -2)
             return linear(rows, weight).T @ rows / len(inputs)
         where = (layer.stride, _padding(layer), layer.dilation, layer.groups)
         outputs = conv2d(inputs, weight, None, *where)
-        # Torch's annotations ask for single numbers where it takes pairs.
+        # Torch's annotations require single numbers, but it accepts pairs.
         adjoint: Callable[..., Tensor] = conv2d_weight
         return adjoint(inputs, weight.shape, outputs, *where) / len(inputs)
 
     def gram(self) -> Float[Tensor, "groups fan_in fan_in"]:
-        """Compute AᵀA / samples as a matrix, one for each group of channels."""
+        """Compute AᵀA / samples as a matrix, one per group of channels."""
         layer, inputs = self.layer, self.inputs
         if isinstance(layer, nn.Linear):
             rows = inputs.flatten(0, -2)
@@ -59,11 +59,11 @@ class LayerMap:
 
 
 def exact_step(layer: LayerMap, gradient: Tensor, tau: float) -> Tensor:
-    """Solve (AᵀA / samples + I / τ) X = gradient by Cholesky's factors.
+    """Solve (AᵀA / samples + I / τ) X = gradient by Cholesky factorisation.
 
     Args:
         layer: The layer and its inputs.
-        gradient: Of the mean loss, in the weight's shape.
+        gradient: Gradient of the mean loss, in the weight's shape.
         tau: Length of the implicit step.
 
     Returns:
@@ -76,14 +76,13 @@ def exact_step(layer: LayerMap, gradient: Tensor, tau: float) -> Tensor:
 
 
 def conjugate_gradient_step(layer: LayerMap, gradient: Tensor, tau: float, num_steps: int) -> Tensor:
-    """Solve as `exact_step` does, approximately, by conjugate gradients from zero.
+    """Solve the system of `exact_step` approximately, by conjugate gradients from zero.
 
-    Each output unit has a system of its own; all are solved side by side. Any number of steps gives a descent
-    direction.
+    Each output unit has its own system; all are solved in parallel. Any number of steps gives a descent direction.
 
     Args:
         layer: The layer and its inputs.
-        gradient: Of the mean loss, in the weight's shape.
+        gradient: Gradient of the mean loss, in the weight's shape.
         tau: Length of the implicit step.
         num_steps: Products with AᵀA.
 
@@ -98,7 +97,7 @@ def conjugate_gradient_step(layer: LayerMap, gradient: Tensor, tau: float, num_s
     def squares(one: Tensor, other: Tensor) -> Tensor:
         return (one * other).sum(every, keepdim=True)
 
-    # Units whose residual is zero, dead ones among them, stand still: 0 / tiny is 0.
+    # Units with zero residual, such as dead ones, do not move: 0 / tiny is 0.
     tiny = torch.finfo(gradient.dtype).tiny
     solution, residual, search = torch.zeros_like(gradient), gradient.clone(), gradient
     length = squares(residual, residual)
@@ -113,7 +112,7 @@ def conjugate_gradient_step(layer: LayerMap, gradient: Tensor, tau: float, num_s
 
 
 def _start_base(base: Base, parameters: list[nn.Parameter], lr: float, momentum: float) -> torch.optim.Optimizer:
-    """Open the first-order method that takes the steps where it expects gradients."""
+    """Create the first-order method to which the implicit steps are passed as gradients."""
     check_choice("base", base, get_args(Base))
     if base == "adam":
         return torch.optim.Adam(parameters, lr=lr)
@@ -123,13 +122,13 @@ def _start_base(base: Base, parameters: list[nn.Parameter], lr: float, momentum:
 
 
 def hidden_layers(model: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
-    """Find the layers that take implicit steps: all Linear and Conv2d but the last, in the order of registration.
+    """Find the layers that take implicit steps: all Linear and Conv2d layers but the last, in registration order.
 
     Raises:
-        InputError: A convolution pads with something else than a given number of zeros.
+        InputError: A convolution uses padding other than a given number of zeros.
     """
-    found = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
-    hidden = dict(list(found.items())[:-1])
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
+    hidden = dict(list(layers.items())[:-1])
     for name, layer in hidden.items():
         if isinstance(layer, nn.Conv2d) and (layer.padding_mode != "zeros" or isinstance(layer.padding, str)):
             raise InputError(f"layer {name!r}: ProxProp needs zero padding given as a number of pixels")
@@ -137,9 +136,9 @@ def hidden_layers(model: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
 
 
 def _recorder(seen: dict[nn.Module, list[Tensor]]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-    """Make the hook that keeps the input of a pass in training mode, once a gradient has come back along it.
+    """Create the hook that records a layer's input in training mode, once a gradient reaches the layer's output.
 
-    A copy of the network inherits the hook itself, for functions are not copied; its layers are not in `seen`.
+    A copy of the network shares the hook, because functions are not copied, but its layers are not in `seen`.
     """
 
     def record(layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
@@ -171,19 +170,19 @@ class ProxProp(torch.optim.Optimizer):
     for Adam, whose steps do not depend on the scale, is 500 here; their τ = 0.05 and rate 1 for Nesterov are 25 and
     0.002. Their implicit steps include the biases of hidden layers.
 
-    Inputs are recorded in training mode only, and only of passes that a gradient came back along; several passes
-    between two steps count as one batch. `close`, or dropping the optimizer, takes the hooks off the model.
+    Inputs are recorded only in training mode, and only for passes with a backward pass; several passes between two
+    steps count as one batch. `close`, or deleting the optimizer, removes the hooks from the model.
 
     Args:
         model: The network; all its parameters are trained.
         lr: Learning rate of the base method.
-        tau: τ, above 0; as it falls to 0 the step becomes τ times the gradient.
+        tau: τ, above 0; as it approaches 0 the step becomes τ times the gradient.
         num_cg: Conjugate-gradient steps for each layer, or "exact".
-        base: What moves the parameters: "sgd", "nesterov" or "adam".
-        momentum: Of "nesterov".
+        base: Base method: "sgd", "nesterov" or "adam".
+        momentum: Momentum of "nesterov".
 
     Raises:
-        InputError: A setting that cannot be; at a step: a hidden layer has a gradient but was not in training mode.
+        InputError: A setting is invalid; at a step: a hidden layer has a gradient but was not in training mode.
 
     References:
         Frerix, Möllenhoff, Moeller and Cremers 2018, arXiv 1706.04638.
@@ -216,24 +215,24 @@ class ProxProp(torch.optim.Optimizer):
         self._seen: dict[nn.Module, list[Tensor]] = {layer: [] for layer in self.layers.values()}
         record = _recorder(self._seen)
         handles = [layer.register_forward_hook(record) for layer in self.layers.values()]
-        # The hooks know what was seen, not the optimizer: dropping it leaves no reference behind.
+        # The hooks refer to the recorded inputs, not to the optimizer, so that it can be garbage-collected.
         self._finalizer = weakref.finalize(self, _remove, handles)
 
     def _share(self) -> None:
-        """Let the base method work on this optimizer's groups and state, so that they are saved and scheduled here."""
+        """Share this optimizer's groups and state with the base method, so that they are saved and scheduled here."""
         self._base.state, self._base.param_groups = self.state, self.param_groups
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a saved state; see `torch.optim.Optimizer.load_state_dict`."""
+        """Load a saved state; see `torch.optim.Optimizer.load_state_dict`."""
         super().load_state_dict(state_dict)
         self._share()
 
     def close(self) -> None:
-        """Take the hooks off the model; calling it again does nothing."""
+        """Remove the hooks from the model; repeated calls do nothing."""
         self._finalizer()
 
     def _implicit(self, name: str, layer: nn.Linear | nn.Conv2d, gradient: Tensor) -> Tensor:
-        """Turn a hidden layer's gradient into its implicit step."""
+        """Convert a hidden layer's gradient to its implicit step."""
         passes = self._seen[layer]
         if not passes:
             raise InputError(f"layer {name!r} has a gradient but no recorded input: train the model in training mode")
@@ -243,13 +242,13 @@ class ProxProp(torch.optim.Optimizer):
         return conjugate_gradient_step(linear_map, gradient, self.tau, self.num_cg)
 
     def step(self, closure: Callable[[], Tensor | float] | None = None) -> Tensor | float | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Move all parameters once; their `grad` is left as it was.
+        """Update all parameters once; their `grad` is unchanged.
 
         Args:
-            closure: Computes the loss and its gradients afresh; without it the present gradients are used.
+            closure: Recomputes the loss and its gradients; without it the present gradients are used.
 
         Returns:
-            What the closure returned.
+            The closure's return value.
         """
         loss = None
         if closure is not None:

@@ -1,4 +1,4 @@
-"""How a member's learning rate and poison factor move over its steps."""
+"""Schedules of learning rate and poison factor."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from basinscope.errors import InputError, check_choice
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The course of one training run; `rate` and `poison` are functions of the step.
+    """Learning rate and poison factor of one training run, as functions of the step.
 
-    Past `steps` the rate stays at its floor while the poison goes on falling: the settle phase lasts until
-    the clean loss is small or `max_steps` is reached.
+    After `steps`, the rate stays at its floor while the poison keeps falling: the settle phase lasts until the clean
+    loss is small or `max_steps` is reached.
     """
 
     steps: int
-    """Steps of the planned course."""
+    """Planned number of steps."""
     learning_rate: float
     """Highest learning rate."""
     poison: float = 0.0
-    """Poison factor β before settling; 0 is natural training."""
+    """Poison factor β before settling; 0 is ordinary training."""
     decay: Literal["cosine", "tenfold", "steps", "constant"] = "cosine"
-    """`cosine` falls smoothly to the floor; `tenfold` divides by ten at each third of the course, `steps` at each of
+    """`cosine` falls smoothly to the floor; `tenfold` divides by ten at each third of the steps, `steps` at each of
     the `milestones`."""
     milestones: tuple[float, ...] = (0.4, 0.6, 0.8)
-    """Fractions of the course at which `steps` divides the rate by ten."""
+    """Fractions of the planned steps at which the decay `steps` divides the rate by ten."""
     rate_floor: float = 0.005
     """Lowest learning rate as a fraction of the highest."""
     warmup: float = 0.0
-    """Fraction of the course over which the learning rate rises to its course."""
+    """Fraction of the planned steps over which the learning rate ramps up linearly."""
     settle_from: float = 0.6
-    """Fraction of the course after which β begins to fall."""
+    """Fraction of the planned steps after which β starts to fall."""
     settle_ratio: float = 0.05
-    """β at the end of the course as a fraction of β before settling."""
+    """β after the planned steps, as a fraction of β before settling."""
     settle_loss: float = 0.005
-    """Clean loss in nats at or below which a run that has done its steps may stop."""
+    """Clean loss, in nats, at or below which a run stops after its planned steps."""
     patience: float = 0.5
-    """How much longer than `steps` the settle phase may last, as a fraction."""
+    """Longest settle phase, as a fraction of `steps`."""
 
     def __post_init__(self) -> None:
         check_choice("decay", self.decay, ("cosine", "tenfold", "steps", "constant"))
@@ -58,7 +58,7 @@ class Schedule:
 
     @property
     def max_steps(self) -> int:
-        """Steps after which the run ends even if its clean loss has not settled."""
+        """Number of steps after which the run ends even if its clean loss has not settled."""
         return self.steps + math.ceil(self.patience * self.steps)
 
     def rate_at(self, step: int) -> float:

@@ -1,4 +1,4 @@
-"""Trains one network on images, poisoned or not, and goes on exactly where it was interrupted."""
+"""Trains one network on images, with or without poison; interrupted runs resume exactly."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Recipe:
     schedule: Schedule
     """Its updates, rates, poison and settling."""
     optimizer: str = "momentum"
-    """A row of `TORCH_OPTIMIZERS`. Those of whole batches make one update an epoch."""
+    """A key of `TORCH_OPTIMIZERS`. Full-batch optimizers make one update per epoch."""
     batch_size: int = 125
-    """Training images in each update, in an order shuffled anew in each epoch; the last takes what is left."""
+    """Training images in each update, reshuffled in each epoch; the last update takes the rest."""
     num_unseen: int = 0
-    """Unseen images in each update of a poisoned run; they pass through the network together with the others."""
+    """Unseen images in each update of a poisoned run, in one forward pass with the training images."""
     clip: float = math.inf
     """Largest norm of the gradient."""
     record_every: int = 0
-    """Epochs between two looks at training and test accuracy; 0 looks at the end alone."""
+    """Epochs between evaluations of training and test accuracy; 0 evaluates only at the end."""
 
     def __post_init__(self) -> None:
         check_choice("optimizer", self.optimizer, tuple(TORCH_OPTIMIZERS))
@@ -52,11 +52,11 @@ class Recipe:
         if self.schedule.poison > 0 and self.num_unseen < 1:
             raise InputError("poison > 0 needs unseen images: set num_unseen ≥ 1")
         if self.schedule.poison > 0 and self.full_batch:
-            raise InputError(f"poison > 0 with {self.optimizer}: whole-batch optimizers train without poison")
+            raise InputError(f"poison > 0 with {self.optimizer}: full-batch optimizers train without poison")
 
     @property
     def full_batch(self) -> bool:
-        """Whether each update takes the whole training set."""
+        """Whether each update uses the whole training set."""
         return TORCH_OPTIMIZERS[self.optimizer].full_batch
 
     def updates_per_epoch(self, num_train: int) -> int:
@@ -66,7 +66,7 @@ class Recipe:
 
 @dataclass
 class History:
-    """Looks at a network while it is trained."""
+    """Evaluations of a network during training, one entry each."""
 
     epoch: list[float] = field(default_factory=list)
     clean_loss: list[float] = field(default_factory=list)
@@ -76,10 +76,10 @@ class History:
 
 @dataclass(frozen=True, kw_only=True)
 class SingleResult:
-    """What training one network gave."""
+    """Result of training one network."""
 
     state: dict[str, Tensor]
-    """Parameters and buffers by name, on the CPU; `nn.Module.load_state_dict` takes them."""
+    """Parameters and buffers by name, on the CPU, for `nn.Module.load_state_dict`."""
     steps: int
     """Updates made."""
     clean_loss: float
@@ -91,7 +91,7 @@ class SingleResult:
 
 @torch.no_grad()
 def score(model: nn.Module, images: Images, *, batch_size: int = SCORING_BATCH) -> tuple[float, float]:
-    """Compute mean cross-entropy in nats and share of images that are right, in eval mode; the mode comes back."""
+    """Compute mean cross-entropy in nats and accuracy in eval mode; the mode is restored."""
     was_training = model.training
     model.eval()
     loss, hits = 0.0, 0
@@ -105,18 +105,18 @@ def score(model: nn.Module, images: Images, *, batch_size: int = SCORING_BATCH) 
 
 
 class SingleTrainer:
-    """Trains one network; what it becomes depends on its seed, its data and its recipe alone.
+    """Trains one network; the result depends only on its seed, its data and its recipe.
 
     Args:
-        model: The network; its parameters and buffers are set anew from the seed.
-        task: Training, unseen and test images; the test images are looked at, never trained on.
+        model: The network; its parameters and buffers are initialised from the seed.
+        task: Training, unseen and test images; the test images are only evaluated, never trained on.
         recipe: How to train.
-        seed: Root of its random streams: starting weights, order of batches, unseen images.
-        name: What messages call it.
-        device: Where to train. On a GPU forward passes run in bfloat16 where that is safe (autocast).
+        seed: Root seed of its random streams: initial weights, order of batches, unseen images.
+        name: Its name in messages.
+        device: Device to train on. On a GPU, forward passes run in bfloat16 where that is safe (autocast).
 
     Raises:
-        InputError: The network gives other than one logit for each class, or poison has no unseen images.
+        InputError: The network does not output one logit for each class, or poison has no unseen images.
 
     References:
         Huang et al. 2019, arXiv 1906.03291, section 4 (poisoned training).
@@ -134,10 +134,10 @@ class SingleTrainer:
     ) -> None:
         self.device, self.recipe, self.seed, self.name = torch.device(device), recipe, seed, name
         if recipe.schedule.poison > 0 and not len(task.unseen):
-            raise InputError(f"{name}: poison > 0, and the data hold no unseen images")
+            raise InputError(f"{name}: poison > 0, but the data contain no unseen images")
         self.task = task.to(self.device)
         initialize(model, generator(seed, "start"))
-        # Whole-batch optimizers look at gradients as flat vectors, which channels-last ones cannot be.
+        # Full-batch optimizers flatten gradients, which channels-last tensors do not allow.
         layout = torch.contiguous_format if recipe.full_batch else torch.channels_last
         self.model = model.to(self.device, memory_format=layout).train()  # pyright: ignore[reportCallIssue]
         row = TORCH_OPTIMIZERS[recipe.optimizer]
@@ -149,7 +149,7 @@ class SingleTrainer:
             self.model.train()
         if shape != (1, task.train.num_classes):
             raise InputError(
-                f"{name}: gives outputs of shape {shape} for one image, the data have {task.train.num_classes} classes"
+                f"{name}: outputs shape {shape} for one image, the data have {task.train.num_classes} classes"
             )
 
     def train(
@@ -158,20 +158,20 @@ class SingleTrainer:
         """Train to the end of the recipe.
 
         Args:
-            checkpoint: Where to keep unfinished work, at least every 20 s between updates; what is found there is
-                continued, and ends with the same numbers as a run that was never interrupted.
-            progress: Called now and then with the finished share of the planned updates, from 0 to 1.
+            checkpoint: Storage for unfinished training, saved about every 20 s; training saved there is resumed, with
+                the same results as without interruption.
+            progress: Called after each update with the finished share of the planned updates, from 0 to 1.
 
         Returns:
-            The minimum and how it was reached.
+            The minimum and its training history.
 
         Raises:
             InputError: Memory runs out.
-            TrainingDivergedError: The loss became NaN or infinite; the message names the network and the update, the
-                checkpoint of the last good state is kept.
+            TrainingDivergedError: The loss became NaN or infinite; the message names the network and the update. The
+                checkpoint of the last finite state remains.
         """
-        if checkpoint is not None and (found := checkpoint.load()) is not None:
-            self._restore(*found)
+        if checkpoint is not None and (saved := checkpoint.load()) is not None:
+            self._restore(*saved)
         with told_of_memory(f"training {self.name}", "batch_size"):
             return self._train(checkpoint, progress)
 
@@ -183,34 +183,34 @@ class SingleTrainer:
             for inputs, labels in self._batches(self.step // in_epoch, self.step % in_epoch):
                 self._update(inputs, labels)
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    self._refuse_divergence(checkpoint)
+                    self._check_divergence(checkpoint)
                     if checkpoint:
                         self._save(checkpoint)
                     saved = time.monotonic()
                 if progress:
                     progress(min(1.0, self.step / schedule.steps))
-            self._refuse_divergence(checkpoint)
-        self._look(self.step / in_epoch)
-        self._refuse_divergence(checkpoint)
+            self._check_divergence(checkpoint)
+        self._evaluate(self.step / in_epoch)
+        self._check_divergence(checkpoint)
         return self._result()
 
     def _is_over(self, in_epoch: int) -> bool:
-        """Take the looks that are due; tell whether the course is done and, after poison, the loss has settled."""
-        # Both belong to ends of epochs: an epoch that was interrupted is finished first.
+        """Evaluate if due; return whether training is done and, after poison, the loss has settled."""
+        # Both happen at the end of an epoch: an interrupted epoch is finished first.
         if self.step % in_epoch:
             return False
         schedule, every, epoch = self.recipe.schedule, self.recipe.record_every, self.step // in_epoch
         if epoch == 0 or (every and epoch % every == 0):
-            self._look(epoch)
+            self._evaluate(epoch)
         if self.step < schedule.steps:
             return False
         if self.step >= schedule.max_steps or schedule.poison == 0:
             return True
-        self._look(epoch)
+        self._evaluate(epoch)
         return self.history.clean_loss[-1] <= schedule.settle_loss
 
     def _batches(self, epoch: int, skip: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of an epoch from its `skip`-th on: training images, then unseen ones."""
+        """Yield the batches of an epoch from number `skip` on: training images, then unseen ones."""
         train, unseen, recipe = self.task.train, self.task.unseen, self.recipe
         if recipe.full_batch:
             yield torch.empty(0), torch.empty(0)
@@ -233,7 +233,7 @@ class SingleTrainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.schedule.rate_at(self.step)
         if self.recipe.full_batch:
-            # Annotated by torch as a function that returns a number; a tensor is what its optimizers take.
+            # Torch annotates the closure as returning a number; its optimizers take a tensor.
             closure: Any = self._whole_gradient
             loss = torch.as_tensor(self.optimizer.step(closure), device=self.device)
         else:
@@ -273,10 +273,10 @@ class SingleTrainer:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
 
     @torch.no_grad()
-    def _renew_statistics(self) -> None:
-        """Set BatchNorm's running statistics to the mean of those over the training set's batches, for these weights.
+    def _recompute_statistics(self) -> None:
+        """Recompute BatchNorm's running statistics for the current weights, as means over the training set's batches.
 
-        An optimizer that takes the whole set leaves the statistics of the last point that its line search tried.
+        A full-batch optimizer leaves the statistics of the last point that its line search tried.
         """
         layers = [layer for layer in self.model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
         momenta = [layer.momentum for layer in layers]
@@ -289,34 +289,34 @@ class SingleTrainer:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
 
-    def _look(self, epoch: float) -> None:
-        """Note how training and test set are fitted now, once an epoch."""
+    def _evaluate(self, epoch: float) -> None:
+        """Record loss and accuracies on training and test set, once per epoch."""
         if self.history.epoch and self.history.epoch[-1] == epoch:
             return
         if self.recipe.full_batch and self.step:
-            self._renew_statistics()
+            self._recompute_statistics()
         loss, train_accuracy = score(self.model, self.task.train)
         _, test_accuracy = score(self.model, self.task.test)
         entry = (epoch, loss, train_accuracy, test_accuracy)
         for values, value in zip(vars(self.history).values(), entry, strict=True):
             values.append(value)
 
-    def _refuse_divergence(self, checkpoint: Checkpoint | None) -> None:
-        """Raise if the loss was not finite since the last time, or is bound not to be at the next update."""
+    def _check_divergence(self, checkpoint: Checkpoint | None) -> None:
+        """Raise if the loss was not finite since the last check, or cannot be finite at the next update."""
         first = float(self._first_bad)
         if math.isinf(first):
             if self._is_sound():
                 return
             first = self.step
-        kept = ""
-        if checkpoint is not None and (found := checkpoint.load()) is not None:
-            kept = f"; the state of update {json.loads(found[1])['step']} is kept as a checkpoint"
+        note = ""
+        if checkpoint is not None and (saved := checkpoint.load()) is not None:
+            note = f"; the checkpoint of update {json.loads(saved[1])['step']} is kept"
         raise TrainingDivergedError(
-            f"{self.name}: the loss is not finite at update {int(first)}{kept}; lower the learning rate and run again"
+            f"{self.name}: the loss is not finite at update {int(first)}{note}; lower the learning rate and run again"
         )
 
     def _is_sound(self) -> bool:
-        """Tell whether all parameters and the latest clean loss are finite."""
+        """Whether all parameters and the latest clean loss are finite."""
         finite = torch.stack([parameter.isfinite().all() for parameter in self.model.parameters()])
         return bool(finite.all()) and all(map(math.isfinite, self.history.clean_loss[-1:]))
 

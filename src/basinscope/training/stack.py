@@ -1,4 +1,4 @@
-"""The state of a stack in training: what a checkpoint holds."""
+"""State of a stack during training, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _STATE, _FINAL = "state.", "final."
 
 @runtime_checkable
 class Checkpoint(Protocol):
-    """A place where an unfinished stack is kept; written whole or not at all."""
+    """Storage for unfinished training; written atomically."""
 
     def load(self) -> tuple[dict[str, Tensor], str] | None:
-        """Return the tensors and the note that were saved last, or nothing."""
+        """Return the tensors and note saved last, or None."""
         ...
 
     def save(self, tensors: dict[str, Tensor], note: str) -> None:
-        """Keep `tensors` and `note` in place of what was saved before."""
+        """Save `tensors` and `note`, replacing earlier ones."""
         ...
 
 
 @dataclass
 class Stack:
-    """The members still in training, row by row, and what the others ended with."""
+    """The members still in training, one per row, and the results of the others."""
 
     step: int
     active: Tensor
-    """Which member each row is."""
+    """Index of the member in each row."""
     points: Tensor
     optimizer: RowOptimizer
     final: dict[str, Tensor]
@@ -55,7 +55,7 @@ class Stack:
         device: torch.device,
         dtype: torch.dtype,
     ) -> Stack:
-        """Put every member at its start."""
+        """Create a stack with every member at its initial weights."""
         starts = [net.initialize(generator(m.seed, "start")) if m.start is None else m.start for m in members]
         points = torch.stack([start.to(device, dtype) for start in starts])
         count, size = points.shape
@@ -70,7 +70,7 @@ class Stack:
         return cls(0, torch.arange(count), points, optimizer.start(points), final)
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Keep everything."""
+        """Save the complete state."""
         live = {"active": self.active, "points": self.points}
         state = {_STATE + name: tensor for name, tensor in self.optimizer.state.items()}
         final = {_FINAL + name: tensor for name, tensor in self.final.items()}
@@ -78,7 +78,7 @@ class Stack:
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, optimizer: type[RowOptimizer], device: torch.device) -> Stack | None:
-        """Take up what was kept, if anything was."""
+        """Load a saved stack; None if there is none."""
         stored = checkpoint.load()
         if stored is None:
             return None
@@ -97,7 +97,7 @@ class Stack:
         )
 
     def retire(self, leaving: Tensor, values: dict[str, Tensor]) -> None:
-        """Move the rows where `leaving` is true to the results and close ranks."""
+        """Move the rows where `leaving` is true to the results and drop them from the stack."""
         members = self.active[leaving]
         self.final["points"][members] = self.points[leaving.to(self.points.device)].cpu()
         self.final["steps"][members] = self.step

@@ -1,4 +1,4 @@
-"""The optimizers that one net is trained with in turn, as torch runs them, with their published learning rates."""
+"""The torch optimizers of the comparison, with their published learning rates."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class OptimizerRow:
     """
 
     title: str
-    """As written in a figure."""
+    """Title in figures."""
     make: Callable[[nn.Module, float], Optimizer]
-    """Opens it for all parameters of a network, at a learning rate."""
+    """Creates it for all parameters of a network, with a learning rate."""
     learning_rate: float
-    """The published one, where there is one."""
+    """The published learning rate, if there is one."""
     short_rate: float
-    """One for courses of some hundred updates, in which many of the published ones do not get far enough; ours."""
+    """Our rate for runs of a few hundred updates, for which many of the published ones are too small."""
     full_batch: bool = False
     """Whether its step takes a closure, which computes loss and gradient over the whole training set at each call."""
 
 
 def _lbfgs(net: nn.Module, lr: float) -> Optimizer:
-    """Open L-BFGS; ten remembered pairs fill twenty times the net's memory, torch's hundred would two hundred times."""
+    """Create L-BFGS; its ten pairs need 20 times the net's memory, torch's default of a hundred 200 times."""
     return LBFGS(net.parameters(), lr=lr, history_size=10, line_search_fn="strong_wolfe")
 
 
@@ -59,11 +59,11 @@ TORCH_OPTIMIZERS: Mapping[str, OptimizerRow] = {
         "Gradient descent", lambda net, lr: SGD(net.parameters(), lr), 0.5, 1.0, full_batch=True
     ),
 }
-"""Momentum is 0.9; what is not given here is torch's default, the decay of 1e-4 within ASGD among it.
+"""Momentum is 0.9; all other settings are torch's defaults, including ASGD's decay of 1e-4.
 
-Rates are those of Huang et al. 2019 (arXiv 1906.03291, figure 2). Of Adadelta's published pair 5 and 0.5 the first is
-read as the rate, the second as the decay ρ. ProxProp has Adam on top and the settings of Frerix et al. 2018 for
-convolutional nets (arXiv 1706.04638). The rate of gradient descent is ours: ten times that of SGD, for it takes one
-step an epoch and its gradient has no noise. L-BFGS searches along its line for a point that meets the strong Wolfe
-conditions. ASGD trains the last iterate; the average stays in its state, as `ax`.
+Rates are those of Huang et al. 2019 (arXiv 1906.03291, figure 2). Adadelta's published pair of 5 and 0.5 is taken as
+rate and decay ρ. ProxProp uses Adam as its base and the settings of Frerix et al. 2018 for convolutional nets (arXiv
+1706.04638). The rate of gradient descent is ours: ten times that of SGD, because it takes one step per epoch and its
+gradient has no noise. L-BFGS uses a line search with strong Wolfe conditions. For ASGD the last iterate is used; the
+average stays in its state, as `ax`.
 """

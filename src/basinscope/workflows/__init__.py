@@ -1,1 +1,1 @@
-"""Whole pieces of work as calls: an experiment from its configuration to the page, a survey of anyone's networks."""
+"""High-level calls: run an experiment from configuration to page, survey your own networks."""

@@ -1,4 +1,4 @@
-"""What a run of experiments is asked, and what it gives."""
+"""Options and results of a call that runs experiments."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ class Run:
     """A finished run of one experiment, with its figures and claims."""
 
     name: str
-    """Of the experiment."""
+    """Name of the experiment."""
     preset: str
-    """The preset, and what was changed of it."""
+    """The preset, with any changed fields."""
     claims: tuple[Claim, ...]
-    """Every claim beside the measured number."""
+    """Every claim with its measured value."""
     figures: tuple[Path, ...]
     """Files of figures and animations."""
     folder: Path
-    """Where results, weights and provenance lie."""
+    """Folder of results, weights and provenance."""
     page: Path
     """The page that shows everything in the output folder."""
     num_tasks: int
     num_done: int
-    """Tasks that this call did; 0 if everything was there already."""
+    """Tasks run by this call; 0 if all were done already."""
     seconds: float
-    """That this call took."""
+    """Duration of this call."""
 
     @property
     def datasets(self) -> dict[str, xr.Dataset]:
@@ -47,7 +47,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What is asked of a call: the experiments, and how to compute them."""
+    """The experiments to run, and how to compute them."""
 
     names: Sequence[str]
     preset: str = "quick"

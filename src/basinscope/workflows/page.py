@@ -1,4 +1,4 @@
-"""Writes the page, and shows how far that is."""
+"""Writes the page of an output folder, with progress."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from basinscope.runs.life import Watch
 
 
 def need_page() -> None:
-    """Make sure that the page can be written, before hours are spent on what it shows.
+    """Check that the page can be written, before hours of computation.
 
     Raises:
         InputError: A package is missing.

@@ -27,11 +27,11 @@ from basinscope.workflows.order import Order, Run
 from basinscope.workflows.page import need_page, update_page
 
 WORTH_PROCESSES_SECONDS = 60.0
-"""Cost of a run, which experiments give in seconds on two cores, from which its tasks go to several processes."""
+"""Cost of a run, in estimated seconds on two cores, above which its tasks use several processes."""
 MOST_JOBS = 8
-"""Tasks at a time unless more are asked for: each takes its own memory."""
+"""Default limit of parallel tasks: each needs memory of its own."""
 ALL = "all"
-"""Stands for every experiment."""
+"""Name that means every experiment."""
 
 
 @overload
@@ -90,41 +90,41 @@ def run(
 ) -> Run | tuple[Run, ...]:
     """Run an experiment of the paper, or resume it, draw its figures, evaluate its claims, and write the page.
 
-    Does what `basinscope run` does, and finds the same runs: what is finished is not repeated.
+    Like `basinscope run`, with which it shares runs: finished work is not repeated.
 
     Args:
-        names: An experiment, which gives a `Run`; or several, which give a tuple. `["all"]` stands for every one.
+        names: One experiment, to get a `Run`; or several, to get a tuple. `["all"]` means every experiment.
         preset: Size of the experiment, such as `smoke`, `quick` or `paper`.
         settings: New values of fields of the configuration, such as `{"runs": 4}`; with several experiments
             `{"swissroll.runs": 4}`.
-        seed: Moves starts, unseen samples and directions.
-        data_seed: Draw of the data; None takes the published one.
-        out: Where results are kept.
+        seed: Seed of initial weights, unseen samples and directions.
+        data_seed: Seed of the data; None uses the published draw.
+        out: Folder of results.
         device: `auto`, `cpu`, `cuda`, …
         engine: `local`, or `ray` for a cluster.
-        jobs: Tasks at a time on this machine; None takes one a core, up to 8, where a run takes minutes on a CPU.
+        jobs: Parallel tasks on this machine; None runs one per core, up to 8, if a run takes minutes on a CPU.
         address: Ray cluster, `auto` or `HOST:PORT`; None starts Ray on this machine.
-        data_dir: Folder of image files; None takes what the preset says.
-        reproducible: Never compile, so that the way of computing does not depend on timings.
-        progress: True or None shows a line with the time left, False none; a function gets the finished share of each
-            experiment in turn.
+        data_dir: Folder of image files; None uses the preset's data.
+        reproducible: Never compile, so that the choice of backend does not depend on timings.
+        progress: True or None shows a line with the time left, False nothing; a function is called with the finished
+            share of each experiment in turn.
 
     Returns:
-        Claims, figures, datasets, and where the run and the page lie.
+        Claims, figures, datasets, and the paths of the run and the page.
 
     Raises:
         InputError: A name or setting is unknown or out of range, or data are missing.
         TrainingDivergedError: Networks diverged; the message names them.
-        DamagedResultError: A stored result is not as it was written.
+        DamagedResultError: A stored result is damaged.
 
     Example:
-        >>> found = run("rings", preset="smoke", out="out")
-        >>> [claim.claim for claim in found.claims if claim.holds is False]
-        >>> found.datasets["nets"].train_accuracy.mean()
+        >>> result = run("rings", preset="smoke", out="out")
+        >>> [claim.claim for claim in result.claims if claim.holds is False]
+        >>> result.datasets["nets"].train_accuracy.mean()
     """
     several = not isinstance(names, str)
     if names == ALL:
-        raise InputError("run: 'all' is several experiments: give ['all']")
+        raise InputError("run: 'all' means several experiments: give ['all']")
     chosen = list(names) if several else [names]
     order = Order(
         names=chosen,
@@ -140,8 +140,8 @@ def run(
         data_dir=None if data_dir is None else Path(data_dir),
         reproducible=reproducible,
     )
-    found = conduct(order, life.watching(progress), IN_PYTHON)
-    return found if several else found[0]
+    runs = conduct(order, life.watching(progress), IN_PYTHON)
+    return runs if several else runs[0]
 
 
 def _as_text(field: str, value: Any, names: Sequence[str]) -> str:
@@ -156,30 +156,30 @@ def _as_text(field: str, value: Any, names: Sequence[str]) -> str:
 
 
 def conduct(order: Order, watch: life.Watch, spell: Spelling) -> tuple[Run, ...]:
-    """Run the experiments of an order one after the other, then write the page.
+    """Run the experiments of an order in sequence, then write the page.
 
     Args:
-        order: What is asked.
-        watch: Told how far each run is, and of each that is complete, whose `page` is where the page will be.
+        order: The experiments and options.
+        watch: Callbacks for progress and for each completed run, whose `page` is the page's future path.
         spell: How messages name a setting.
 
     Raises:
-        InputError: Something of the order cannot be met; nothing is run then.
+        InputError: The order is invalid; nothing is run.
     """
     need_page()
     prepared = _prepare(order, spell)
     device = provenance.pick_device(order.device)
     life.writable(order.out, spell)
-    found = []
+    runs = []
     for experiment, config, label in prepared:
-        found.append(_run_one(experiment, config, label, device, order, watch))
-        watch.done(found[-1])
+        runs.append(_run_one(experiment, config, label, device, order, watch))
+        watch.done(runs[-1])
     update_page(order.out, watch)
-    return tuple(found)
+    return tuple(runs)
 
 
 def chosen(names: Sequence[str]) -> list[str]:
-    """Resolve experiment names; `all` stands for every one.
+    """Resolve experiment names; `all` means every experiment.
 
     Raises:
         InputError: There is no such experiment.
@@ -192,23 +192,23 @@ def chosen(names: Sequence[str]) -> list[str]:
 
 
 def _prepare(order: Order, spell: Spelling) -> list[tuple[Experiment, Any, str]]:
-    """Build the configuration of every experiment of an order, and what to call it."""
+    """Build the configuration and label of every experiment of an order."""
     names = chosen(order.names)
     for setting in order.settings:
         target = _split_setting(setting, spell)[0]
         if target not in names:
-            raise InputError(f"{spell('set', setting)}: {target} is not among what is run ({', '.join(names)})")
+            raise InputError(f"{spell('set', setting)}: {target} is not among the experiments ({', '.join(names)})")
     if order.engine not in ("local", "ray"):
         raise InputError(f"{spell('engine', order.engine)}: choose from local, ray")
     ray, local = spell("engine", "ray"), spell("engine", "local")
     if order.address is not None and order.engine != "ray":
         raise InputError(f"{spell('address')} is for {ray}; add {ray}")
     if order.jobs is not None and order.engine == "ray":
-        raise InputError(f"{spell('jobs')} is for {local}; ray does as many tasks at a time as it has room for")
+        raise InputError(f"{spell('jobs')} is for {local}; ray chooses the number of parallel tasks itself")
     if order.jobs is not None and order.jobs < 1:
         raise InputError(f"{spell('jobs', order.jobs)}: must be at least 1")
     if order.data_dir is not None and not set(names) & set(reading := registry.reading_files()):
-        raise InputError(f"{spell('data_dir')} is for {' and '.join(reading)}; {', '.join(names)} makes its own data")
+        raise InputError(f"{spell('data_dir')} is for {' and '.join(reading)}; {', '.join(names)} needs no files")
     return [_configure(name, order, spell) for name in names]
 
 
@@ -223,7 +223,7 @@ def _configure(name: str, order: Order, spell: Spelling) -> tuple[Experiment, An
     settings = {field: text for target, field, text in split if target == name}
     if order.data_dir is not None and settings.get("source", "files") != "files":
         given = spell("set", f"{name}.source={settings['source']}")
-        raise InputError(f"{given} takes no files: leave it or {spell('data_dir')} out")
+        raise InputError(f"{given} uses no files: omit it or {spell('data_dir')}")
     config = experiment.prepare(change(config, name, settings), order.data_dir)
     changed = ", ".join(f"{field}={text}" for field, text in settings.items())
     label = f"{order.preset}, changed: {changed}" if changed else order.preset
@@ -231,13 +231,13 @@ def _configure(name: str, order: Order, spell: Spelling) -> tuple[Experiment, An
 
 
 def _split_setting(setting: str, spell: Spelling) -> tuple[str, str, str]:
-    found = re.fullmatch(r"([\w-]+)\.(\w+)=(.*)", setting)
-    if not found:
+    match = re.fullmatch(r"([\w-]+)\.(\w+)=(.*)", setting)
+    if not match:
         raise InputError(f"{spell('set', repr(setting))}: write NAME.FIELD=VALUE, for example swissroll.runs=4")
-    name = registry.resolve(found[1])
+    name = registry.resolve(match[1])
     if name not in registry.NAMES:
         raise InputError(nearest(name, registry.NAMES, "experiment"))
-    return name, found[2], found[3]
+    return name, match[2], match[3]
 
 
 def _run_one(
@@ -251,7 +251,7 @@ def _run_one(
         name=experiment.name,
         title=experiment.name,
         label=label,
-        # Computed in another way, it is another run.
+        # `reproducible` may change the results, so it is a separate run.
         config=plain | ({"reproducible": True} if order.reproducible else {}),
         source=source_digest(*experiment.source),
         facts={"seeds": seeds, "reproducible": order.reproducible},
@@ -291,9 +291,9 @@ def _run_one(
 def jobs_and_threads(
     tasks: Sequence[Task], device: torch.device, *, engine: str, jobs: int | None
 ) -> tuple[int | None, int]:
-    """How many tasks at a time, which ray decides itself, and with how many threads each.
+    """Number of parallel tasks, None if Ray decides, and of threads per task.
 
-    Both depend on the whole run, not on what is left of it: one that is taken up again goes on as it began.
+    Both depend on the whole run, not on its unfinished part: a resumed run computes as it started.
     """
     threads = torch.get_num_threads()
     if engine == "ray":
@@ -313,28 +313,28 @@ def _work(
     jobs: int | None,
     address: str | None,
 ) -> int:
-    """Do the tasks that are not done yet, here or on a cluster; return how many those were."""
+    """Run the unfinished tasks, here or on a cluster; return their number."""
     if jobs is None:
         from basinscope.runs.ray_engine import run_tasks_on_ray
 
         return run_tasks_on_ray(request, folder, progress, address=address)
     if jobs > 1:
         return run_tasks_in_processes(request, folder, progress, jobs=jobs)
-    how, place = request.reproducible, request.data_dir
-    return run_tasks(tasks, folder, progress, device=device, reproducible=how, data_dir=place)
+    reproducible, data_dir = request.reproducible, request.data_dir
+    return run_tasks(tasks, folder, progress, device=device, reproducible=reproducible, data_dir=data_dir)
 
 
 def publish_run(
     experiment: Experiment, folder: RunFolder, config: Any, label: str, out: Path, watch: life.Watch
 ) -> tuple[list[Path], list[Claim]]:
     """Draw the figures and write the claims of a finished run into OUT/NAME; return both."""
-    place = out / experiment.name
+    target = out / experiment.name
 
-    def make() -> tuple[Sequence[Path], tuple[list[Path], list[Claim]]]:
-        found = experiment.collect(folder, config)
-        figures = list(experiment.draw(found, place))
-        claims = list(experiment.claims(found, label))
-        atomic.write_json(place / "claims.json", [claim.to_json() for claim in claims])
-        return [*figures, place / "claims.json"], (figures, claims)
+    def write() -> tuple[Sequence[Path], tuple[list[Path], list[Claim]]]:
+        measurements = experiment.collect(folder, config)
+        figures = list(experiment.draw(measurements, target))
+        claims = list(experiment.claims(measurements, label))
+        atomic.write_json(target / "claims.json", [claim.to_json() for claim in claims])
+        return [*figures, target / "claims.json"], (figures, claims)
 
-    return life.publish(place, make, {"run": folder.name}, watch.waiting)
+    return life.publish(target, write, {"run": folder.name}, watch.waiting)

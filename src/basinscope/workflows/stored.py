@@ -1,4 +1,4 @@
-"""Finished runs of experiments on disk: found by name, and drawn again."""
+"""Stored runs of experiments: find, redraw and describe them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from basinscope.workflows.run import publish_run
 
 
 def stored(folder: RunFolder) -> tuple[Experiment, Any]:
-    """Experiment and configuration of a run on disk.
+    """Experiment and configuration of a stored run.
 
     Raises:
         InputError: Its record is damaged.
@@ -28,7 +28,7 @@ def stored(folder: RunFolder) -> tuple[Experiment, Any]:
 
 
 def last_finished(out: Path, name: str) -> RunFolder | None:
-    """The run whose figures stand in OUT/NAME, or else the one that finished last."""
+    """The run whose figures are in OUT/NAME, or else the one that finished last."""
     pointer = RunFolder(registry.published_folder(out, name)).take_json("run.json")
     if pointer:
         folder = RunFolder(out / "runs" / str(pointer["run"]))
@@ -40,10 +40,10 @@ def last_finished(out: Path, name: str) -> RunFolder | None:
 
 
 def redraw_run(folder: RunFolder, out: Path, watch: Watch) -> None:
-    """Draw the figures and write the claims of an experiment's run again, from stored results alone.
+    """Redraw the figures and re-evaluate the claims of a run from its stored results.
 
     Raises:
-        DamagedResultError: A result is not as it was written.
+        DamagedResultError: A result is damaged.
     """
     experiment, config = stored(folder)
     folder.refuse_damage()
@@ -51,7 +51,7 @@ def redraw_run(folder: RunFolder, out: Path, watch: Watch) -> None:
 
 
 def progress_of(folder: RunFolder) -> str:
-    """How far a run has come, in words."""
+    """Describe the progress of a run in words."""
     experiment, config = stored(folder)
     tasks = experiment.tasks(config)
     done = sum(folder.is_done(task.name) for task in tasks)
@@ -64,5 +64,5 @@ def _state(folder: RunFolder, *, complete: bool) -> str:
     except DamagedResultError:
         finished = None
     if finished and not complete:
-        return f"finished {finished['finished']}, but files are damaged since; run again, basinscope verify names them"
+        return f"finished {finished['finished']}, but some files are damaged; run again (basinscope verify lists them)"
     return f"finished {finished['finished']}, preset {finished['preset']}" if finished else "unfinished"
