@@ -53,6 +53,7 @@ benchmarks: $(VENV)/.dev
 	$(BIN)/python benchmarks/swissroll_speed.py
 	$(BIN)/python benchmarks/images_speed.py
 	$(BIN)/python benchmarks/objective_speed.py
+	$(BIN)/python benchmarks/verbs_speed.py
 
 # Beside other packages, in an environment of their own.
 rivals:
