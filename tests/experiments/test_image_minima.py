@@ -195,7 +195,7 @@ def test_interrupted_within_training_and_run_again_gives_the_same_arrays(
     monkeypatch.setattr(single.SingleTrainer, "_update", counted)
     monkeypatch.setattr(single, "CHECKPOINT_SECONDS", -1.0)
     assert main([*RUN, str(tmp_path)]) == 130
-    assert capsys.readouterr().err.splitlines()[-1].startswith("basinscope: stopped; finished work is kept")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("basinscope: stopped; finished work is saved")
     assert [marker["task"] for marker in the_run(tmp_path, "image_minima").markers()] == ["train-beta0-run0"]
     monkeypatch.setattr(single, "CHECKPOINT_SECONDS", 20.0)
     assert main([*RUN, str(tmp_path)]) == 0

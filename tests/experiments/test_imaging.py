@@ -176,7 +176,7 @@ def test_missing_files_are_told_in_one_line_before_anything_is_written(
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"num_train": "41"}, "images asked for"),
+        ({"num_train": "41"}, "images requested"),
         ({"num_test": "21"}, "21 .* test images requested, but there are 20"),
         ({"num_unseen": "5000"}, r"5000 .*images"),
     ],
@@ -208,7 +208,7 @@ def titles(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             return style.save_figure(figure, stem, write)
 
     for name in registry.reading_files():
-        monkeypatch.setattr(f"basinscope.experiments.{name}.figures.save", look)
+        monkeypatch.setattr(f"basinscope.experiments.{name}.figures.save_figure", look)
     return found
 
 

@@ -22,9 +22,9 @@ from tests.stored import the_run
 @pytest.fixture(autouse=True)
 def untold() -> Iterator[None]:
     """Every test is told of old names anew."""
-    registry._tell.cache_clear()
+    registry._warn.cache_clear()
     yield
-    registry._tell.cache_clear()
+    registry._warn.cache_clear()
 
 
 @pytest.mark.parametrize("name", registry.NAMES)
