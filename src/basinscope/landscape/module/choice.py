@@ -49,7 +49,7 @@ class Choice:
 
     def holds_for(self, planned: int) -> bool:
         """Whether the choice applies to a call with this many evaluations."""
-        return self.final or 0 < planned < FEW
+        return self.final or are_few(planned)
 
     @property
     def points_at_once(self) -> int:
@@ -62,6 +62,11 @@ class Choice:
         if self.way is None:
             return f"one by one ({self.reason})"
         return f"{self.way.name}, {self.way.at_once} points at once"
+
+
+def are_few(planned: int) -> bool:
+    """Whether so few evaluations are planned that a trial does not pay; 0 stands for an unknown number."""
+    return 0 < planned < FEW
 
 
 def _candidates(

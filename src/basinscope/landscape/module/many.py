@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basinscope.errors import InputError
-from basinscope.landscape.module.choice import FEW, Choice, choose_evaluation
+from basinscope.landscape.module.choice import Choice, are_few, choose_evaluation
 from basinscope.landscape.module.data_sets import Begin
 from basinscope.landscape.module.loss import Loss
 from basinscope.landscape.module.passes import Passes
@@ -75,7 +75,7 @@ class Many:
 
     def skips_trial(self, planned: int) -> bool:
         """Whether too few evaluations are planned for a trial to pay."""
-        return self.asked is None and 0 < planned < FEW
+        return self.asked is None and are_few(planned)
 
     def go_one_by_one(self) -> Choice:
         """Evaluate points one by one until a larger call is planned."""
@@ -107,7 +107,7 @@ class Many:
         one_by_one: Callable[[float], float],
         planned: int,
     ) -> Choice:
-        """Choose a method by a trial along one direction, unless an earlier choice applies.
+        """Choose a method by a trial along one direction.
 
         Args:
             row: The direction.
@@ -115,24 +115,23 @@ class Many:
             one_by_one: Loss at one distance along the direction, evaluated alone.
             planned: Number of evaluations planned.
         """
-        if self.choice is None or not self.choice.holds_for(planned):
-            center = self.center()
+        center = self.center()
 
-            def together(method: Together, distances: Float[np.ndarray, " points"]) -> np.ndarray:
-                points = on_rays(center, row[None], distances, np.zeros(len(distances), dtype=np.int64))
-                return self._means(method, points, 1)[0, 0]
+        def together(method: Together, distances: Float[np.ndarray, " points"]) -> np.ndarray:
+            points = on_rays(center, row[None], distances, np.zeros(len(distances), dtype=np.int64))
+            return self._means(method, points, 1)[0, 0]
 
-            self.choice = choose_evaluation(
-                self.twin,
-                known=[(0.0, center_loss)],
-                one_by_one=one_by_one,
-                together=together,
-                distances=TRIED_AT,
-                at_once=self.asked,
-                planned=planned,
-                repeatable=self.repeatable,
-            )
-            _log.info("points are evaluated %s", self.choice.words)
+        self.choice = choose_evaluation(
+            self.twin,
+            known=[(0.0, center_loss)],
+            one_by_one=one_by_one,
+            together=together,
+            distances=TRIED_AT,
+            at_once=self.asked,
+            planned=planned,
+            repeatable=self.repeatable,
+        )
+        _log.info("points are evaluated %s", self.choice.words)
         return self.choice
 
     def evaluate(
