@@ -69,6 +69,7 @@ def test_elsewhere_a_line_comes_every_ten_seconds_with_the_time_left(progress, m
     assert stream.getvalue().splitlines() == [
         "radius: 10 % done, about 1 min 30 s left",
         "radius: 20 % done, about 1 min 20 s left",
+        "radius: 100 % done in 24 s",
     ]
 
 
@@ -103,7 +104,67 @@ def test_before_anything_is_done_the_time_left_is_not_known(monkeypatch, clock):
         tell(0.0)
         clock.now += 11
         tell(1.0)
-    assert stream.getvalue() == "radius: 0 % done, about ? left\n"
+    assert stream.getvalue() == "radius: 0 % done, about ? left\nradius: 100 % done in 22 s\n"
+
+
+class _Notebook:
+    """What a notebook puts in place of stderr: an object of its own, which is no terminal and appends all lines."""
+
+    encoding = "UTF-8"
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.written.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("last", [0.81, 1.0])
+@pytest.mark.parametrize("make", [_Notebook, lambda: _Stream(False)], ids=["notebook", "pipe"])
+def test_the_last_line_says_that_all_is_done(make, last, monkeypatch, clock):
+    stream = make()
+    monkeypatch.setattr("sys.stderr", stream)
+    with watched("slice2d", None) as tell:
+        clock.now += 81
+        tell(0.81)
+        clock.now += 5
+        tell(last)
+    text = "".join(stream.written) if isinstance(stream, _Notebook) else stream.getvalue()
+    assert text == "slice2d: 81 % done, about 19 s left\nslice2d: 100 % done in 1 min 26 s\n"
+    assert "\r" not in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+@pytest.mark.parametrize("make", [_Notebook, lambda: _Stream(False)], ids=["notebook", "pipe"])
+def test_work_that_fails_is_not_called_done(make, error, monkeypatch, clock):
+    stream = make()
+    monkeypatch.setattr("sys.stderr", stream)
+    with pytest.raises(error), watched("slice2d", None) as tell:  # noqa: PT012
+        clock.now += 81
+        tell(0.81)
+        raise error
+    text = "".join(stream.written) if isinstance(stream, _Notebook) else stream.getvalue()
+    assert text == "slice2d: 81 % done, about 19 s left\n"
+
+
+def test_every_line_of_a_notebook_is_whole(monkeypatch, clock):
+    # Notebooks show what is written at once, so a line is written with its end.
+    stream = _Notebook()
+    monkeypatch.setattr("sys.stderr", stream)
+    with watched("slice2d", None) as tell:
+        for _ in range(3):
+            clock.now += 11
+            tell(0.5)
+    assert all(line.endswith("\n") and line.count("\n") == 1 for line in stream.written)
+    assert len(stream.written) == 4
 
 
 def test_the_line_is_wiped_away_when_the_computation_fails(monkeypatch, clock):

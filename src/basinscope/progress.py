@@ -50,8 +50,10 @@ def watched(name: str, progress: Watcher) -> Iterator[Callable[[float], None]]:
 
     Args:
         name: Name of the computation.
-        progress: A function is used as the display; False shows nothing; True or None prints to stderr: on a terminal
-            a line after two seconds, updated in place and erased at the end; elsewhere a new line every ten seconds.
+        progress: A function is used as the display; False shows nothing; True or None prints to stderr. On a terminal,
+            a line appears after two seconds, is updated in place and erased at the end. Elsewhere, as in notebooks and
+            logs, a new line is printed every ten seconds; if there was one, the last says `100 % done`, unless the
+            computation raises an error.
     """
     if callable(progress):
         yield progress
@@ -61,7 +63,7 @@ def watched(name: str, progress: Watcher) -> Iterator[Callable[[float], None]]:
         return
     terminal, began = sys.stderr.isatty(), time.monotonic()
     latest = began + SHOWN_AFTER - BAR_SECONDS if terminal else began
-    shown = False
+    shown = complete = False
 
     def tell(share: float) -> None:
         nonlocal latest, shown
@@ -76,7 +78,9 @@ def watched(name: str, progress: Watcher) -> Iterator[Callable[[float], None]]:
 
     try:
         yield tell
+        complete = True
     finally:
-        if terminal and shown:
-            sys.stderr.write("\r\x1b[K")
+        if shown and (terminal or complete):
+            done = f"{name}: 100 % done in {spoken(time.monotonic() - began)}\n"
+            sys.stderr.write("\r\x1b[K" if terminal else done)
             sys.stderr.flush()

@@ -70,6 +70,15 @@ def test_a_single_point_instead_of_a_list_is_told_of(points):
         named_points("slice2d", points, None, "path")
 
 
+def test_it_shows_its_folder_and_the_number_of_copies(tmp_path):
+    net = small_net(1)
+    recorder = Recorder(net, every=3, folder=tmp_path / "path")
+    assert repr(recorder) == f"<Recorder of Sequential: 1 copy in '{tmp_path / 'path'}', every=3, 0 updates>"
+    _train(recorder, net, 10)
+    assert repr(recorder) == f"<Recorder of Sequential: 4 copies in '{tmp_path / 'path'}', every=3, 10 updates>"
+    assert str([Recorder(net)]) == "[<Recorder of Sequential: 1 copy in memory, every=1, 0 updates>]"
+
+
 def test_mistakes(tmp_path):
     with pytest.raises(InputError, match="every = 0: must be at least 1"):
         Recorder(small_net(), every=0)

@@ -81,9 +81,22 @@ class Loose(nn.Module):
 
 
 def test_a_tensor_of_an_unknown_layer_falls_apart_along_its_first_axis():
-    (filters,) = moved_filters(Loose(torch.ones(2, 3, 4)))
-    assert (filters.num_filters, filters.size) == (2, 24)
-    assert torch.equal(_labels(filters), torch.arange(2)[:, None, None].expand(2, 3, 4))
+    for shape in ((2, 3), (2, 3, 4, 5)):
+        (filters,) = moved_filters(Loose(torch.ones(shape)))
+        assert filters.num_filters == 2
+        wanted = torch.arange(2).reshape(2, *[1] * (len(shape) - 1)).expand(shape)
+        assert torch.equal(_labels(filters), wanted)
+    (filters,) = moved_filters(Loose(torch.ones(1, 3, 4)))
+    assert filters.num_filters == 1
+
+
+def test_a_stack_of_matrices_falls_into_the_rows_of_each():
+    layer = Loose(torch.ones(2, 3, 4))
+    (filters,) = moved_filters(layer)
+    assert torch.equal(_labels(filters), torch.arange(6).reshape(2, 3, 1).expand(2, 3, 4))
+    layer.is_transposed = True
+    (filters,) = moved_filters(layer)
+    assert torch.equal(_labels(filters), torch.arange(8).reshape(2, 1, 4).expand(2, 3, 4))
 
 
 def test_a_convolution_of_ours_is_no_transposed_layer():

@@ -126,7 +126,7 @@ def test_a_path_ends_at_the_loss_of_the_other_minimum(brought):
     moved = {f.name for f in objective.filters} | {"lm_head.weight"}
     end = copy.deepcopy(objective.model)
     end.load_state_dict({name: states[-1][name] if name in moved else own for name, own in end.state_dict().items()})
-    wanted = bs.Objective(end, objective._functions["loss"], objective._begin).center_loss
+    wanted = bs.Objective(end, objective.functions["loss"], objective.batches).center_loss
     assert float(path["loss"][0, 0]) == objective.center_loss
     assert float(path["loss"][0, -1]) == pytest.approx(wanted, rel=1e-5)
 

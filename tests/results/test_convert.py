@@ -43,7 +43,7 @@ def test_tensors_may_need_gradients():
 def test_coded_variables_carry_their_codes():
     attributes = dataset("radius", _filled(KINDS["radius"]))["status"].attrs
     assert attributes["flag_values"].tolist() == list(RAY_STATUS)
-    assert attributes["flag_meanings"] == "ok unbounded nonfinite max_evals"
+    assert attributes["flag_meanings"] == "ok unbounded nonfinite max_evals below unresolved"
 
 
 @pytest.mark.parametrize("values", [{"ray": 0}, {"ray": [0], "distance": [0], "loss": [[0]], "mood": 1}])

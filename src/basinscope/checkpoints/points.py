@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from basinscope.checkpoints.files import read_state
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Center, Combination
-from basinscope.landscape.protocol import Landscape
+from basinscope.landscape.protocol import Landscape, moving_all, renewing
 
 Minimum = Mapping[str, Tensor] | Tensor | nn.Module | str | Path
 """A state dictionary, a network of the same kind, or a file of either: safetensors, or what `torch.save` wrote.
@@ -43,14 +44,14 @@ def state_of(landscape: Landscape, point: Minimum, what: str) -> Mapping[str, Te
         if named is None:
             raise InputError(f"{what} is a tensor: give a state dictionary, a network or a file")
         return named(point, what)
-    if isinstance(point, nn.Module):
-        return point.state_dict()
     if isinstance(point, str | Path):
         try:
-            return read_state(Path(point))
+            point = read_state(Path(point))
         except InputError as error:
             raise InputError(f"{what}: {error}") from error
-    return point
+    state = point.state_dict() if isinstance(point, nn.Module) else point
+    effective = getattr(landscape, "effective", None)
+    return state if effective is None else effective(state)
 
 
 COPIES = "step-*.safetensors"
@@ -69,54 +70,75 @@ def recorded(folder: str | Path) -> list[Path]:
     return copies
 
 
-def moved_tensors(landscape: Landscape, point: Minimum, what: str) -> list[Tensor]:
+def moved_tensors(
+    landscape: Landscape, point: Minimum, what: str, *, needed: Collection[str] | None = None
+) -> list[Tensor]:
     """Pick the moved tensors out of a state dictionary.
+
+    Args:
+        landscape: The landscape.
+        point: The other point.
+        what: Its name in messages.
+        needed: Names that it must contain; other missing ones are those of the center. None needs all of them.
 
     Raises:
         InputError: Some are missing or have another shape (the message names the first three), or are not finite.
     """
     state = state_of(landscape, point, what)
     # A state dictionary lists tied tensors under all of their names.
+    optional = {f.name for f in landscape.filters if needed is not None and f.name not in needed}
     wrong = [
         f"{f.name}: {'missing' if f.name not in state else tuple(state[f.name].shape)}, not {tuple(f.shape)}"
         for f in landscape.filters
-        if f.name not in state or state[f.name].shape != f.shape
+        if (f.name not in state and f.name not in optional) or (f.name in state and state[f.name].shape != f.shape)
     ]
     if wrong:
         more = f" and {len(wrong) - _NUM_NAMED} more" if len(wrong) > _NUM_NAMED else ""
         raise InputError(f"{what} does not fit {landscape.network}: {'; '.join(wrong[:_NUM_NAMED])}{more}")
-    tensors = [state[f.name].detach() for f in landscape.filters]
+    own = zip(landscape.filters, landscape.center.tensors, strict=True)
+    tensors = [state.get(f.name, tensor).detach() for f, tensor in own]
     if not all(bool(tensor.isfinite().all()) for tensor in tensors):
         raise InputError(f"{what} contains weights that are not finite")
     return tensors
+
+
+@contextlib.contextmanager
+def towards(landscape: Landscape, recalibrate: Any) -> Iterator[tuple[frozenset[str], bool]]:
+    """Context in which other minima are reached: all parameters are moved, BatchNorm's statistics renewed.
+
+    Yields:
+        Names of the tensors that the landscape moves otherwise, and whether statistics are renewed.
+    """
+    with landscape.held():
+        needed = frozenset(f.name for f in landscape.filters)
+        with moving_all(landscape), renewing(landscape, recalibrate) as renewed:
+            yield needed, renewed
 
 
 def own_loss(landscape: Landscape, point: Minimum, on_way: float, what: str) -> float:
     """Loss of another minimum with its own tensors; logs a warning if it differs from the loss at the path's end.
 
     Args:
-        landscape: The network, whose running statistics and other unmoved tensors are used along the whole path.
+        landscape: The network, whose tensors that are not moved are used along the whole path.
         point: The other minimum.
-        on_way: Loss at the path's end, where only the moved tensors are the minimum's.
+        on_way: Loss at the path's end.
         what: Its name in messages.
     """
     state = state_of(landscape, point, what)
     loss = landscape.loss_of(state)
     if not abs(loss - on_way) <= _SAME_LOSS * max(abs(loss), abs(on_way)):
-        left, hint = _unmoved_differences(landscape, state)
         _log.warning(
-            "%s has a loss of %.4g, but %.4g with the network's own %s, which are used at every drawn point%s",
+            "%s has a loss of %.4g, but %.4g with %s, as at every other drawn point",
             what,
             loss,
             on_way,
-            left,
-            hint,
+            _differences(landscape, state),
         )
     return loss
 
 
-def _unmoved_differences(landscape: Landscape, state: Mapping[str, Tensor]) -> tuple[str, str]:
-    """Name the unmoved tensors in which a point differs from the network, and suggest a remedy."""
+def _differences(landscape: Landscape, state: Mapping[str, Tensor]) -> str:
+    """Name the tensors that are not moved and in which a point differs from the network."""
     moved = {f.name for f in landscape.filters}
 
     def differs(name: str, own: Tensor) -> bool:
@@ -128,9 +150,8 @@ def _unmoved_differences(landscape: Landscape, state: Mapping[str, Tensor]) -> t
     own_parameters, own_buffers = landscape.named_tensors()
     statistics = any(differs(name, own) for name, own in own_buffers.items())
     parameters = any(differs(name, own) for name, own in own_parameters.items())
-    words = [*["running statistics"] * statistics, *["biases and other parameters that are not moved"] * parameters]
-    hint = "; one_dim='moved' moves biases, too" if parameters and not statistics else ""
-    return " and ".join(words) or "tensors that are not moved", hint
+    words = [*["running statistics"] * statistics, *["parameters that are not moved"] * parameters]
+    return f"the network's own or renewed {' and '.join(words)}" if words else "tensors that are not moved"
 
 
 def gram(center: Center, others: Sequence[Sequence[Tensor]]) -> Float[np.ndarray, "points points"]:

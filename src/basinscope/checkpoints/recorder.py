@@ -68,6 +68,13 @@ class Recorder(Sequence[Mapping[str, Tensor]]):
         assert self._folder is not None
         return self._folder / COPIES.replace("*", f"{step:09d}")
 
+    def __repr__(self) -> str:
+        copies = f"{len(self)} {'copy' if len(self) == 1 else 'copies'}"
+        place = "memory" if self._folder is None else repr(str(self._folder))
+        return (
+            f"<Recorder of {type(self.model).__name__}: {copies} in {place}, every={self.every}, {self._done} updates>"
+        )
+
     def __len__(self) -> int:
         return len(self.steps)
 

@@ -85,8 +85,8 @@ class RandomDirection:
 
     def _gaussian(self, place: int) -> Tensor:
         """Gaussian entries of one tensor, drawn on the CPU so that they do not depend on the device."""
-        stream = torch.Generator().manual_seed(child_seed(self.seed, "direction", self.index, place))
         filters = self.center.filters[place]
+        stream = _generator(self, filters, place, torch.Generator())
         drawn = torch.empty(filters.shape).normal_(generator=stream)
         if filters.still is not None:
             drawn[filters.still] = 0
@@ -114,6 +114,12 @@ class RandomDirection:
             drawn = (self._gaussian(place).cpu().double() for place in range(len(self.center.filters)))
             self._lengths["gaussian"] = math.sqrt(sum(float(part.square().sum()) for part in drawn))
         return self._lengths["gaussian"]
+
+
+def _generator(direction: RandomDirection, filters: Filters, place: int, generator: torch.Generator) -> torch.Generator:
+    """Seed the generator of one tensor's entries."""
+    stream = place if filters.stream is None else filters.stream
+    return generator.manual_seed(child_seed(direction.seed, "direction", direction.index, stream))
 
 
 @dataclass(frozen=True)
@@ -223,7 +229,7 @@ def _filter_normalized(center: Center, place: int, directions: Sequence[Any]) ->
     filters, weights, num = center.filters[place], center.exact(place), len(directions)
     drawn, stream = torch.empty(num, *filters.shape), torch.Generator()
     for row, direction in zip(drawn, directions, strict=True):
-        row.normal_(generator=stream.manual_seed(child_seed(direction.seed, "direction", direction.index, place)))
+        row.normal_(generator=_generator(direction, filters, place, stream))
     if filters.still is not None:
         drawn[:, filters.still] = 0
     drawn = drawn.to(weights).reshape(num, *filters.split)

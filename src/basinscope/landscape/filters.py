@@ -8,7 +8,9 @@
 | `Conv1D` of Hugging Face (GPT-2)                  | `weight`         | the weights of one output: axis 1             |
 | `Embedding`, `EmbeddingBag`                       | `weight`         | the vector of one token: axis 0               |
 | `MultiheadAttention`, `RNN`, `LSTM`, `GRU`        | matrices         | the weights of one projection or gate: axis 0 |
-| any other layer                                   | two or more axes | one index of axis 0                           |
+| any other layer                                   | three axes       | one row of a stack of matrices, such as the   |
+|                                                   |                  | weights of one output of a fused expert       |
+| any other layer                                   | two, four, …     | one index of axis 0                           |
 | any layer                                         | one axis or none | the whole tensor; not moved by default        |
 
 Biases, the scales and shifts of BatchNorm, LayerNorm, GroupNorm and RMSNorm, class tokens and gates have at most one
@@ -66,6 +68,8 @@ class Filters:
     """Axes of `split` that lie within a filter."""
     still: int | None = None
     """Index on axis 0 that is not perturbed."""
+    stream: int | None = None
+    """Number of the tensor's random stream, if not its position among the moved tensors."""
 
     @property
     def size(self) -> int:
@@ -82,6 +86,10 @@ class Filters:
         return torch.linalg.vector_norm(tensor.reshape(self.split), dim=self.inner, keepdim=True)
 
 
+_STACK = 3
+"""Axes of a stack of matrices."""
+
+
 def _split(module: nn.Module, tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Split a layer's tensor into filters: shape and inner axes."""
     shape = tuple(tensor.shape)
@@ -94,6 +102,9 @@ def _split(module: nn.Module, tensor: Tensor) -> tuple[tuple[int, ...], tuple[in
     # Hugging Face's transposed linear layer, recognised by name so that its package is not needed.
     if type(module).__name__ == "Conv1D" and not isinstance(module, nn.Conv1d) and len(shape) == 2:
         return shape, (0,)
+    if len(shape) == _STACK and shape[0] > 1 and not isinstance(module, nn.Conv1d | nn.Bilinear):
+        # Layers of experts may store (experts, inputs, outputs) instead of (experts, outputs, inputs).
+        return shape, (1,) if getattr(module, "is_transposed", False) is True else (2,)
     return shape, tuple(range(1, len(shape)))
 
 

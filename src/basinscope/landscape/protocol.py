@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -187,12 +188,43 @@ def require(landscape: Any, probe: str, *needed: str) -> Landscape:
     Raises:
         InputError: The argument is not a landscape, or lacks a method.
     """
-    if all(hasattr(landscape, name) for name in ("loss_at", "direction", "center", *needed)):
+    # Looked up in the class, because a property of the landscape may run a measurement.
+    offered = {*dir(type(landscape)), *getattr(landscape, "__dict__", ())}
+    if offered.issuperset(("loss_at", "direction", "center", *needed)):
         return cast("Landscape", landscape)
     kind = type(landscape).__name__
-    if hasattr(landscape, "around"):
+    if "around" in offered:
         raise InputError(f"{probe}: a {kind} has no center: pass {kind}(...).around(point)")
-    if not hasattr(landscape, "loss_at"):
+    if "loss_at" not in offered:
         raise InputError(f"{probe}: a {kind} is not a landscape: pass bs.Objective(model, loss_fn, batches)")
-    lacking = ", ".join(name for name in needed if not hasattr(landscape, name))
+    lacking = ", ".join(name for name in needed if name not in offered)
     raise InputError(f"{probe}: not available for {kind}, which has no {lacking}")
+
+
+def resolution_of(landscape: Landscape) -> float:
+    """Smallest difference of losses that is not attributed to rounding; 0 if the landscape does not know it."""
+    return float(getattr(landscape, "resolution", 0.0))
+
+
+def moving_all(landscape: Landscape) -> AbstractContextManager[Any]:
+    """Context in which all real parameters are moved, if the landscape moves only some."""
+    offered = getattr(landscape, "moving_all", None)
+    return contextlib.nullcontext() if offered is None else offered()
+
+
+def renewing(landscape: Landscape, recalibrate: Any) -> AbstractContextManager[bool]:
+    """Context in which BatchNorm's running statistics are renewed at every point; yields whether they are.
+
+    Args:
+        landscape: The landscape.
+        recalibrate: None: if the network has such statistics; True or False; or the batches to compute them from.
+
+    Raises:
+        InputError: They are asked for, but the landscape has none.
+    """
+    offered = getattr(landscape, "renewing", None)
+    if offered is not None:
+        return offered(recalibrate)
+    if recalibrate in (None, False):
+        return contextlib.nullcontext(enter_result=False)
+    raise InputError(f"recalibrate: not available for {type(landscape).__name__}")

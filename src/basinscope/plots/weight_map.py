@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import xarray as xr
 from matplotlib.artist import Artist
 
 from basinscope.plots.compared import Results, by_name
@@ -23,7 +24,8 @@ def plot_weight_map(results: Results, ax: AxesChoice, *, title: str | None = Non
     Args:
         results: A `weight_map` dataset, or several by name of the network.
         ax: One axes per network, in order or by name.
-        title: Title of each axes; default: number of points and share of variance kept by PCA.
+        title: Title of each axes; default: number of points, share of variance kept by PCA, and whether t-SNE has not
+            converged.
 
     Returns:
         The marks on each map, the network's star last.
@@ -40,15 +42,22 @@ def plot_weight_map(results: Results, ax: AxesChoice, *, title: str | None = Non
         axes.set_ylim(*_limits(y))
         names = [str(marker) for marker in result["marker"].values]
         artists[name] = draw_points(axes, names, x, y, on_colours=False, notes={})
-        variance = float(result["explained_variance"])
-        words = f"t-SNE of {len(x)} points, on principal components with {variance:.0%} of the variance"
-        set_title(axes, "\n".join(filter(None, (words if title is None else title, name))))
+        set_title(axes, "\n".join(filter(None, (_words(result) if title is None else title, name))))
         axes.set_xlabel("t-SNE 1 (only neighbourhoods are meaningful)", fontsize=SMALL)
         axes.set_ylabel("t-SNE 2", fontsize=SMALL)
         axes.set_xticks([])
         axes.set_yticks([])
     explain(panels, below=True)
     return artists
+
+
+def _words(result: xr.Dataset) -> str:
+    """Describe a map; results of earlier releases do not say whether it has converged."""
+    num, variance = result.sizes["point"], float(result["explained_variance"])
+    different = int(result.get("num_different", num))
+    points = f"{num} points" if different == num else f"{num} points ({different} different)"
+    not_converged = ", not converged" if int(result.get("converged", 1)) == 0 else ""
+    return f"t-SNE of {points}, on principal components with {variance:.0%} of the variance{not_converged}"
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
 
-from basinscope.checkpoints.points import Minimum, moved_tensors, own_loss
+from basinscope.checkpoints.points import Minimum, moved_tensors, own_loss, towards
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Center, Stored
 from basinscope.landscape.protocol import Landscape, require
@@ -29,14 +30,15 @@ def connect(
     num_steps: int = 100,
     learning_rate: float = 0.05,
     resolution: int = PATH_POINTS,
+    recalibrate: Any = None,
     seed: int = 0,
     progress: Watcher = None,
 ) -> xr.Dataset:
     """Fit a low-loss curve from a network's weights to another minimum's, and evaluate the loss along it.
 
     Formula: θ(t) = (1 − t)² θ₀ + 2t(1 − t) φ + t² θ₁, a quadratic Bézier curve. Its control point φ starts half-way and
-    is trained by Adam on E[L(θ(t))], t uniform in (0, 1). Tensors that are not moved, and running statistics, are those
-    of the network; if this changes the other minimum's loss, a warning is logged.
+    is trained by Adam on E[L(θ(t))], t uniform in (0, 1). All parameters are moved, biases and frozen ones included,
+    and BatchNorm's running statistics are renewed at every point between. Both ends have their own losses.
 
     Memory: four vectors of the size of the moved tensors, besides both networks.
 
@@ -47,6 +49,8 @@ def connect(
         learning_rate: Peak learning rate of Adam, decayed to 0 by a cosine, as a share of the root mean square
             difference between the minima's entries.
         resolution: Number of points on the curve.
+        recalibrate: Batches from which BatchNorm's statistics are renewed, or True for the probed ones, False for none;
+            default True if the network has such layers. Takes a second pass per evaluation.
         seed: Seed of the random t.
         progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
@@ -66,15 +70,15 @@ def connect(
             raise InputError(f"connect: {name} = {value}: must be at least {least}")
     if not (learning_rate > 0 and math.isfinite(learning_rate)):
         raise InputError(f"connect: learning_rate = {learning_rate}: must be above 0")
-    center = landscape.center
-    difference = _difference(center, moved_tensors(landscape, other, "other"))
-    length = math.sqrt(sum(float(part.cpu().double().square().sum()) for part in difference))
-    if not length > 0:
-        raise InputError("connect: the other minimum has the same moved weights: nothing to connect")
     ts = np.linspace(0, 1, resolution)
     total, done = 3 * num_steps + 2 * resolution, 0
-    control = [0.5 * part for part in difference]
-    with landscape.held(), watched("connect", progress) as tell:
+    with towards(landscape, recalibrate) as (needed, renewed), watched("connect", progress) as tell:
+        center = landscape.center
+        difference = _difference(center, moved_tensors(landscape, other, "other", needed=needed))
+        length = math.sqrt(sum(float(part.cpu().double().square().sum()) for part in difference))
+        if not length > 0:
+            raise InputError("connect: the other minimum has the same moved weights: nothing to connect")
+        control = [0.5 * part for part in difference]
 
         def advance(passes: int) -> None:
             nonlocal done
@@ -89,6 +93,9 @@ def connect(
             straight[k] = landscape.loss_at((Stored(tuple(difference), ""), float(t)))
             advance(2)
         other_loss = own_loss(landscape, other, float(straight[-1]), "other")
+        for path in (curved, straight):
+            path[0], path[-1] = landscape.center_loss, other_loss
+        num_moved = landscape.num_moved
     ends = straight[0] + ts * (other_loss - straight[0])
     unit = landscape.unit
     return labelled(
@@ -106,6 +113,9 @@ def connect(
         },
         units=dict.fromkeys(("loss", "straight_loss", "other_loss", "barrier", "straight_barrier"), unit),
         seed=str(seed),
+        recalibrated=int(renewed),
+        num_moved=num_moved,
+        one_dim="moved",
     )
 
 

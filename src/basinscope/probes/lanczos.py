@@ -122,6 +122,7 @@ def top_eigenvalues(
     tolerance: float,
     max_steps: int,
     vectors: bool = False,
+    verified: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Top:
     """Compute the largest eigenvalues, with their residuals.
@@ -135,6 +136,8 @@ def top_eigenvalues(
         tolerance: Residual at which a pair has converged, relative to the eigenvalue of largest magnitude.
         max_steps: Maximum number of products.
         vectors: Whether to return eigenvectors too.
+        verified: Whether to compute ‖H·v − λ·v‖ by one more product for each pair; else residuals are estimates from
+            the tridiagonal matrix, which rounding can exceed.
         progress: Called after each product with the share of `max_steps`.
     """
 
@@ -152,13 +155,18 @@ def top_eigenvalues(
     values, small = space.ritz()
     order = np.argsort(values)[::-1][:num]
     eigenvectors = []
-    if vectors:
+    if vectors or verified:
         for k in order:
             vector = torch.zeros_like(start)
             for weight, part in zip(small[:, k], space.basis, strict=True):
                 vector.add_(part, alpha=float(weight))
             eigenvectors.append(vector / vector.norm())
-    return Top(values[order], space.residuals()[order], eigenvectors, bound(values), len(space.basis))
+    residuals, num_products = space.residuals()[order], len(space.basis)
+    if verified:
+        pairs = zip(values[order], eigenvectors, strict=True)
+        residuals = np.array([float((product(vector) - float(value) * vector).norm()) for value, vector in pairs])
+        num_products += len(order)
+    return Top(values[order], residuals, eigenvectors if vectors else [], bound(values), num_products)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
-from basinscope.checkpoints.points import Minimum, moved_tensors, own_loss
+from basinscope.checkpoints.points import Minimum, moved_tensors, own_loss, towards
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Combination
 from basinscope.landscape.protocol import Landscape, require
@@ -25,18 +27,21 @@ def linear_path(
     *,
     resolution: int = PATH_POINTS,
     beyond: float = 0.25,
+    recalibrate: Any = None,
     progress: Watcher = None,
 ) -> xr.Dataset:
     """Evaluate the loss along the straight line from a center to another minimum, and beyond both.
 
-    Tensors that are not moved, and running statistics, are those of the network along the whole line; if this changes
-    the other minimum's loss, a warning is logged.
+    All parameters are moved, biases and frozen ones included, and BatchNorm's running statistics are renewed at every
+    point between: without, the path would end elsewhere. Both ends have their own losses.
 
     Args:
         landscape: The loss, around the center.
         other: The other minimum: a state dictionary, a network, or a safetensors file.
         resolution: Number of points on the line.
         beyond: How far the line extends past either end, as a share of the distance between them.
+        recalibrate: Batches from which BatchNorm's statistics are renewed, or True for the probed ones, False for none;
+            default True if the network has such layers. Takes a second pass per point.
         progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
@@ -54,13 +59,17 @@ def linear_path(
     if not 0 <= beyond < np.inf:
         raise InputError(f"linear_path: beyond = {beyond}: must be at least 0")
     distances = np.linspace(-beyond, 1 + beyond, resolution)
-    with landscape.held(), watched("linear_path", progress) as tell:
-        direction = Combination(landscape.center, [moved_tensors(landscape, other, "other")], [1.0], BETWEEN)
+    with towards(landscape, recalibrate) as (needed, renewed), watched("linear_path", progress) as tell:
+        tensors = moved_tensors(landscape, other, "other", needed=needed)
+        direction = Combination(landscape.center, [tensors], [1.0], BETWEEN)
         scored, directions, rows = Scored(landscape), (direction,), np.zeros(resolution, dtype=np.int64)
         values = in_blocks(
             landscape, resolution, lambda here: scored.along(directions, distances[here], rows[here]), tell
         )[:, :, None]
         other_loss = own_loss(landscape, other, landscape.loss_at((direction, 1.0)), "other")
+        center, end = (np.isclose(distances, place, rtol=0, atol=1e-9) for place in (0.0, 1.0))
+        values[0, 0, 0, center], values[0, 0, 0, end] = landscape.center_loss, other_loss
+        num_moved = landscape.num_moved
     return labelled(
         "slice1d",
         landscape,
@@ -69,4 +78,7 @@ def linear_path(
         scheme="between",
         directions="between",
         other_loss=other_loss,
+        recalibrated=int(renewed),
+        num_moved=num_moved,
+        one_dim="moved",
     )

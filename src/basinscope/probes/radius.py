@@ -8,6 +8,7 @@ ray is not monotone: some rays are scanned finely, and crossings that the steps 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,16 +18,33 @@ import xarray as xr
 
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Direction
-from basinscope.landscape.protocol import Evaluation, Landscape, Line, require
+from basinscope.landscape.protocol import Evaluation, Landscape, Line, require, resolution_of
 from basinscope.probes.labels import labelled
-from basinscope.probes.search.bracket import INNERMOST, NONFINITE, OK, OUTERMOST, STRIDE, UNBOUNDED, measured
+from basinscope.probes.search.bracket import (
+    BELOW,
+    INNERMOST,
+    NONFINITE,
+    OK,
+    OUTERMOST,
+    STRIDE,
+    UNBOUNDED,
+    measured,
+    unresolved,
+)
 from basinscope.probes.search.sequential import count_earlier, search_one_by_one
 from basinscope.probes.search.together import search_together
 from basinscope.progress import Watcher, watched
 
 # Statuses and limits of the search, re-exported for users of the result.
-__all__ = ["INNERMOST", "NONFINITE", "OK", "OUTERMOST", "STRIDE", "UNBOUNDED", "basin_radius"]
+__all__ = ["BELOW", "INNERMOST", "NONFINITE", "OK", "OUTERMOST", "STRIDE", "UNBOUNDED", "basin_radius"]
 EVALUATIONS_PER_RAY = 6
+RESOLVED = 10
+"""Smallest rise that is searched for, in units of the loss's rounding."""
+UNRESOLVED_RISE = (
+    "basin_radius: a rise of %.3g is lost in rounding, which is about %.3g at a loss of %.4g: pass a larger rise, or "
+    "measure in double precision (model.double(), float64 batches)"
+)
+_log = logging.getLogger(__name__)
 RISE = 0.1
 """Default rise above the center's loss that bounds a basin."""
 
@@ -85,8 +103,9 @@ def basin_radius(
 
     Returns:
         A `radius` dataset. Each ray has a verified bracket [lower, upper] and a status: `ok`; `unbounded`, no crossing
-        up to 10, counted with radius 10; `nonfinite`, the loss turns NaN before it exceeds the cutoff, radius NaN;
-        `max_evals`.
+        up to 10, counted with radius 10; `below`, a crossing below 1e-4, counted with radius 1e-4; `nonfinite`, the
+        loss turns NaN before it exceeds the cutoff, radius NaN; `max_evals`; `unresolved`, radius NaN: the rise is
+        less than ten times the rounding of the loss, and no ray was searched.
 
     Raises:
         InputError: The center's loss is not finite or already above the cutoff, a setting is out of range, or the loss
@@ -110,8 +129,12 @@ def basin_radius(
     if not (height >= 0 if absolute else height > 0):
         raise InputError(f"basin_radius: the network's loss is {base:.4g}, not below cutoff = {level:g}")
     bound, shift = (level, 0.0) if absolute else (height, base)
+    resolution = resolution_of(landscape)
     with landscape.held(), watched("basin_radius", progress) as tell:
-        if landscape.plan(EVALUATIONS_PER_RAY * len(chosen)) > 1:
+        if height < RESOLVED * resolution:
+            _log.warning(UNRESOLVED_RISE, height, resolution, base)
+            found, earlier = unresolved(len(chosen)), 0
+        elif landscape.plan(EVALUATIONS_PER_RAY * len(chosen)) > 1:
 
             def heights(directions: Sequence[Direction], distances: np.ndarray, rows: np.ndarray) -> np.ndarray:
                 return landscape.along(directions, distances, rows) - shift
@@ -127,16 +150,18 @@ def basin_radius(
                 walked_in=absolute,
                 progress=tell,
             )
+            found = measured(parts)
         else:
             lines = _lines(landscape, seed, chosen, absolute=absolute)
             parts = search_one_by_one(lines, cutoff=bound, tolerance=tolerance, progress=tell)
             earlier = count_earlier(lines[:num_scanned], parts, cutoff=bound)
+            found = measured(parts)
     return labelled(
         "radius",
         landscape,
         {
             "ray": np.asarray(chosen),
-            **measured(parts),
+            **found,
             "cutoff": level,
             "center_loss": base,
             "num_scanned": min(num_scanned, len(chosen)),

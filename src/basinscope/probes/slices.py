@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from basinscope.checkpoints.points import Points, moved_tensors, named_points, own_loss, spanned
+from basinscope.checkpoints.points import Points, moved_tensors, named_points, own_loss, spanned, towards
 from basinscope.errors import InputError, check_choice
 from basinscope.landscape.directions import Combination, Direction
-from basinscope.landscape.protocol import Landscape, require
+from basinscope.landscape.protocol import Landscape, renewing, require
 from basinscope.probes.curvature import top_directions
 from basinscope.probes.grid import around, plane_coordinates, refuse_coarse
 from basinscope.probes.labels import labelled
@@ -31,6 +32,7 @@ def slice1d(
     extent: float | None = None,
     resolution: int = 41,
     distances: Float[Tensor, " distances"] | None = None,
+    recalibrate: Any = None,
     progress: Watcher = None,
 ) -> xr.Dataset:
     """Evaluate the loss along straight lines through a center.
@@ -44,6 +46,8 @@ def slice1d(
         extent: Largest distance to either side; default 1 filter norm, 0.1 along eigenvectors.
         resolution: Points per line; if odd, the middle one is the center itself.
         distances: Distances along the lines, instead of `resolution` points up to `extent`.
+        recalibrate: True renews BatchNorm's running statistics at every point, from the probed batches, at the cost of
+            a second pass; or other batches to compute them from. Default: the network's own.
         progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
@@ -66,7 +70,7 @@ def slice1d(
     chosen = list(range(num_directions) if indices is None else indices)
     if not chosen:
         raise InputError(f"slice1d: num_directions = {num_directions}: must be at least 1")
-    with landscape.held(), watched("slice1d", progress) as tell:
+    with landscape.held(), renewing(landscape, recalibrate or False), watched("slice1d", progress) as tell:
         lines: Sequence[Direction]
         if directions == "random":
             lines = landscape.random_directions(seed, chosen)
@@ -107,6 +111,7 @@ def slice2d(
     extent: float | None = None,
     resolution: int = 21,
     distances: Float[Tensor, " distances"] | None = None,
+    recalibrate: Any = None,
     progress: Watcher = None,
 ) -> xr.Dataset:
     """Evaluate the loss on a rectangle of a plane through a center.
@@ -126,6 +131,9 @@ def slice2d(
             extend a quarter beyond them and take no extent.
         resolution: Number of grid lines along each direction.
         distances: Grid lines along each direction, instead of `resolution` lines up to `extent`.
+        recalibrate: True renews BatchNorm's running statistics at every point, from the probed batches, at the cost of
+            a second pass; or other batches to compute them from. Default: through points True if the network has
+            such layers, else False.
         progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
@@ -150,8 +158,12 @@ def slice2d(
     labels, chosen = named_points("slice2d", points, names, "path" if directions == "pca" else None)
     if distances is None:
         refuse_coarse("slice2d", resolution)
-    with landscape.held(), watched("slice2d", progress) as tell:
-        marks, tensors = np.zeros((1, 3)), [moved_tensors(landscape, point, what) for what, point in chosen]
+    with (
+        towards(landscape, recalibrate) if through else _around_center(landscape, recalibrate) as (needed, renewed),
+        watched("slice2d", progress) as tell,
+    ):
+        marks = np.zeros((1, 3))
+        tensors = [moved_tensors(landscape, point, what, needed=needed) for what, point in chosen]
         plane: tuple[Direction, Direction]
         if through:
             plane, placed = spanned(landscape, tensors, directions)
@@ -169,6 +181,7 @@ def slice2d(
         if through:
             _compare_ends(landscape, labels, chosen, tensors, plane[0].units, directions)
         cosine = landscape.cosine(*plane)
+        moved = {"num_moved": landscape.num_moved, "one_dim": landscape.one_dim, "recalibrated": int(renewed)}
     units = plane[0].units
     return labelled(
         "slice2d",
@@ -189,7 +202,15 @@ def slice2d(
         seed=str(seed),
         scheme=landscape.scheme,
         directions=directions,
+        **moved,
     )
+
+
+@contextlib.contextmanager
+def _around_center(landscape: Landscape, recalibrate: Any) -> Iterator[tuple[None, bool]]:
+    """Like `towards`, for planes through no other point: only the landscape's own tensors are moved."""
+    with landscape.held(), renewing(landscape, recalibrate or False) as renewed:
+        yield None, renewed
 
 
 def _axes(

@@ -9,7 +9,7 @@ import xarray as xr
 from scipy.special import gammaln, logsumexp
 
 from basinscope.errors import InputError
-from basinscope.probes.radius import OK, UNBOUNDED
+from basinscope.probes.radius import BELOW, OK, UNBOUNDED
 from basinscope.results.convert import dataset
 
 ENOUGH_RAYS = 100.0
@@ -27,8 +27,9 @@ def log_volume(radii: xr.Dataset) -> xr.Dataset:
 
     Formula: log ω_n + log E[rⁿ] by log-mean-exp over the rays, n the number of moved entries. In high dimension the
     largest ray dominates this mean: with few effective rays it is a lower bound without an interval. The mean of
-    n·log r, also returned, has less variance; it is a different quantity and never larger than log E[rⁿ] (Jensen). The
-    constant of the product of spheres is omitted: only networks of one architecture are comparable.
+    n·log r, also returned, has less variance; it is a different quantity, at most log E[rⁿ] (Jensen), to which the
+    log-volume adds log ω_n. The constant of the product of spheres is omitted: only networks of one architecture are
+    comparable.
 
     Args:
         radii: A `radius` dataset.
@@ -50,7 +51,7 @@ def log_volume(radii: xr.Dataset) -> xr.Dataset:
         raise InputError(f"log_volume: pass a radius dataset, as basin_radius returns it, not a {radii.attrs['kind']}")
     n = int(radii["num_moved"])
     status = radii["status"].values
-    counted = (status == OK) | (status == UNBOUNDED)
+    counted = (status == OK) | (status == UNBOUNDED) | (status == BELOW)
     radius = radii["radius"].values[counted]
     num = len(radius)
     if num < 2:

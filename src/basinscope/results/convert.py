@@ -10,11 +10,14 @@ import numpy as np
 import xarray as xr
 from torch import Tensor
 
-from basinscope.errors import DamagedResultError
+from basinscope.errors import DamagedResultError, InputError
+from basinscope.results.attributes import decode_attributes, encode_attributes
 from basinscope.results.schema import KINDS, Variable
 from basinscope.results.upgrade import upgraded
 
 Values = Tensor | np.ndarray | float | int | list[str]
+SUFFIXES = (".nc", ".nc4", ".netcdf", ".h5", ".hdf5")
+"""Suffixes of the names of netCDF files; a file may have none."""
 
 
 def dataset(kind: str, values: Mapping[str, Values], **attributes: str | float | int) -> xr.Dataset:
@@ -71,14 +74,14 @@ def stack_nets(names: Sequence[str], parts: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def check(found: xr.Dataset) -> xr.Dataset:
-    """Check a dataset against its schema and return it under this release's names.
+    """Check a dataset against its schema; return it under this release's names, with attributes as they were saved.
 
     A result may be one network's, or many joined along a leading axis `net`.
 
     Raises:
         DamagedResultError: The kind or version is unknown, or a variable is missing or has other dimensions.
     """
-    found = upgraded(found)
+    found = upgraded(decode_attributes(found))
     schema = KINDS.get(str(found.attrs.get("kind")))
     if schema is None:
         raise DamagedResultError(f"unknown kind of result {found.attrs.get('kind')!r}")
@@ -95,13 +98,29 @@ def check(found: xr.Dataset) -> xr.Dataset:
 
 
 def write_netcdf(result: xr.Dataset, path: Path) -> None:
-    """Write a dataset as netCDF.
+    """Write a dataset as netCDF; see `attributes.encode_attributes` for attributes that netCDF has no type for.
 
     It is serialised in memory first: HDF5 crashes at exit if it could not finish writing a file, as on a full disk.
+
+    Raises:
+        InputError: The file is named like one of another format, or netCDF cannot store an attribute or a variable.
     """
+    # A suffix begins with a letter: the end of `radius-0.3` is a number.
+    if path.suffix[1:2].isalpha() and path.suffix.lower() not in SUFFIXES:
+        raise InputError(
+            f"save: results are netCDF files, not {path.suffix}: use the suffix .nc, or write a table with "
+            "result.to_dataframe().to_csv(file)"
+        )
+    plain = encode_attributes(result)
     try:
-        content = result.to_netcdf(engine="h5netcdf")
-    except ValueError:  # this xarray serialises in memory only to netCDF 3
-        result.to_netcdf(path, engine="h5netcdf")
-    else:
-        path.write_bytes(content)
+        try:
+            content = plain.to_netcdf(engine="h5netcdf")
+        except ValueError:  # this xarray serialises in memory only to netCDF 3
+            plain.to_netcdf(path, engine="h5netcdf")
+            return
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # xarray, h5netcdf and h5py raise many kinds
+        why = " ".join(str(error).split())
+        raise InputError(f"save: netCDF cannot store this result ({why}); convert or remove that part") from error
+    path.write_bytes(content)

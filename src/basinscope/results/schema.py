@@ -37,7 +37,15 @@ def _scores(*dims: str) -> dict[str, Variable]:
     }
 
 
-RAY_STATUS = {0: "ok", 1: "unbounded", 2: "nonfinite", 3: "max_evals"}
+_EMBEDDING = {
+    "num_different": Variable((), "", "points that differ; equal ones share a place", optional=True),
+    "perplexity": Variable((), "", "effective number of neighbours used", optional=True),
+    "converged": Variable(
+        (), "", "whether 500 more iterations change the divergence by less than 1 %", {0: "no", 1: "yes"}, optional=True
+    ),
+}
+"""How an embedding was computed; results of earlier releases lack it."""
+RAY_STATUS = {0: "ok", 1: "unbounded", 2: "nonfinite", 3: "max_evals", 4: "below", 5: "unresolved"}
 
 _KINDS = (
     Kind(
@@ -299,6 +307,7 @@ _KINDS = (
             "y": Variable(("point",), "", "second coordinate of the embedding"),
             "explained_variance": Variable((), "1", "fraction of the variance explained by the principal components"),
             "kl_divergence": Variable((), "nat", "Kullback–Leibler divergence of the embedding"),
+            **_EMBEDDING,
         },
     ),
     Kind(
@@ -310,6 +319,7 @@ _KINDS = (
             "y": Variable(("point",), "", "second coordinate of the embedding"),
             "explained_variance": Variable((), "1", "fraction of the variance explained by the principal components"),
             "kl_divergence": Variable((), "nat", "Kullback–Leibler divergence of the embedding"),
+            **_EMBEDDING,
         },
     ),
     Kind(

@@ -1,14 +1,13 @@
 import collections
-import random
-from collections import UserDict
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 from transformers import BatchEncoding
 
 from basinscope.errors import InputError
-from basinscope.landscape.module.batches import checked, cut, length, to_device
+from basinscope.landscape.module.batches import checked, to_device
 
 META = torch.device("meta")
 
@@ -21,12 +20,11 @@ def _listed(begin):
     "batches",
     [
         [torch.arange(3), torch.arange(2)],
-        (torch.arange(3), torch.arange(2)),
         lambda: iter([torch.arange(3), torch.arange(2)]),
         lambda: (torch.arange(num) for num in (3, 2)),
         lambda: [torch.arange(3), torch.arange(2)],
     ],
-    ids=["list", "tuple", "function of an iterator", "function of a generator", "function of a list"],
+    ids=["list", "function of an iterator", "function of a generator", "function of a list"],
 )
 def test_batches_are_gone_through_again_and_again(batches):
     begin = checked(batches)
@@ -49,8 +47,13 @@ def test_a_loader_is_gone_through_again_and_draws_nothing_before_it_begins():
         (zip([1], [2], strict=True), r"a zip, which can be iterated only once"),
         ({"inputs": torch.ones(2)}, r"a dict, which is one batch"),
         (BatchEncoding({"inputs": torch.ones(2)}), r"a BatchEncoding, which is one batch"),
+        (torch.ones(3, 2), r"a Tensor, which is one batch.*\[\(x, y\)\]"),
+        (np.ones((3, 2)), r"a ndarray, which is one batch"),
+        ((torch.ones(3, 2), torch.ones(3)), r"tuple of arrays of shape \(3, 2\), \(3,\), which looks like one batch"),
+        ([torch.ones(3, 2), torch.arange(3)], r"list of arrays of shape .*\[\(x, y\)\]"),
+        ([np.ones((3, 2)), np.arange(3)], r"list of arrays of shape"),
     ],
-    ids=["generator", "iterator", "zip", "dictionary", "encoding"],
+    ids=["generator", "iterator", "zip", "dictionary", "encoding", "tensor", "array", "pair", "list", "arrays"],
 )
 def test_what_cannot_be_gone_through_again_is_refused_in_one_line(batches, told):
     with pytest.raises(InputError, match=told) as caught:
@@ -107,49 +110,3 @@ def test_tensors_of_inference_mode_can_be_differentiated_through_after_all():
     sent = to_device(inputs, torch.device("cpu"))
     (weight * sent).sum().backward()
     assert torch.equal(weight.grad, torch.ones(2))
-
-
-@pytest.mark.parametrize(
-    ("batch", "num"),
-    [
-        (torch.ones(4, 2), 4),
-        ((torch.ones(3, 2), torch.ones(5)), 3),
-        ([[torch.tensor(1.0), (torch.ones(6),)]], 6),
-        ({"name": "x", "inputs": torch.ones(2, 7)}, 2),
-        (BatchEncoding({"input_ids": torch.ones(5, 3)}), 5),
-        (torch.ones(0, 3), 0),
-    ],
-)
-def test_length_is_the_first_axis_of_the_first_tensor_that_has_one(batch, num):
-    assert length(batch) == num
-
-
-@pytest.mark.parametrize("batch", [torch.tensor(1.0), "text", {"a": 5}, [], random.Random(0)])
-def test_a_batch_that_cannot_be_counted_says_what_to_return_instead(batch):
-    with pytest.raises(InputError, match=r"has no tensor with a batch axis.*\(sum of losses, count\)"):
-        length(batch)
-
-
-def test_a_batch_is_cut_along_its_first_axis_whatever_it_is_made_of():
-    inputs, labels = torch.arange(10.0).reshape(5, 2), torch.arange(5)
-    nested = {"x": (inputs, [labels, torch.tensor(7)]), "scale": 2.0, "none": None}
-    pieces = cut(nested, 2)
-    assert pieces is not None
-    assert [len(piece["x"][0]) for piece in pieces] == [2, 2, 1]
-    assert torch.equal(torch.cat([piece["x"][0] for piece in pieces]), inputs)
-    assert torch.equal(torch.cat([piece["x"][1][0] for piece in pieces]), labels)
-    assert all(piece["x"][1][1] == 7 and piece["scale"] == 2.0 and piece["none"] is None for piece in pieces)
-
-
-def test_batches_of_hugging_face_are_cut_and_stay_what_they_are():
-    batch = UserDict({"input_ids": torch.arange(6).reshape(3, 2), "labels": torch.arange(3)})
-    batch.kind = "encoded"
-    pieces = cut(batch, 2)
-    assert pieces is not None
-    assert [(type(p), p.kind, len(p["labels"])) for p in pieces] == [(UserDict, "encoded", 2), (UserDict, "encoded", 1)]
-    assert len(batch["labels"]) == 3
-
-
-@pytest.mark.parametrize("batch", [(torch.zeros(3), torch.zeros(4)), (torch.zeros(3), "name"), torch.zeros(()), "x"])
-def test_what_has_no_common_first_axis_is_not_cut(batch):
-    assert cut(batch, 1) is None

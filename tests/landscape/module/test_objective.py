@@ -154,6 +154,7 @@ def test_gradients_are_explicit_ones(kind, loss_fn):
     made, data = KINDS[kind]
     model, batches = made(), data()
     objective = Objective(model, loss_fn, batches)
+    objective.check()
     step = (objective.direction(0, 0), 0.3)
     point = {name: tensor.requires_grad_() for name, tensor in _at(objective, step).items()}
     wanted = twin_loss(model, batches, point)
@@ -169,6 +170,7 @@ def test_hessian_vector_products_are_explicit_ones(kind):
     made, data = KINDS[kind]
     model, batches = made(), data()
     objective = Objective(model, mean_loss, batches)
+    objective.check()
     hessian = _explicit_hessian(model, batches, objective).detach()
     vector = [objective.direction(0, 1).block(place) for place in range(len(objective.filters))]
     wanted = hessian @ torch.cat([part.reshape(-1) for part in vector])
@@ -181,6 +183,7 @@ def test_hessian_vector_products_are_explicit_ones(kind):
 def test_hessian_vector_products_are_differences_of_gradients(kind):
     made, data = KINDS[kind]
     objective = Objective(made(), sample_losses, data())
+    objective.check()
     direction, h = objective.direction(0, 1), 1e-5
     product = objective.hessian_vector_product([direction.block(k) for k in range(len(objective.filters))])
     above, below = (objective.gradient_at((direction, sign * h))[1] for sign in (1, -1))
@@ -484,7 +487,7 @@ RIGHT = {
     "training mode without random layers": (lambda: perceptron().train(), mean_loss, vectors),
     "noise that is the same each time": (
         lambda: Functional(lambda x: x + torch.randn(x.shape, generator=torch.Generator().manual_seed(0))),
-        mean_loss,
+        sample_losses,
         vectors,
     ),
     "a loss of 0": (perceptron, lambda model, batch: 0 * mean_loss(model, batch), vectors),
@@ -539,12 +542,18 @@ def _once(model, batch):
     return cross_entropy(Once.apply(model(batch[0])), batch[1])
 
 
-def test_a_layer_without_a_second_derivative_is_told_in_one_line():
-    objective = Objective(perceptron(), _once, vectors())
-    vector = objective.gradient_at()[1]
-    with pytest.raises(InputError, match=r"cannot be differentiated twice: .*once_differentiable") as caught:
-        objective.hessian_vector_product(vector)
-    assert "\n" not in str(caught.value)
+def _twice(model, batch):
+    return cross_entropy(model(batch[0]) ** 2, batch[1])
+
+
+def test_without_a_second_derivative_products_are_differences_of_gradients(caplog):
+    model, batches = perceptron(dtype=torch.float64), vectors(dtype=torch.float64)
+    objective, smooth = Objective(model, _once, batches), Objective(model, _twice, batches)
+    vector = smooth.gradient_at()[1]
+    found, wanted = (o.hessian_vector_product(vector) for o in (objective, smooth))
+    for part, right in zip(found, wanted, strict=True):
+        torch.testing.assert_close(part, right, rtol=1e-6, atol=1e-8)
+    assert "differences of gradients" in caplog.text
 
 
 def test_lack_of_memory_is_not_taken_for_a_missing_derivative():
@@ -709,7 +718,7 @@ def test_another_structure_is_refused(change, told):
 def test_a_network_of_half_precision_is_moved_in_single_precision_and_rounded_once():
     model = perceptron(dtype=torch.bfloat16)
     batches = vectors(dtype=torch.bfloat16)
-    objective = Objective(model, mean_loss, batches)
+    objective = Objective(model, mean_loss, batches, precision="own")
     step = (objective.direction(0, 0), 0.37)
     point = {
         f.name: (own.detach().float() + 0.37 * step[0].block(place)).bfloat16()
@@ -717,7 +726,7 @@ def test_a_network_of_half_precision_is_moved_in_single_precision_and_rounded_on
     }
     with torch.no_grad():
         totals = [float(torch.func.functional_call(model, point, (i,)).sum()) for i, _ in batches]
-    sums = Objective(model, lambda m, b: (m(b[0]).sum(), 1), batches)
+    sums = Objective(model, lambda m, b: (m(b[0]).sum(), 1), batches, precision="own")
     assert sums.loss_at(step) == pytest.approx(sum(totals) / 3, rel=1e-6)
 
 
@@ -755,7 +764,9 @@ class Mixed(nn.Module):
 def test_precisions_may_be_mixed_and_buffers_complex():
     model, batches = Mixed().eval(), vectors()
     with untouched(model):
-        objective = Objective(model, mean_loss, batches)
+        with pytest.raises(InputError, match="evaluated in float32: pass precision='own'"):
+            Objective(model, mean_loss, batches).check()
+        objective = Objective(model, mean_loss, batches, precision="own")
         assert objective.center_loss == pytest.approx(twin_value(model, batches, {}), rel=1e-3)
         _everything(objective)
     found = objective.gradient_at()[1]
@@ -897,12 +908,16 @@ def test_a_batch_that_cannot_be_cut_is_told_of():
         _ = objective.center_loss
 
 
-def test_an_error_of_another_kind_is_left_as_it_is():
+def test_an_error_of_the_loss_function_names_it_and_the_batch():
     def broken(model, batch):
-        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+        if len(batch[1]) < 5:
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+        return mean_loss(model, batch)
 
-    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+    told = r"the loss function fails on batch 2, a tuple of Tensor of shape \(3, 4\).*RuntimeError: mat1 and mat2"
+    with pytest.raises(InputError, match=told) as caught:
         _ = Objective(perceptron(), broken, vectors()).center_loss
+    assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 def _directions(objective):
@@ -968,7 +983,7 @@ def test_held_the_gradient_over_an_only_batch_is_made_once_and_let_go_of_afterwa
     assert objective._derivatives.kept is None
     assert not objective._twin.cached
     two = Objective(perceptron(), counted, vectors()[:2])
-    two.check()
+    two.gradient_at()
     calls.clear()
     with two.held():
         two.hessian_vector_product(vector)

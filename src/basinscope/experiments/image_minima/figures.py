@@ -58,7 +58,7 @@ def _figure4(found: Measurements) -> Figure:
         plot_surface(surface, found.surfaces.sel(net=net), limits=limits, scale="log", floor=FLOOR)
     note = (
         "Above: three random filter-normalised directions, the same for both; dotted: the cutoff. "
-        "Below: the plane of the first two, orthogonalized. Each row shares one scale."
+        "Below: the plane of the first two, made orthogonal. Each row shares one scale."
     )
     figure.text(0.5, 0.012, note, ha="center", fontsize=6, color="#555555")
     return figure

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,12 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from basinscope.errors import InputError
+from basinscope.landscape.directions import Stored
 from basinscope.landscape.module.data_sets import Begin
 from basinscope.landscape.module.loss import Answer, first_line
 from basinscope.landscape.module.passes import Passes
 from basinscope.landscape.module.twin import Twin, clear
 from basinscope.landscape.protocol import Step
 from basinscope.memory import is_out_of_memory, release
+
+_log = logging.getLogger(__name__)
+RISES, FARTHEST = (1e-3, 1e-4, 1e-2), 1e-2
+"""Rises of the loss, relative to it, at which slopes are compared; and the largest step, relative to the weights."""
+TOLERANCE, NOISE, RESOLVED = 0.05, 4, 50
+"""Accepted relative difference of slopes; rounding of a loss, in units of its precision; rise needed, in roundings."""
+
+
+class NotTwiceDifferentiableError(RuntimeError):
+    """Some layer has no second derivative."""
 
 
 class Derivatives:
@@ -32,6 +45,17 @@ class Derivatives:
         self.twin, self.passes, self.begin, self.answer = twin, passes, begin, answer
         self.kept: Sequence[Tensor | None] | None = None
         """Gradient at the center with its graph, if there is only one batch; reused between products while held."""
+        self.reentrant = False
+        """Whether the network uses reentrant checkpoints, which `torch.autograd.grad` does not support."""
+        self.by_differences = ""
+        """Why Hessian products are differences of gradients; empty if they are second derivatives."""
+        self._agrees = False
+        """Whether the gradient was found to agree with the loss at the current center."""
+
+    def forget(self, *, reentrant: bool) -> None:
+        """The center has changed."""
+        self.kept, self.reentrant, self._agrees = None, reentrant, False
+        self.by_differences = "reentrant checkpoints" if reentrant else ""
 
     def zeros(self) -> list[Tensor]:
         """Accumulators for sums over batches, in single precision or higher."""
@@ -40,6 +64,10 @@ class Derivatives:
 
     def gradient(self, steps: Sequence[Step], *, cache: bool) -> tuple[float, list[Tensor]]:
         """Summed loss at a point, and its gradient."""
+        self.verify()
+        return self._gradient(steps, cache=cache)
+
+    def _gradient(self, steps: Sequence[Step], *, cache: bool) -> tuple[float, list[Tensor]]:
         with self.twin.differentiable():
             self.kept = None
             self.twin.move_to(steps, cache=cache)
@@ -56,8 +84,21 @@ class Derivatives:
 
     def product(self, vector: Sequence[Tensor], *, held: bool) -> list[Tensor]:
         """Product of the Hessian of the summed loss at the center and a vector."""
+        self.verify()
+        if self.by_differences:
+            return self._difference(vector)
+        try:
+            return self._second_derivative(vector, held=held)
+        except NotTwiceDifferentiableError as error:
+            self.by_differences = str(error)
+            self.kept = None
+            _log.warning("Hessian products are differences of gradients: %s", error)
+            return self._difference(vector)
+
+    def _second_derivative(self, vector: Sequence[Tensor], *, held: bool) -> list[Tensor]:
+        """Product by differentiating twice."""
         with self.twin.differentiable(), _twice_differentiable(self.twin.copy):
-            cast = [v.to(t) for v, t in zip(vector, self.twin.targets, strict=True)]
+            cast = [v.to(t).contiguous() for v, t in zip(vector, self.twin.targets, strict=True)]
             product = self.zeros()
             if held and self._multiply_only_batch(cast, product):
                 return product
@@ -68,6 +109,70 @@ class Derivatives:
             clear(self.twin.targets)
         return product
 
+    def _difference(self, vector: Sequence[Tensor]) -> list[Tensor]:
+        """Product as a central difference of gradients."""
+        length = _norm(vector)
+        if not length > 0:
+            return self.zeros()
+        weights = max(_norm(self.twin.exact), 1.0)
+        coarsest = max(torch.finfo(target.dtype).eps for target in self.twin.targets)
+        step = coarsest ** (1 / 3) * weights / length
+        # Stored with the vector's own blocks: they are added to the center, not normalised.
+        direction = Stored(tuple(v.to(own) for v, own in zip(vector, self.twin.exact, strict=True)), "")
+        ahead, behind = (self._gradient([(direction, sign * step)], cache=False)[1] for sign in (1, -1))
+        return [(a - b) / (2 * step) for a, b in zip(ahead, behind, strict=True)]
+
+    def verify(self) -> None:
+        """Check once per center that the gradient over the first batch is the slope of the loss.
+
+        Compared along the gradient itself, by a central difference. If the slope is too small for the precision of the
+        loss, nothing is compared.
+
+        Raises:
+            InputError: They disagree.
+        """
+        if self._agrees:
+            return
+        self._agrees = True
+        batch = next((b for b in self.passes.batches(self.begin)), None)
+        if batch is None:
+            return
+        with self.twin.differentiable():
+            self.twin.move_to([])
+            parts = list(self.passes.pieces("gradient", batch, lambda b: _detached(self.answer(b), self._slopes)))
+        count = sum(count for _, count, _ in parts)
+        if not count:
+            return
+        loss, slope = sum(total for total, _, _ in parts) / count, self.zeros()
+        for _, _, slopes in parts:
+            _add(slope, slopes)
+        slope = [part / count for part in slope]
+        steepness, weights = _norm(slope), _norm(self.twin.exact)
+        coarsest = max(torch.finfo(target.dtype).eps for target in self.twin.targets)
+        noise = NOISE * coarsest * max(abs(loss), 1e-3)
+        if not (math.isfinite(steepness) and steepness > 0):
+            return
+        direction = Stored(tuple(part / steepness for part in slope), "")
+        quotients = []
+        for rise in RISES:
+            step = min(rise * max(abs(loss), 1e-3) / steepness, FARTHEST * max(weights, 1e-3))
+            if step * steepness < RESOLVED * noise:
+                continue
+            losses = []
+            for sign in (1, -1):
+                self.twin.move_to([(direction, sign * step)])
+                answers = list(self.passes.pieces("loss", batch, lambda b: _detached(self.answer(b))))
+                losses.append(sum(total for total, _, _ in answers) / count)
+            quotients.append((losses[0] - losses[1]) / (2 * step))
+            if abs(quotients[-1] - steepness) <= TOLERANCE * steepness + noise / step:
+                return
+        if quotients and all(map(math.isfinite, quotients)):
+            raise InputError(
+                f"the gradient of the loss is not its slope: {steepness:.4g} by differentiation, {quotients[-1]:.4g} "
+                "by differences of the loss; look for detach, no_grad, rounding or other functions with a replaced "
+                "gradient"
+            )
+
     def _slopes(self, total: Tensor, *, again: bool = False) -> Sequence[Tensor | None]:
         """Gradient of a loss with respect to the moved tensors; None for those that it does not depend on."""
         if not total.requires_grad:
@@ -75,7 +180,20 @@ class Derivatives:
                 "the loss cannot be differentiated by the moved weights: the loss function must use them, without "
                 "detach, rounding or no_grad"
             )
-        return torch.autograd.grad(total, self.twin.targets, create_graph=again, allow_unused=True)
+        if self.reentrant:
+            clear(self.twin.targets)
+            total.backward()
+            gradients = [target.grad for target in self.twin.targets]
+            clear(self.twin.targets)
+            return gradients
+        try:
+            return torch.autograd.grad(total, self.twin.targets, create_graph=again, allow_unused=True)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            if again:
+                raise NotTwiceDifferentiableError(first_line(error)) from error
+            raise InputError(f"the loss cannot be differentiated: {first_line(error)}") from error
 
     def _slopes_of(self, batch: Any) -> Sequence[Tensor | None]:
         """Gradient of the loss of a batch, with a graph for a second derivative."""
@@ -118,8 +236,20 @@ class Derivatives:
             except (NotImplementedError, RuntimeError) as error:
                 if is_out_of_memory(error):
                     raise
-                raise InputError(f"the network cannot be differentiated twice: {first_line(error)}") from error
+                raise NotTwiceDifferentiableError(first_line(error)) from error
         return [target.grad for target in self.twin.targets]
+
+
+def _detached(
+    answer: Answer, slopes: Callable[[Tensor], Sequence[Tensor | None]] | None = None
+) -> tuple[float, float, Sequence[Tensor | None]]:
+    """Loss and count of an answer, with its gradient if asked for."""
+    return float(answer.total.detach()), answer.count, slopes(answer.total) if slopes else ()
+
+
+def _norm(tensors: Sequence[Tensor]) -> float:
+    """Euclidean norm over all tensors, in double precision."""
+    return math.sqrt(sum(float(tensor.detach().cpu().double().square().sum()) for tensor in tensors))
 
 
 @torch.no_grad()

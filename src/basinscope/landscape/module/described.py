@@ -2,28 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from basinscope.landscape.directions import UNITS, Scheme
+from basinscope.landscape.directions import UNITS, Center, Direction, Orthogonal, RandomDirection, Scheme, cosine
 from basinscope.landscape.filters import Filters
 from basinscope.landscape.module.data_sets import Begin
-from basinscope.landscape.module.loss import Loss
+from basinscope.landscape.module.loss import Loss, LossFunction
 from basinscope.landscape.module.many import Many
+from basinscope.landscape.module.twin import Twin
 
 
-class Described:
+class Described(ABC):
     """Properties of an objective that no measurement changes."""
 
     model: nn.Module
     scheme: Scheme
-    filters: tuple[Filters, ...]
     _sets: Mapping[str, Begin]
-    _functions: Mapping[str, Loss]
+    _functions: Mapping[str, LossFunction]
     _begin: Begin
     _many: Many
+    _twin: Twin
+
+    @property
+    @abstractmethod
+    def filters(self) -> tuple[Filters, ...]:
+        """The moved tensors."""
+
+    @property
+    @abstractmethod
+    def center(self) -> Center:
+        """The moved tensors at the network's current weights."""
+
+    def direction(self, seed: int, index: int) -> RandomDirection:
+        """One member of a family of random directions."""
+        return RandomDirection(self.center, seed, index, self.scheme)
+
+    def random_directions(self, seed: int, indices: Sequence[int]) -> Sequence[RandomDirection]:
+        """Several members of a family of random directions."""
+        return [self.direction(seed, index) for index in indices]
+
+    def orthogonal(self, seed: int, indices: tuple[int, int]) -> tuple[Direction, Direction]:
+        """See `Landscape`."""
+        first, second = (self.direction(seed, index) for index in indices)
+        return first, Orthogonal(first, second)
+
+    def cosine(self, first: Direction, second: Direction) -> float:
+        """See `Landscape`; computed in double precision."""
+        return cosine(self.center, first, second)
 
     @property
     def num_moved(self) -> int:
@@ -43,7 +72,7 @@ class Described:
     @property
     def functions(self) -> dict[str, Loss]:
         """The loss function and the metrics, by name."""
-        return dict(self._functions)
+        return {name: function.function for name, function in self._functions.items()}
 
     def batches(self, name: str | None = None) -> Iterator[Any]:
         """Start a pass over a data set, by default the probed one."""
@@ -53,6 +82,10 @@ class Described:
     def score_names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Names of the data sets and of the scores: the loss, then the metrics."""
         return tuple(self._sets), tuple(self._functions)
+
+    def effective(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """A state dictionary of the network with the effective weights of parametrised layers added, by name."""
+        return self._twin.effective(state)
 
     def named_tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """See `Landscape`."""

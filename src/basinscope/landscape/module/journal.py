@@ -11,12 +11,16 @@ Numbers are written with all digits, so that resumed results are bit-identical.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from basinscope.errors import InputError
+from basinscope.landscape.filters import Filters
 from basinscope.landscape.protocol import Step
 
 Place = list[list[str | int]]
@@ -98,3 +102,26 @@ class Recalled:
         point = place_of(self.steps[number])
         if point:
             self.journal.keep(point, loss)
+
+
+def fingerprint_of(
+    filters: Sequence[Filters],
+    one_dim: str,
+    bits: Sequence[int],
+    loss: float,
+    count: float,
+    device: torch.device,
+) -> str:
+    """Hash that identifies a network, its batches and the moved tensors.
+
+    Args:
+        filters: The moved tensors.
+        one_dim: Whether tensors with at most one axis are moved.
+        bits: Sum of the bits of each tensor of the network.
+        loss: Mean loss at the center.
+        count: Count of one pass.
+        device: Device of the network.
+    """
+    moved = [(f.name, list(f.shape), list(f.split), list(f.inner)) for f in filters]
+    facts = [moved, one_dim, bits, loss.hex(), float(count).hex(), str(device)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

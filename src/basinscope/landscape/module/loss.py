@@ -1,16 +1,17 @@
-"""Interprets the return value of a loss function or metric as a sum and a count."""
+"""Loss functions and metrics of users, whose return value is interpreted as a sum and a count."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from basinscope.errors import InputError
-from basinscope.landscape.module.batches import length
+from basinscope.landscape.module.conditions import Conditions
+from basinscope.landscape.module.counting import Count, Counting
 
 Loss = Callable[[Any, Any], Any]
 """`loss_fn(model, batch)`: each sample's loss, `(sum of losses, count)`, or the mean over the batch."""
@@ -26,32 +27,74 @@ class Answer:
     """Divisor of the sum for the mean."""
 
 
-def understood(found: Any, batch: Any, what: str = "the loss function") -> Answer:
-    """Interpret the return value of a loss function or metric for one batch.
+class LossFunction:
+    """A loss function or metric, with the interpretation of its return value.
 
     Args:
-        found: The return value.
-        batch: The batch; its length is the count of a mean.
-        what: Name of the function in error messages.
-
-    Raises:
-        InputError: The return value has none of the accepted forms.
+        function: The user's function.
+        what: Its name in error messages.
+        counting: What a mean over a batch counts.
+        conditions: Conditions under which it is called.
     """
-    if isinstance(found, tuple) and len(found) == 2:
-        total, count = exact(found[0], f"the sum that {what} returns"), found[1]
-        if total.numel() != 1 or (isinstance(count, Tensor) and count.numel() != 1):
-            raise InputError(f"{what} returns (sum, count): both must be a single number")
-        return Answer(total.reshape(()), float(count))
-    losses = exact(found, f"what {what} returns")
-    if losses.ndim == 0:
-        num = length(batch)
-        return Answer(losses * num, num)
-    if losses.ndim == 1:
-        return Answer(losses.sum(), len(losses))
-    raise InputError(
-        f"{what} returns a tensor of shape {tuple(losses.shape)}: return one loss per sample (summed over other axes), "
-        "a mean, or (sum, count)"
-    )
+
+    def __init__(self, function: Loss, what: str, counting: Counting, conditions: Conditions) -> None:
+        self.function, self.what, self.counting, self.conditions = function, what, counting, conditions
+
+    def __call__(self, model: Any, batch: Any) -> Answer:
+        """Loss of one batch.
+
+        Losses may use derivatives with respect to inputs, so gradients are enabled; nothing is recorded for them unless
+        a tensor requires a gradient.
+
+        Raises:
+            InputError: The return value has none of the accepted forms.
+        """
+        return self.understood(self.value(model, batch), batch)
+
+    def value(self, model: Any, batch: Any) -> Any:
+        """The return value for one batch."""
+        with torch.enable_grad(), self.conditions.applied():
+            return self.function(model, batch)
+
+    def understood(self, found: Any, batch: Any) -> Answer:
+        """Interpret the return value for one batch."""
+        if isinstance(found, tuple) and len(found) == 2:
+            total, count = exact(found[0], f"the sum that {self.what} returns"), found[1]
+            if total.numel() != 1 or (isinstance(count, Tensor) and count.numel() != 1):
+                raise InputError(f"{self.what} returns (sum, count): both must be a single number")
+            count = float(count)
+            self.counting.note_pair(batch, count)
+            return Answer(total.reshape(()), count)
+        losses = exact(found, f"what {self.what} returns")
+        if losses.ndim == 0:
+            weight = self.counting.weight(batch, losses)
+            return Answer(losses * weight, weight)
+        if losses.ndim == 1:
+            return Answer(losses.sum(), len(losses))
+        raise InputError(
+            f"{self.what} returns a tensor of shape {tuple(losses.shape)}: return one loss per sample (summed over "
+            "other axes), a mean, or (sum, count)"
+        )
+
+
+def loss_functions(
+    loss_fn: Loss, metrics: Mapping[str, Loss], conditions: Conditions, model: nn.Module, count: Count | None
+) -> dict[str, LossFunction]:
+    """The loss function, named `loss`, and the metrics.
+
+    Args:
+        loss_fn: The loss function.
+        metrics: Further functions by name.
+        conditions: Conditions under which they are called.
+        model: The network.
+        count: What a mean over a batch counts, as set by the user.
+    """
+    functions = {"loss": ("the loss function", loss_fn)}
+    functions |= {name: (f"metrics[{name!r}]", function) for name, function in metrics.items()}
+    return {
+        name: LossFunction(function, what, Counting(model, what, count), conditions)
+        for name, (what, function) in functions.items()
+    }
 
 
 def exact(value: Any, what: str) -> Tensor:
@@ -68,6 +111,6 @@ def exact(value: Any, what: str) -> Tensor:
     return value.to(torch.float32 if value.device.type == "mps" else torch.float64)
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its type."""
     return (str(error) or type(error).__name__).strip().splitlines()[0]

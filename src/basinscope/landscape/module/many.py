@@ -14,7 +14,7 @@ from torch import Tensor
 from basinscope.errors import InputError
 from basinscope.landscape.module.choice import Choice, are_few, choose_evaluation
 from basinscope.landscape.module.data_sets import Begin
-from basinscope.landscape.module.loss import Loss
+from basinscope.landscape.module.loss import LossFunction
 from basinscope.landscape.module.passes import Passes
 from basinscope.landscape.module.points import Points, on_rays
 from basinscope.landscape.module.together import Together, means
@@ -57,13 +57,13 @@ class Many:
         twin: Twin,
         passes: Passes,
         sets: Mapping[str, Begin],
-        functions: Mapping[str, Loss],
+        functions: Mapping[str, LossFunction],
         at_once: int | None,
         *,
         repeatable: bool = False,
     ) -> None:
         self.twin, self.passes = twin, passes
-        self.sets, self.functions = list(sets.values()), list(functions.items())
+        self.sets, self.functions = list(sets.values()), list(functions.values())
         self.asked, self.repeatable = at_once, repeatable
         self.choice: Choice | None = Choice(None, "as asked") if at_once == 1 else None
         self.num_evaluated = 0

@@ -26,6 +26,7 @@ class ManyPoints(ABC):
     _many: Many
     _journal: Journal | None
     _center_loss: float
+    _renewal: Any
     _rows: tuple[Sequence[Direction], Tensor] | None
     """Latest directions and their matrix, one row each; cached while the objective is held."""
 
@@ -144,6 +145,9 @@ class ManyPoints(ABC):
 
     def _decide(self, planned: int) -> Choice:
         """Choose how points are evaluated; the first call runs the trial."""
+        if self._renewal is not None:
+            self._many.choice = Choice(None, "statistics are renewed at each point")
+            return self._many.choice
         known = self._many.choice
         if known is not None and known.holds_for(planned):
             return known

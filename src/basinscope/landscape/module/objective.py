@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,34 +17,33 @@ from basinscope.errors import InputError, check_choice
 from basinscope.landscape.directions import (
     Center,
     Direction,
-    Orthogonal,
     RandomDirection,
     Scheme,
-    cosine,
 )
 from basinscope.landscape.filters import Choice as Which
-from basinscope.landscape.filters import Filters, OneDim, moved_filters, one_dim_choice
+from basinscope.landscape.filters import Filters, OneDim, one_dim_choice
 from basinscope.landscape.module import checks
 from basinscope.landscape.module.batches import Batches
+from basinscope.landscape.module.conditions import Conditions, autocast_around
+from basinscope.landscape.module.counting import Count
 from basinscope.landscape.module.data_sets import LOSS, checked_metrics, data_sets
 from basinscope.landscape.module.derivatives import Derivatives
 from basinscope.landscape.module.described import Described
-from basinscope.landscape.module.journal import Journal, place_of
+from basinscope.landscape.module.first_passes import measure_center
+from basinscope.landscape.module.journal import Journal, fingerprint_of, place_of
 from basinscope.landscape.module.line import ModuleLine
-from basinscope.landscape.module.loss import Answer, Loss, understood
+from basinscope.landscape.module.loss import Answer, Loss, loss_functions
 from basinscope.landscape.module.many import Many
 from basinscope.landscape.module.many_points import ManyPoints
-from basinscope.landscape.module.passes import EMPTY, Passes
+from basinscope.landscape.module.passes import Passes
+from basinscope.landscape.module.rounding import rounding_of
 from basinscope.landscape.module.scores import Scores
-from basinscope.landscape.module.twin import Twin, bits_of, version_of
+from basinscope.landscape.module.twin import Precision, Twin, bits_of, version_of
+from basinscope.landscape.module.whole import Whole
 from basinscope.landscape.protocol import Line, Step
-from basinscope.landscape.random_state import undisturbed
-
-NUDGE = 0.1
-"""Distance at which the loss is evaluated to check that it depends on the weights."""
 
 
-class Objective(Described, ManyPoints):
+class Objective(Described, ManyPoints, Whole):
     """Mean loss of a network over batches, at and around its current weights.
 
     Points are evaluated in a copy: the network itself and all random states stay unchanged. Directions are regenerated
@@ -63,7 +60,7 @@ class Objective(Described, ManyPoints):
     Args:
         model: Any `nn.Module`, in eval mode. Batches are moved to its device.
         loss_fn: `loss_fn(model, batch)` returns each sample's loss, `(sum of losses, count)`, or the mean over the
-            batch, weighted by the batch's length. It must use the model passed to it.
+            batch. It must use the model passed to it.
         batches: A list, a `DataLoader`, or a function that returns an iterator; the same in each pass. Or several of
             these by name, such as `{"train": …, "test": …}`: the first is probed; lines and planes score all of them.
         parameters: Tensors that directions move: name patterns such as `"*.lora_*"`, or a function of name and tensor.
@@ -77,6 +74,10 @@ class Objective(Described, ManyPoints):
         metrics: Further functions like `loss_fn` by name, such as `{"error": f}`; lines and planes evaluate them in the
             same pass.
         points_at_once: Number of points evaluated together; 1 evaluates one by one. Default: decided by the trial.
+        count: What a mean over a batch counts: a function of the batch, or the name of a field. Default: samples,
+            graphs, or the labels of a language model, confirmed on parts of a batch.
+        precision: `single` evaluates bfloat16 and float16 networks in float32, so that no short step is lost in
+            rounding; `own` evaluates them in their own precision, and refuses steps that are lost.
 
     If memory runs out, batches are halved along their first axis and retried. A warning is logged, and later passes use
     the smaller batch size.
@@ -107,28 +108,35 @@ class Objective(Described, ManyPoints):
         journal: str | Path | None = None,
         metrics: Mapping[str, Loss] | None = None,
         points_at_once: int | None = None,
+        count: Count | None = None,
+        precision: Precision = "single",
     ) -> None:
         if not isinstance(model, nn.Module):
             raise InputError(f"model is a {type(model).__name__}: pass an nn.Module")
         if not callable(loss_fn):
             raise InputError(f"loss_fn is a {type(loss_fn).__name__}: pass a function of the model and a batch")
         check_choice("normalization", normalization, get_args(Scheme))
+        check_choice("precision", precision, get_args(Precision))
         if points_at_once is not None and not (isinstance(points_at_once, int) and points_at_once >= 1):
             raise InputError(f"points_at_once = {points_at_once!r}: must be a whole number of at least 1")
         self.model, self.unit, self.network = model, unit, type(model).__name__
         self.scheme: Scheme = normalization
         self.one_dim: OneDim = one_dim_choice(one_dim)
-        self._sets, self._functions = data_sets(batches), {LOSS: loss_fn, **checked_metrics(metrics)}
+        self._sets = data_sets(batches)
         self._begin = next(iter(self._sets.values()))
-        self.filters: tuple[Filters, ...] = moved_filters(model, parameters=parameters, one_dim=self.one_dim)
         self.num_evaluations = 0
-        self._twin = Twin(model, self.filters)
+        self._conditions = Conditions()
+        self._functions = loss_functions(loss_fn, checked_metrics(metrics), self._conditions, model, count)
+        self._twin = Twin(model, parameters=parameters, one_dim=self.one_dim, precision=precision)
+        self._asked = parameters is not None
         self._passes = Passes(self._twin)
         self._derivatives = Derivatives(self._twin, self._passes, self._begin, self._answer)
         self._scores = Scores(self._twin, self._passes, self._sets, self._functions)
         self._version: tuple[Any, ...] | None = None
         self._bits: tuple[int, ...] = ()
         self._center_loss, self._count = math.nan, 0.0
+        self._resolution: float | None = None
+        self._renewal = None
         self._journal_path = None if journal is None else Path(journal)
         self._journal: Journal | None = None
         self._held = 0
@@ -147,6 +155,11 @@ class Objective(Described, ManyPoints):
         sets = "" if len(self._sets) == 1 else f", data sets {', '.join(self._sets)}"
         scores = "" if len(self._functions) == 1 else f", metrics {', '.join(list(self._functions)[1:])}"
         return f"Objective({self.network}, {self.num_moved:,} moved entries, {self.scheme} normalization{sets}{scores})"
+
+    @property
+    def filters(self) -> tuple[Filters, ...]:
+        """The moved tensors, and how each is split; after `check`, without those that the loss does not depend on."""
+        return self._twin.filters
 
     @property
     def center(self) -> Center:
@@ -178,22 +191,18 @@ class Objective(Described, ManyPoints):
         self.check()
         return self._count
 
-    def direction(self, seed: int, index: int) -> RandomDirection:
-        """One member of a family of random directions."""
-        return RandomDirection(self.center, seed, index, self.scheme)
+    @property
+    def resolution(self) -> float:
+        """Rounding of the loss: its second difference next to the center, or its precision if that is larger.
 
-    def random_directions(self, seed: int, indices: Sequence[int]) -> Sequence[RandomDirection]:
-        """Several members of a family of random directions."""
-        return [self.direction(seed, index) for index in indices]
-
-    def orthogonal(self, seed: int, indices: tuple[int, int]) -> tuple[Direction, Direction]:
-        """See `Landscape`."""
-        first, second = (self.direction(seed, index) for index in indices)
-        return first, Orthogonal(first, second)
-
-    def cosine(self, first: Direction, second: Direction) -> float:
-        """See `Landscape`; computed in double precision."""
-        return cosine(self.center, first, second)
+        Raises:
+            InputError: See `check`.
+        """
+        self.check()
+        if self._resolution is None:
+            with self._quiet():
+                self._resolution = rounding_of(self._mean, self._twin.center, self._center_loss)
+        return self._resolution
 
     def check(self) -> None:
         """Check that the loss can be measured; fast if nothing has changed since the last check.
@@ -202,24 +211,35 @@ class Objective(Described, ManyPoints):
             InputError: The loss is random, not finite, or independent of the weights; the message names the usual
                 causes.
         """
-        version = version_of(self.model)
+        version = self._current()
         if version == self._version and bits_of(self.model) == self._bits:
             return
-        checks.refuse_training_layers(self.model)
         self._twin.follow()
-        self._derivatives.kept, self._rows = None, None
+        self._rows = None
         self._many.forget()
         bits = bits_of(self.model)
         with self._quiet():
-            first = self._mean([])
-            with checks.calls_of(self._twin.copy) as called:
-                second = self._mean([]) if math.isfinite(first) else first
-            checks.refuse_random(first, second, self.model, self._passes, self._begin, self._answer)
-            if not called:
-                checks.refuse_other_model(first, self._mean([(self.direction(0, 0), NUDGE)]))
-        self._center_loss, self._version, self._bits = first, version, bits
+            found = measure_center(
+                self._twin,
+                self._passes,
+                self._begin,
+                self._functions[LOSS],
+                asked=self._asked,
+                direction=RandomDirection(self._twin.center, 0, 0, self.scheme),
+            )
+        self._derivatives.forget(reentrant=found.reentrant)
+        self._resolution = None
+        if found.resting:
+            self._twin.restrict(found.resting)
+        self._center_loss, self._count, self._version, self._bits = found.loss, found.count, version, bits
+        self.num_evaluations += found.passes
         if self._journal_path is not None:
             self._journal = Journal(self._journal_path, self.fingerprint())
+
+    def _current(self) -> tuple[Any, ...]:
+        """Cheap indicator of the network's state, and of the settings under which it is evaluated."""
+        settings = self._conditions.autocast if self._held else autocast_around([self._twin.device])
+        return version_of(self.model), settings
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -248,14 +268,12 @@ class Objective(Described, ManyPoints):
 
     def _check_again(self) -> None:
         """Repeat the check if the cheap `version_of` shows a change; every probe starts with the full `check`."""
-        if not self._held and version_of(self.model) != self._version:
+        if not self._held and self._current() != self._version:
             self.check()
 
     def fingerprint(self) -> str:
         """Hash that identifies the network, its batches and the moved tensors, from sums of bits and the loss."""
-        moved = [(f.name, list(f.shape), list(f.split), list(f.inner)) for f in self.filters]
-        facts = [moved, self.one_dim, self._bits, self._center_loss.hex(), float(self._count).hex(), str(self.device)]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        return fingerprint_of(self.filters, self.one_dim, self._bits, self._center_loss, self._count, self.device)
 
     def loss_at(self, *steps: Step) -> float:
         """Mean loss at the network's weights plus each direction times its distance."""
@@ -281,7 +299,8 @@ class Objective(Described, ManyPoints):
             self._derivatives.kept = None
             self._twin.move_to(steps, cache=bool(self._held))
             self.num_evaluations += 1
-            return self._scores.here()
+            with self._statistics(at_center=not steps):
+                return self._scores.here()
 
     def check_scores(self) -> None:
         """Check that the metrics are finite at the current weights.
@@ -289,7 +308,10 @@ class Objective(Described, ManyPoints):
         Raises:
             InputError: A metric is not finite; the message names it and its data set.
         """
-        self._scores.refuse_undefined(self.scores_at())
+        found = self.scores_at()
+        with self._quiet():
+            again = self._scores.settle()
+        self._scores.refuse_undefined(self.scores_at() if again else found)
 
     def line(self, direction: Direction) -> Line:
         """See `Landscape`; the rough estimate is the loss over the first batch."""
@@ -303,7 +325,10 @@ class Objective(Described, ManyPoints):
         """
         self._check_again()
         with self._quiet():
-            total, gradient = self._derivatives.gradient(steps, cache=bool(self._held))
+            self._derivatives.verify()
+            self._twin.move_to(steps, cache=bool(self._held))
+            with self._statistics(at_center=not steps):
+                total, gradient = self._derivatives.gradient(steps, cache=bool(self._held))
         return total / self._count, [part / self._count for part in gradient]
 
     def hessian_vector_product(self, vector: Sequence[Tensor]) -> list[Tensor]:
@@ -323,21 +348,9 @@ class Objective(Described, ManyPoints):
             state: Its tensors by name; missing ones are taken from the network itself.
         """
         self._check_again()
-        copied = self._twin.copy
-        ours = dict((*copied.named_parameters(), *copied.named_buffers()))
-        own = dict((*self.model.named_parameters(), *self.model.named_buffers()))
-        names = [name for name in ours if name in state and state[name].shape == ours[name].shape]
         self._derivatives.kept = None
-        with self._quiet(), torch.no_grad():
-            try:
-                for f, tensor in zip(self.filters, self.center.tensors, strict=True):
-                    ours[f.name].copy_(tensor)
-                for name in names:
-                    ours[name].copy_(state[name])
-                return self._summed()
-            finally:
-                for name in names:
-                    ours[name].copy_(own[name])
+        with self._quiet(), torch.no_grad(), self._twin.holding(state):
+            return self._summed()
 
     def rough_loss_at(self, *steps: Step) -> tuple[float, float]:
         """Mean loss over the first batch at a point, and its count; batches with count zero are skipped."""
@@ -345,37 +358,30 @@ class Objective(Described, ManyPoints):
         with self._quiet(), torch.no_grad():
             self._derivatives.kept = None
             self._twin.move_to(steps, cache=bool(self._held))
-            for batch in self._passes.batches(self._begin):
-                sums = [(float(f.total), f.count) for f in self._passes.pieces("loss", batch, self._answer)]
-                if count := sum(count for _, count in sums):
-                    return sum(total for total, _ in sums) / count, count
-        raise InputError(EMPTY)
+            return self._passes.first(self._begin, self._answer)
 
     @contextlib.contextmanager
     def _quiet(self) -> Iterator[None]:
         if self._held:
             yield
             return
-        devices = {tensor.device for tensor in self.model.parameters()}
-        with undisturbed(devices), torch.inference_mode(False):
+        with self._conditions.quiet({tensor.device for tensor in self.model.parameters()}):
             yield
 
     @torch.no_grad()
     def _mean(self, steps: Sequence[Step]) -> float:
         self._derivatives.kept = None
         self._twin.move_to(steps, cache=bool(self._held))
-        return self._summed()
+        with self._statistics(at_center=not steps):
+            return self._summed()
 
     def _summed(self) -> float:
         """Mean loss over all batches at the copy's weights."""
-        total = count = 0.0
-        for answer in self._passes.each("loss", self._begin, self._answer):
-            total, count = total + float(answer.total), count + answer.count
-        if not count:
-            raise InputError(EMPTY)
-        self.num_evaluations, self._count = self.num_evaluations + 1, count
+        total, count = self._passes.sums(self._begin, self._answer)
+        self.num_evaluations += 1
+        checks.refuse_other_count(self._count, count)
         return total / count
 
     def _answer(self, batch: Any) -> Answer:
         """Loss of one batch."""
-        return understood(self._functions[LOSS](self._twin.copy, batch), batch)
+        return self._functions[LOSS](self._twin.copy, batch)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from basinscope.errors import InputError
 from basinscope.landscape.module.data_sets import Begin
-from basinscope.landscape.module.loss import Loss, understood
+from basinscope.landscape.module.loss import LossFunction
 from basinscope.landscape.module.passes import EMPTY, Passes
 from basinscope.landscape.module.twin import Twin
 
@@ -28,7 +28,9 @@ class Scores:
         functions: The loss and the metrics, by name.
     """
 
-    def __init__(self, twin: Twin, passes: Passes, sets: Mapping[str, Begin], functions: Mapping[str, Loss]) -> None:
+    def __init__(
+        self, twin: Twin, passes: Passes, sets: Mapping[str, Begin], functions: Mapping[str, LossFunction]
+    ) -> None:
         self.twin, self.passes, self.sets, self.functions = twin, passes, sets, functions
 
     @torch.no_grad()
@@ -46,10 +48,9 @@ class Scores:
         def answers(batch: Any) -> list[tuple[float, float]]:
             with _remembering(self.twin.copy):
                 sums = []
-                for index, (metric, function) in enumerate(self.functions.items()):
-                    what = f"metrics[{metric!r}]" if index else "the loss function"
-                    answer = understood(function(self.twin.copy, batch), batch, what)
-                    sums.append((float(answer.total), answer.count))
+                for function in self.functions.values():
+                    answer = function(self.twin.copy, batch)
+                    sums.append((float(answer.total.detach()), answer.count))
                 return sums
 
         for pairs in self.passes.each("scores", begin, answers):
@@ -58,6 +59,20 @@ class Scores:
         if not counts.all():
             raise InputError(f"batches[{name!r}]: {EMPTY}" if len(self.sets) > 1 else EMPTY)
         return sums / counts
+
+    def settle(self) -> bool:
+        """Decide how batches are weighted in the means of metrics, after a pass; return whether this changes them.
+
+        Raises:
+            InputError: A metric returns a sum, or weights remain unknown.
+        """
+        changes = False
+        with torch.no_grad():
+            for function in self.functions.values():
+                changes |= function.counting.settle(
+                    lambda part, f=function: f.value(self.twin.copy, part), modified=self.passes.lender.modified
+                )
+        return changes
 
     def refuse_undefined(self, found: Float[np.ndarray, "sets functions"]) -> None:
         """Refuse scores at the current weights that are not finite.

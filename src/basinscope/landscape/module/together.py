@@ -16,7 +16,7 @@ from basinscope.landscape.kernel import MLPKernel
 from basinscope.landscape.module.answers import Answers, Capture, Captured, NotTogetherError
 from basinscope.landscape.module.chain import Chain
 from basinscope.landscape.module.data_sets import Begin
-from basinscope.landscape.module.loss import Answer, Loss, understood
+from basinscope.landscape.module.loss import LossFunction
 from basinscope.landscape.module.passes import Passes
 from basinscope.landscape.module.points import Points
 from basinscope.landscape.module.twin import Twin
@@ -27,7 +27,7 @@ OUTPUT_BYTES, PIECE = 2**25, 256
 """Limits on points whose losses are computed together: bytes of their outputs, and number."""
 FEW_OUTPUTS = 16
 """Below this many points losses are computed one by one, because of the overhead of `vmap`."""
-Functions = Sequence[tuple[str, Loss]]
+Functions = Sequence[LossFunction]
 
 
 _evaluated = [0]
@@ -62,8 +62,12 @@ def means(
         points: The points.
         passes: Iterates over batches.
         sets: Functions that start a pass over each data set.
-        functions: The loss and metrics, by name.
+        functions: The loss and metrics.
     """
+    if (
+        passes.lender.modified or passes.twin.buffers.written
+    ):  # each evaluation needs the batch and buffers as they were
+        raise NotTogetherError
     values = np.empty((len(sets), len(functions), len(points)))
     for index, begin in enumerate(sets):
         total, counts = torch.zeros(len(functions), len(points), dtype=torch.float64), [0.0] * len(functions)
@@ -78,21 +82,16 @@ def means(
 class _Counted:
     """Interprets a function's return value, also under `vmap`; the count must not depend on the point."""
 
-    def __init__(self, function: Loss, what: str) -> None:
-        self.function, self.what = function, what
+    def __init__(self, function: LossFunction) -> None:
+        self.function = function
         self.count = float("nan")
 
     def __call__(self, model: Any, batch: Any) -> Tensor:
-        answer: Answer = understood(self.function(model, batch), batch, self.what)
+        answer = self.function(model, batch)
         if not math.isnan(self.count) and answer.count != self.count:
             raise NotTogetherError
         self.count = answer.count
         return answer.total
-
-
-def _named(functions: Functions) -> list[_Counted]:
-    words = ["the loss function", *(f"metrics[{name!r}]" for name, _ in functions[1:])]
-    return [_Counted(function, what) for (_, function), what in zip(functions, words, strict=True)]
 
 
 class _Cutter:
@@ -136,10 +135,10 @@ class ByOutputs:
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _inputs(self, batch: Any, function: Loss) -> Tensor:
+    def _inputs(self, batch: Any, function: LossFunction) -> Tensor:
         """The input with which the loss function calls the model."""
         try:
-            function(Capture(), batch)
+            function.value(Capture(), batch)
         except Captured as capture:
             return capture.inputs
         raise NotTogetherError
@@ -149,9 +148,9 @@ class ByOutputs:
         self, points: Points, batch: Any, functions: Functions
     ) -> tuple[Float[Tensor, "functions points"], list[float]]:
         """See `Together`."""
-        given = self._inputs(batch, functions[0][1])
+        given = self._inputs(batch, functions[0])
         inputs = self.chain.prepared(given)
-        answers, counted = Answers(given), _named(functions)
+        answers, counted = Answers(given), [_Counted(function) for function in functions]
         known = answers.outputs
 
         def total(outputs: Tensor) -> Tensor:
@@ -270,7 +269,7 @@ class ByVmap:
         self, points: Points, batch: Any, functions: Functions
     ) -> tuple[Float[Tensor, "functions points"], list[float]]:
         """See `Together`."""
-        counted = _named(functions)
+        counted = [_Counted(function) for function in functions]
         whole = _Whole(self.twin.copy, counted)
 
         def sums(tensors: list[Tensor]) -> Tensor:

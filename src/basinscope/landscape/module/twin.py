@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Center, Direction, Stored
-from basinscope.landscape.filters import Filters
-from basinscope.landscape.module.loss import first_line
+from basinscope.landscape.filters import Choice, Filters, OneDim, moved_filters
+from basinscope.landscape.module.buffers import Buffers
+from basinscope.landscape.module.copying import is_parametrised, make_effective, plain_copy, widen
+from basinscope.landscape.module.hooks import watch_hooks
 from basinscope.landscape.protocol import Step
 
+Precision = Literal["single", "own"]
+_HALF = (torch.bfloat16, torch.float16)
+_DISTORTED = 0.2
+"""Largest share of a step that rounding may change."""
 CACHED_BYTES = 2**25
 """Directions up to this size are generated once and cached while the objective is held."""
 
@@ -25,22 +33,45 @@ class Twin:
 
     Args:
         model: The network; never modified.
-        filters: The moved tensors.
+        parameters, one_dim: Which tensors are moved; see `filters.moved_filters`.
+        precision: `single` evaluates half-precision networks in single precision, `own` in theirs.
 
     Raises:
-        InputError: The network cannot be copied.
+        InputError: The network cannot be copied, or nothing can be moved.
     """
 
-    def __init__(self, model: nn.Module, filters: tuple[Filters, ...]) -> None:
-        self.model, self.filters = model, filters
-        # Tensors created in inference mode could later be neither overwritten nor differentiated.
-        with torch.inference_mode(False):
-            self.copy = _copied(model)
-        named = dict(self.copy.named_parameters())
-        self.targets: tuple[Tensor, ...] = tuple(named[f.name] for f in filters)
+    def __init__(
+        self, model: nn.Module, *, parameters: Choice | None, one_dim: OneDim, precision: Precision = "single"
+    ) -> None:
+        self.model, self._parameters = model, parameters
+        self._one_dim: OneDim = one_dim
+        self._precision: Precision = precision
+        self.widened: frozenset[torch.dtype] = frozenset()
+        """Half precisions that the copy evaluates in single precision."""
+        self._form = _form_of(model)
         self.cached: list[tuple[Direction, list[Tensor]]] = []
         """Directions cached while the objective is held, the most recent last."""
-        self.follow()
+        self._build()
+
+    def _build(self) -> None:
+        """Copy the network."""
+        self.copy = plain_copy(self.model)
+        if self._precision == "single":
+            self.widened = widen(self.copy)
+        self.candidates: tuple[Filters, ...] = moved_filters(
+            self.copy, parameters=self._parameters, one_dim=self._one_dim
+        )
+        """All tensors that were chosen to be moved."""
+        watch_hooks(self.copy)
+        self.copy.requires_grad_(False)
+        self._own: dict[str, Tensor] = dict(self.model.named_parameters())
+        for name, tensor in self.copy.named_parameters():
+            # Effective weights of parametrised layers are no tensors of the network.
+            if name not in self._own:
+                self._own[name] = tensor.detach().clone()
+        self.buffers = Buffers(self.copy, dict(self.model.named_buffers()))
+        self._train()
+        self.restrict(())
 
     @property
     def device(self) -> torch.device:
@@ -54,20 +85,84 @@ class Twin:
         Raises:
             InputError: The network's tensors or layers have been replaced by others.
         """
-        own = dict((*self.model.named_parameters(), *self.model.named_buffers()))
-        ours = dict((*self.copy.named_parameters(), *self.copy.named_buffers()))
-        described = ([(n, t.shape, t.dtype, t.device) for n, t in tensors.items()] for tensors in (own, ours))
-        kinds = ([(n, type(m)) for n, m in model.named_modules()] for model in (self.model, self.copy))
-        for parts, (new, old) in (("tensors", described), ("layers", kinds)):
+        for parts, new, old in zip(("tensors", "layers"), _form_of(self.model), self._form, strict=True):
             if new != old:
                 raise InputError(f"{type(self.model).__name__} has other {parts} than before: create a new Objective")
-        for name, tensor in ours.items():
-            tensor.copy_(own[name])
-        for module, theirs in zip(self.copy.modules(), self.model.modules(), strict=True):
-            module.training = theirs.training
-        self.center = Center(self.filters, tuple(own[f.name] for f in self.filters))
+        if is_parametrised(self.model):
+            self._build()
+            return
+        self._own = dict(self.model.named_parameters())
+        self.reload()
+        self.buffers.follow(dict(self.model.named_buffers()))
+        self._train()
+        self.restrict(())
+
+    @torch.no_grad()
+    def reload(self) -> None:
+        """Write the network's parameters, moved or not."""
+        for name, tensor in self.copy.named_parameters():
+            tensor.copy_(self._own[name])
+
+    @contextlib.contextmanager
+    def holding(self, state: Mapping[str, Tensor]) -> Iterator[None]:
+        """Context in which the copy has other parameters and buffers, from a network's state dictionary."""
+        state = self.effective(state)
+        ours = dict(self.copy.named_parameters())
+        shapes = {name: buffer.shape for name, buffer in self.copy.named_buffers()}
+        buffers = {name: state[name] for name, shape in shapes.items() if name in state and state[name].shape == shape}
+        with self.buffers.replaced(buffers):
+            try:
+                self.move_to([])
+                for name, tensor in ours.items():
+                    if name in state and state[name].shape == tensor.shape:
+                        tensor.copy_(state[name])
+                yield
+            finally:
+                self.reload()
+
+    @contextlib.contextmanager
+    def moving_all(self) -> Iterator[None]:
+        """Context in which all real parameters are moved."""
+        before, resting = self.candidates, {f.name for f in self.candidates} - {f.name for f in self.filters}
+        self.candidates = moved_filters(self.copy, parameters=lambda _, t: t.is_floating_point(), one_dim="moved")
+        self.restrict(())
+        try:
+            yield
+        finally:
+            self.move_to([])
+            self.candidates = before
+            self.restrict(resting)
+
+    def restrict(self, resting: Collection[str]) -> None:
+        """Choose the moved tensors: all candidates except those named."""
+        named = dict(self.copy.named_parameters())
+        # A tensor keeps its random stream whichever others are moved.
+        self.filters: tuple[Filters, ...] = tuple(
+            replace(f, stream=k) if resting else f for k, f in enumerate(self.candidates) if f.name not in resting
+        )
+        self.targets: tuple[Tensor, ...] = tuple(named[f.name] for f in self.filters)
+        self.center = Center(self.filters, tuple(self._own[f.name] for f in self.filters))
         self.exact = [self.center.exact(index) for index in range(len(self.filters))]
         self.cached = []
+
+    def _train(self) -> None:
+        """Set the layers to the network's modes."""
+        theirs = dict(self.model.named_modules())
+        for name, module in self.copy.named_modules():
+            if name in theirs:
+                module.training = theirs[name].training
+
+    def effective(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Tensors of another network of the same kind under the names of the copy's, from its state dictionary."""
+        if not is_parametrised(self.model):
+            return state
+        other = copy.deepcopy(self.model)
+        with torch.no_grad():
+            for name, tensor in (*other.named_parameters(), *other.named_buffers()):
+                if name in state and state[name].shape == tensor.shape:
+                    tensor.copy_(state[name])
+        make_effective(other)
+        return {**state, **dict(other.named_parameters()), **dict(other.named_buffers())}
 
     @torch.no_grad()
     def move_to(self, steps: Sequence[Step], *, cache: bool = False) -> None:
@@ -84,6 +179,22 @@ class Twin:
                 block = direction.block(index).to(point) if blocks is None else blocks[index]
                 point = torch.add(point, block, alpha=distance)
             target.copy_(point)
+            if steps and target.dtype in _HALF:
+                self._refuse_lost(own, point, target)
+
+    def _refuse_lost(self, own: Tensor, point: Tensor, target: Tensor) -> None:
+        """Refuse a step that rounding to half precision distorts.
+
+        Raises:
+            InputError: The step taken differs from the one intended by more than a fifth.
+        """
+        intended = point - own
+        length = float(intended.norm())
+        if length and float((target - point).norm()) > _DISTORTED * length:
+            raise InputError(
+                f"a step of relative length {length / max(float(own.norm()), 1e-30):.2g} is lost in the rounding of "
+                f"{str(target.dtype).removeprefix('torch.')} weights: leave out precision='own', or take longer steps"
+            )
 
     def blocks_of(self, direction: Direction) -> list[Tensor] | None:
         """All blocks of a direction, generated if not yet cached; None if they are too large to cache."""
@@ -106,20 +217,19 @@ class Twin:
         for target in self.targets:
             target.requires_grad_(True)
         try:
-            with torch.enable_grad():
+            with torch.enable_grad(), warnings.catch_warnings():
+                # Networks may look at values, such as those of a loss scale.
+                warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True to a scalar")
                 yield
         finally:
             clear(self.targets)
             self.copy.requires_grad_(False)
 
 
-def _copied(model: nn.Module) -> nn.Module:
-    try:
-        twin = copy.deepcopy(model)
-    except Exception as error:  # copying a custom class can fail with any exception
-        raise InputError(f"{type(model).__name__} cannot be copied: {first_line(error)}") from error
-    clear(twin.parameters())
-    return twin.requires_grad_(False)
+def _form_of(model: nn.Module) -> tuple[list[Any], list[Any]]:
+    """Names and shapes of a network's tensors, and types of its layers."""
+    tensors = (*model.named_parameters(), *model.named_buffers())
+    return [(n, t.shape, t.dtype, t.device) for n, t in tensors], [(n, type(m)) for n, m in model.named_modules()]
 
 
 def clear(tensors: Iterable[Tensor]) -> None:

@@ -19,6 +19,7 @@ INNERMOST, OUTERMOST, STRIDE = 1e-4, 10.0, 1.5
 MAX_EVALUATIONS = 100
 _CODES = {name: code for code, name in RAY_STATUS.items()}
 OK, UNBOUNDED, NONFINITE, MAX_EVALS = (_CODES[n] for n in ("ok", "unbounded", "nonfinite", "max_evals"))
+BELOW, UNRESOLVED = (_CODES[n] for n in ("below", "unresolved"))
 PATIENCE = 7
 """Evaluations after which a bracket that hardly shrinks is bisected."""
 RUNNING = -1
@@ -171,7 +172,8 @@ def settle(rays: Rays, live: np.ndarray, tolerance: float) -> None:
 def measured(parts: Sequence[Rays]) -> dict[str, np.ndarray]:
     """Merge blocks of finished rays into variables of a `radius` dataset.
 
-    An unbounded ray gets the outermost distance as its radius; any other ray without a crossing gets NaN.
+    An unbounded ray gets the outermost distance as its radius, and one that crosses below the innermost distance gets
+    that; any other ray without a crossing gets NaN.
     """
 
     def joined(name: str) -> np.ndarray:
@@ -181,10 +183,24 @@ def measured(parts: Sequence[Rays]) -> dict[str, np.ndarray]:
     with np.errstate(invalid="ignore", over="ignore"):
         lower, upper = np.exp(joined("low")), np.exp(joined("high"))
         middle = np.sqrt(lower * upper)
+    status = np.where((status == OK) & (upper <= INNERMOST), BELOW, status)
+    bounds = np.select([status == UNBOUNDED, status == BELOW], [OUTERMOST, INNERMOST], np.nan)
     return {
-        "radius": np.where(status == OK, middle, np.where(status == UNBOUNDED, OUTERMOST, np.nan)),
-        "lower": lower,
-        "upper": upper,
+        "radius": np.where(status == OK, middle, bounds),
+        "lower": np.where(status == BELOW, 0.0, lower),
+        "upper": np.where(status == BELOW, INNERMOST, upper),
         "status": status.astype(np.int8),
         "num_evaluations": joined("spent"),
+    }
+
+
+def unresolved(num: int) -> dict[str, np.ndarray]:
+    """Variables of a `radius` dataset for rays that were not searched, because the loss does not resolve the rise."""
+    nothing = np.full(num, np.nan)
+    return {
+        "radius": nothing,
+        "lower": nothing,
+        "upper": nothing,
+        "status": np.full(num, UNRESOLVED, dtype=np.int8),
+        "num_evaluations": np.zeros(num),
     }

@@ -1,0 +1,215 @@
+"""Makes the working copy of a network: plain layers with effective weights, without wrappers or the user's hooks.
+
+| in the network                                        | in the copy                                               |
+|-------------------------------------------------------|-----------------------------------------------------------|
+| `torch.compile`, `DataParallel`, `DistributedDataParallel` | the wrapped network itself, under the same names     |
+| `model.forward = torch.compile(model.forward)`        | the plain `forward`                                       |
+| parametrisations, `weight_norm`, `spectral_norm`, pruning | the effective weight, as an ordinary parameter        |
+| several parameters in the same memory                 | one parameter                                             |
+| forward hooks                                         | see `hooks`                                               |
+| backward hooks                                        | removed: they are not part of the loss                    |
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from basinscope.errors import InputError
+from basinscope.landscape.module.loss import first_line
+
+_WRAPPED = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module"}
+"""Attribute that holds the network, by type of wrapper."""
+_BACKWARD_HOOKS = ("_backward_hooks", "_backward_pre_hooks")
+
+
+class Unwrapped(nn.Module):
+    """A wrapped network without the function of its wrapper, so that names and attributes stay the same.
+
+    Args:
+        attribute: Attribute under which the wrapper holds the network.
+        inner: The network.
+    """
+
+    def __init__(self, attribute: str, inner: nn.Module) -> None:
+        super().__init__()
+        self._attribute = attribute
+        self._modules[attribute] = inner  # `add_module` would look the attribute up in the network
+        self.training = inner.training
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the network."""
+        return self._modules[self._attribute](*args, **kwargs)  # pyright: ignore[reportOptionalCall]
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self._modules[self.__dict__["_attribute"]], name)
+
+
+def plain_copy(model: nn.Module) -> nn.Module:
+    """Copy a network; see the table above.
+
+    Raises:
+        InputError: A tensor has no data, tensors overlap in memory, or the network cannot be copied.
+    """
+    refuse_meta(model)
+    memo: dict[int, Any] = {}
+    kind = type(model).__name__
+    # Tensors created in inference mode could later be neither overwritten nor differentiated.
+    with torch.inference_mode(False):
+        try:
+            for wrapper, attribute in _wrappers(model):
+                if id(wrapper) not in memo:
+                    inner = wrapper.get_submodule(attribute)
+                    memo[id(wrapper)] = Unwrapped(attribute, copy.deepcopy(inner, memo))
+            copied = copy.deepcopy(model, memo)
+        except Exception as error:  # copying a custom class can fail with any exception
+            raise InputError(f"{kind} cannot be copied: {first_line(error)}") from error
+        for own in model.modules():
+            _restore_forward(own, memo.get(id(own)))
+        for module in copied.modules():
+            for name in _BACKWARD_HOOKS:
+                getattr(module, name, {}).clear()
+        make_effective(copied)
+        _tie(model, copied)
+    for tensor in copied.parameters():
+        tensor.grad = None
+    return copied
+
+
+def widen(model: nn.Module) -> frozenset[torch.dtype]:
+    """Convert parameters and buffers of half precision to single precision; return the precisions converted."""
+    found = set()
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.dtype in (torch.bfloat16, torch.float16):
+            found.add(tensor.dtype)
+            tensor.data = tensor.data.float()
+    return frozenset(found)
+
+
+def refuse_meta(model: nn.Module) -> None:
+    """Refuse tensors without data.
+
+    Raises:
+        InputError: There is one; the message names it.
+    """
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_meta:
+            raise InputError(f"{name} is on the meta device, which holds no data: load the network's weights first")
+
+
+def _wrappers(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
+    """Wrappers inside a network, innermost first, with the attribute that holds the wrapped network."""
+    found = [(m, _WRAPPED[type(m).__name__]) for m in model.modules() if type(m).__name__ in _WRAPPED]
+    for module, attribute in reversed(found):
+        if isinstance(module._modules.get(attribute), nn.Module):
+            yield module, attribute
+
+
+def _restore_forward(own: nn.Module, copied: Any) -> None:
+    """Replace a compiled `forward` of the network's by the plain one: the compiled one would use its weights."""
+    compiled = vars(own).get("forward")
+    plain = getattr(compiled, "_torchdynamo_orig_callable", None)
+    if plain is None or copied is None:
+        return
+    # Methods of torch's own layers are compiled inside another function.
+    inner = [cell.cell_contents for cell in getattr(plain, "__closure__", None) or ()]
+    for method in (plain, *inner):
+        if getattr(method, "__func__", None) is type(own).forward and method.__self__ is own:
+            vars(copied).pop("forward", None)
+
+
+def is_parametrised(model: nn.Module) -> bool:
+    """Whether some weights are computed from other tensors at each call."""
+    return any(parametrize.is_parametrized(module) or _computing_hooks(module) for module in model.modules())
+
+
+def make_effective(model: nn.Module) -> None:
+    """Replace tensors computed by parametrisations, `weight_norm`, `spectral_norm` or pruning by their values.
+
+    A value requires a gradient if one of the tensors does that it was computed from.
+    """
+    for module in list(model.modules()):
+        if parametrize.is_parametrized(module):
+            parametrised: Any = module.parametrizations
+            values: dict[str, tuple[Tensor, bool]] = {}
+            for name in list(parametrised):
+                wanted = any(part.requires_grad for part in parametrised[name].parameters())
+                with torch.no_grad():
+                    values[name] = (getattr(module, name), wanted)
+            # Not `remove_parametrizations`, which would modify the class that the copy shares with the network.
+            del module._modules["parametrizations"]
+            module.__class__ = type(module).__bases__[0]
+            for name, (value, wanted) in values.items():
+                _own(module, name, value, wanted)
+        for key, name in _computing_hooks(module):
+            hook = module._forward_pre_hooks[key]
+            with torch.no_grad():
+                hook(module, ())
+                value = getattr(module, name)
+            del module._forward_pre_hooks[key]
+            parts = [module._parameters.pop(f"{name}_{part}", None) for part in ("g", "v", "orig")]
+            for part in ("mask", "u", "v"):
+                module._buffers.pop(f"{name}_{part}", None)
+            _own(module, name, value, any(part is not None and part.requires_grad for part in parts))
+
+
+def _own(module: nn.Module, name: str, value: Tensor, wanted: bool) -> None:
+    """Register a tensor as a parameter in place of whatever has its name."""
+    for place in (vars(module), module._parameters, module._buffers):
+        place.pop(name, None)
+    module.register_parameter(name, nn.Parameter(value.detach().clone(), requires_grad=wanted))
+
+
+def _computing_hooks(module: nn.Module) -> list[tuple[int, str]]:
+    """Hooks of torch that compute a tensor before each call, with its name."""
+    kinds = {"WeightNorm": "name", "SpectralNorm": "name"}
+    found = []
+    for key, hook in module._forward_pre_hooks.items():
+        kind = type(hook)
+        if not kind.__module__.startswith("torch.nn.utils"):
+            continue
+        name = getattr(hook, kinds.get(kind.__name__, "_tensor_name"), None)
+        if isinstance(name, str):
+            found.append((key, name))
+    return found
+
+
+def _tie(model: nn.Module, copied: nn.Module) -> None:
+    """Make one parameter of those that occupy the same memory in the network; copying separates them.
+
+    Raises:
+        InputError: Parameters overlap in memory without being the same.
+    """
+    copies = dict(copied.named_modules(remove_duplicate=False))
+    known: dict[Any, tuple[str, nn.Parameter]] = {}
+    spans: dict[Any, list[tuple[int, int, str]]] = {}
+    for prefix, module in model.named_modules(remove_duplicate=False):
+        for name, own in module._parameters.items():
+            tensor = copies[prefix]._parameters.get(name) if prefix in copies else None
+            if own is None or tensor is None or nn.parameter.is_lazy(own):
+                continue
+            if not own.numel() or own.layout != torch.strided:
+                continue
+            label = f"{prefix}.{name}" if prefix else name
+            storage = (own.device, own.untyped_storage().data_ptr())
+            form = (own.storage_offset(), tuple(own.shape), own.stride(), own.dtype)
+            first, one = known.setdefault((storage, form), (label, tensor))
+            copies[prefix]._parameters[name] = one
+            if first == label:
+                size, begin = own.element_size(), int(own.storage_offset())
+                extent = 1 + sum((int(n) - 1) * int(s) for n, s in zip(own.shape, own.stride(), strict=True))
+                spans.setdefault(storage, []).append((begin * size, (begin + extent) * size, label))
+    for parts in spans.values():
+        parts.sort()
+        for (_, end, one), (begin, _, other) in pairwise(parts):
+            if begin < end:
+                raise InputError(f"{one} and {other} overlap in memory: store them apart, or make them one parameter")

@@ -1,0 +1,120 @@
+"""Forward hooks in the working copy: those that change what the network computes keep running, the others do not.
+
+A deep copy shares a hook's function with the network, and with it the lists and dictionaries that it writes to. So
+hooks run isolated during the first pass, with copies of these containers; afterwards only those remain that returned
+something or modified a tensor in place.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import CellType, FunctionType
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+_log = logging.getLogger(__name__)
+_KINDS = ("_forward_pre_hooks", "_forward_hooks")
+_CONTAINERS = (list, dict, set, deque)
+"""Objects to which hooks write."""
+
+
+class Watched:
+    """A hook that runs isolated, and notes whether it changes what the network computes.
+
+    Args:
+        hook: The user's hook.
+    """
+
+    def __init__(self, hook: Callable[..., Any]) -> None:
+        self.hook = _isolated(hook)
+        self.changes = False
+        self.called = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the hook."""
+        tensors = [part for part in pytree.tree_leaves((args[1:], kwargs)) if isinstance(part, Tensor)]
+        before = [None if tensor.is_inference() else tensor._version for tensor in tensors]
+        found = self.hook(*args, **kwargs)
+        after = [None if tensor.is_inference() else tensor._version for tensor in tensors]
+        self.called = True
+        self.changes = self.changes or found is not None or before != after
+        return found
+
+
+def watch_hooks(model: nn.Module) -> None:
+    """Isolate the forward hooks of a working copy."""
+    for _, hooks, key in _hooks(model):
+        hooks[key] = Watched(hooks[key])
+
+
+def drop_idle_hooks(model: nn.Module) -> None:
+    """Remove hooks that were called and change nothing."""
+    idle = [(name, hooks, key) for name, hooks, key in _hooks(model) if _is_idle(hooks[key])]
+    for _, hooks, key in idle:
+        del hooks[key]
+    if idle:
+        names = ", ".join(dict.fromkeys(name or type(model).__name__ for name, _, _ in idle))
+        _log.info("forward hooks do not run in measurements, because they do not change the outputs: %s", names)
+
+
+def _is_idle(hook: Any) -> bool:
+    return isinstance(hook, Watched) and hook.called and not hook.changes
+
+
+def _hooks(model: nn.Module) -> Iterator[tuple[str, Any, int]]:
+    """Every forward hook: name of its module, dictionary of hooks, key."""
+    for name, module in model.named_modules():
+        for kind in _KINDS:
+            hooks = getattr(module, kind)
+            for key in list(hooks):
+                yield name, hooks, key
+
+
+def _isolated(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """The hook with copies of the containers that it uses, from its closure, its module and objects in its closure.
+
+    Bound methods and callable objects need no isolation: they were copied along with the network.
+    """
+    if not isinstance(hook, FunctionType):
+        return hook
+    used = {name: hook.__globals__[name] for name in hook.__code__.co_names if name in hook.__globals__}
+    own = {name: _copied(value) for name, value in used.items() if isinstance(value, _CONTAINERS)}
+    cells = tuple(CellType(_copied(cell.cell_contents)) if _filled(cell) else cell for cell in hook.__closure__ or ())
+    isolated = FunctionType(
+        hook.__code__, {**hook.__globals__, **own} if own else hook.__globals__, hook.__name__, hook.__defaults__, cells
+    )
+    isolated.__kwdefaults__ = hook.__kwdefaults__
+    return isolated
+
+
+def _filled(cell: CellType) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:  # an empty cell
+        return False
+
+
+def _copied(value: Any) -> Any:
+    """A shallow copy of a container, or of an object with its containers; anything else itself."""
+    if isinstance(value, _CONTAINERS):
+        return copy.copy(value)
+    if isinstance(value, nn.Module | Tensor | type) or callable(value) or not isinstance(_attributes(value), dict):
+        return value
+    try:
+        twin = copy.copy(value)
+        for name, part in _attributes(twin).items():
+            if isinstance(part, _CONTAINERS):
+                setattr(twin, name, copy.copy(part))
+    except Exception:  # copying a custom class can fail with any exception
+        return value
+    return twin
+
+
+def _attributes(value: Any) -> Any:
+    """The attributes of an object; None if it has none."""
+    return getattr(value, "__dict__", None)

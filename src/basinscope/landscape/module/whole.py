@@ -1,0 +1,93 @@
+"""The part of `Objective` that reaches other minima: all parameters are moved, and BatchNorm's statistics renewed."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from basinscope.errors import InputError
+from basinscope.landscape.filters import OneDim
+from basinscope.landscape.module.batches import Batches, checked
+from basinscope.landscape.module.data_sets import Begin
+from basinscope.landscape.module.derivatives import Derivatives
+from basinscope.landscape.module.many import Many
+from basinscope.landscape.module.passes import Passes
+from basinscope.landscape.module.renewal import Renewal
+from basinscope.landscape.module.twin import Twin
+
+Recalibrate = bool | Batches | None
+"""Whether BatchNorm's running statistics are renewed at each point: from which batches, or, if True, from the probed
+ones; None does so where the network has such layers."""
+
+
+class Whole(ABC):
+    """Contexts for measurements that lead to another minimum."""
+
+    one_dim: OneDim
+    _twin: Twin
+    _passes: Passes
+    _begin: Begin
+    _many: Many
+    _derivatives: Derivatives
+    _renewal: Renewal | None
+    _rows: Any
+
+    @abstractmethod
+    def held(self) -> AbstractContextManager[None]:
+        """Check the objective once for many evaluations."""
+
+    @abstractmethod
+    def _answer(self, batch: Any) -> Any:
+        """Loss of one batch."""
+
+    @contextlib.contextmanager
+    def moving_all(self) -> Iterator[None]:
+        """Context in which all real parameters are moved, biases and frozen ones included."""
+        with self.held():
+            before = self.one_dim
+            self.one_dim = "moved"
+            try:
+                with self._twin.moving_all():
+                    self._forget()
+                    yield
+            finally:
+                self.one_dim = before
+                self._forget()
+
+    @contextlib.contextmanager
+    def renewing(self, recalibrate: Recalibrate) -> Iterator[bool]:
+        """Context in which BatchNorm's running statistics are those of the data at every point but the center.
+
+        Yields:
+            Whether they are.
+
+        Raises:
+            InputError: The network has no running statistics, but `recalibrate` asks for new ones.
+        """
+        begin = self._begin if recalibrate is None or isinstance(recalibrate, bool) else checked(recalibrate)
+        renewal = Renewal(self._twin, self._passes, begin, self._answer)
+        wanted = recalibrate is not False and bool(renewal.layers)
+        if recalibrate not in (None, False) and not wanted:
+            raise InputError("recalibrate: the network has no BatchNorm layers with running statistics")
+        before = self._renewal
+        self._renewal = renewal if wanted else None
+        self._forget()
+        try:
+            yield wanted
+        finally:
+            self._renewal = before
+            self._forget()
+
+    def _forget(self) -> None:
+        """Discard what was chosen or cached for other tensors."""
+        self._many.forget()
+        self._derivatives.kept, self._rows = None, None
+
+    def _statistics(self, *, at_center: bool) -> AbstractContextManager[None]:
+        """Context with renewed statistics at the current weights, if they are to be."""
+        if self._renewal is None or at_center:
+            return contextlib.nullcontext()
+        return self._renewal.here()
