@@ -290,7 +290,7 @@ def test_a_mistake_is_refused_in_one_line(verb, setting, says):
     assert "\n" not in str(caught.value)
 
 
-def test_a_path_that_ends_at_other_running_statistics_is_told(
+def test_a_plane_through_paths_with_other_running_statistics_renews_them(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def trained(seed: int) -> tuple[nn.Module, Recorder]:
@@ -310,8 +310,9 @@ def test_a_path_that_ends_at_other_running_statistics_is_told(
     objective = Objective(
         one, lambda model, batch: cross_entropy(model(batch[0]), batch[1], reduction="none"), [(inputs, labels)]
     )
-    slice2d(objective, directions="pca", points={"one": path, "other": other}, resolution=3, progress=False)
-    (told,) = caplog.messages
-    assert told.startswith("points['other'][3] has a loss of")
-    assert "the network's own running statistics and biases" in told
-    assert "one_dim" not in told
+    points = {"one": path, "other": other}
+    found = slice2d(objective, directions="pca", points=points, resolution=3, progress=False)
+    assert found.attrs["recalibrated"] == 1
+    # Both ends are told where their own statistics are other than those of the data.
+    assert any(text.startswith("points['other'][3] has a loss of") for text in caplog.messages)
+    assert all("renewed running statistics" in text for text in caplog.messages)

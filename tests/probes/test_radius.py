@@ -10,7 +10,7 @@ from basinscope.errors import InputError
 from basinscope.landscape.gaussian import gaussian
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.stacked import CleanLoss
-from basinscope.probes.radius import INNERMOST, NONFINITE, OK, OUTERMOST, STRIDE, UNBOUNDED, basin_radius
+from basinscope.probes.radius import BELOW, INNERMOST, NONFINITE, OK, OUTERMOST, STRIDE, UNBOUNDED, basin_radius
 from basinscope.results.convert import check
 from tests import quadratics
 from tests.quadratics import bowl, ellipsoid, ellipsoid_radius, landscape, origin, radial, sphere, unit_directions
@@ -214,11 +214,12 @@ def test_a_radius_grows_with_the_cutoff(power, low, ratio):
     np.testing.assert_allclose(large["radius"] / small["radius"], ratio ** (1 / power), rtol=2 * TOLERANCE)
 
 
-def test_a_crossing_within_the_innermost_distance_is_found_all_the_same():
+def test_a_crossing_below_the_searched_range_is_none_but_a_bound():
     found = _measure(radial(lambda r: (r / 1e-6).square()), 3, num=3)
-    assert (found["status"] == OK).all()
-    np.testing.assert_allclose(found["radius"], 1e-6 * math.sqrt(0.1), rtol=TOLERANCE)
-    assert (found["radius"] < INNERMOST).all()
+    assert (found["status"] == BELOW).all()
+    assert (found["radius"] == INNERMOST).all()
+    assert (found["upper"] == INNERMOST).all()
+    assert (found["lower"] == 0).all()
 
 
 @pytest.mark.parametrize("edge", [9.9, 10.1])

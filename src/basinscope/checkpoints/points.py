@@ -115,7 +115,7 @@ def towards(landscape: Landscape, recalibrate: Any) -> Iterator[tuple[frozenset[
             yield needed, renewed
 
 
-def own_loss(landscape: Landscape, point: Minimum, on_way: float, what: str) -> float:
+def own_loss(landscape: Landscape, point: Minimum, on_way: float, what: str, *, renewed: bool = False) -> float:
     """Loss of another minimum with its own tensors; logs a warning if it differs from the loss at the path's end.
 
     Args:
@@ -123,6 +123,7 @@ def own_loss(landscape: Landscape, point: Minimum, on_way: float, what: str) -> 
         point: The other minimum.
         on_way: Loss at the path's end.
         what: Its name in messages.
+        renewed: Whether BatchNorm's statistics are renewed along the path.
     """
     state = state_of(landscape, point, what)
     loss = landscape.loss_of(state)
@@ -132,7 +133,7 @@ def own_loss(landscape: Landscape, point: Minimum, on_way: float, what: str) -> 
             what,
             loss,
             on_way,
-            _differences(landscape, state),
+            "renewed running statistics" if renewed else _differences(landscape, state),
         )
     return loss
 
@@ -151,7 +152,7 @@ def _differences(landscape: Landscape, state: Mapping[str, Tensor]) -> str:
     statistics = any(differs(name, own) for name, own in own_buffers.items())
     parameters = any(differs(name, own) for name, own in own_parameters.items())
     words = [*["running statistics"] * statistics, *["parameters that are not moved"] * parameters]
-    return f"the network's own or renewed {' and '.join(words)}" if words else "tensors that are not moved"
+    return f"the network's own {' and '.join(words)}" if words else "tensors that are not moved"
 
 
 def gram(center: Center, others: Sequence[Sequence[Tensor]]) -> Float[np.ndarray, "points points"]:

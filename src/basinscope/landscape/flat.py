@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -156,10 +156,12 @@ class FlatLandscape:
         self.network = name or type(loss).__name__
         self.points_at_once = points_at_once
         self._center_loss: float | None = None
-        tensors = tuple(
-            center[where].view(f.shape) for where, f in zip(self.normalization.moved_slices, self.filters, strict=True)
-        )
-        self.center = Center(self.filters, tensors)
+        self.center = self._moved_center()
+
+    def _moved_center(self) -> Center:
+        """The moved tensors at the center."""
+        places = zip(self.normalization.moved_slices, self.filters, strict=True)
+        return Center(self.filters, tuple(self.point[where].view(f.shape) for where, f in places))
 
     @property
     def filters(self) -> tuple[Filters, ...]:
@@ -218,6 +220,17 @@ class FlatLandscape:
         """
         with self.held():
             pass
+
+    @contextlib.contextmanager
+    def moving_all(self) -> Iterator[None]:
+        """Context in which biases are moved, too."""
+        before = self.normalization, self.center
+        self.normalization = replace(self.normalization, one_dim="moved")
+        self.center = self._moved_center()
+        try:
+            yield
+        finally:
+            self.normalization, self.center = before
 
     def with_normalization(self, normalization: Normalization) -> FlatLandscape:
         """The same landscape with other directions."""

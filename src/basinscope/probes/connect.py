@@ -92,31 +92,28 @@ def connect(
             curved[k] = landscape.loss_at((Stored(tuple(_on_curve(difference, control, float(t))), ""), 1.0))
             straight[k] = landscape.loss_at((Stored(tuple(difference), ""), float(t)))
             advance(2)
-        other_loss = own_loss(landscape, other, float(straight[-1]), "other")
+        other_loss = own_loss(landscape, other, float(straight[-1]), "other", renewed=renewed)
         for path in (curved, straight):
             path[0], path[-1] = landscape.center_loss, other_loss
-        num_moved = landscape.num_moved
-    ends = straight[0] + ts * (other_loss - straight[0])
-    unit = landscape.unit
-    return labelled(
-        "curve",
-        landscape,
-        {
-            "place": ts,
-            "loss": curved,
-            "straight_loss": straight,
-            "other_loss": other_loss,
-            "barrier": float((curved - ends).max()),
-            "straight_barrier": float((straight - ends).max()),
-            "distance": length,
-            "num_steps": num_steps,
-        },
-        units=dict.fromkeys(("loss", "straight_loss", "other_loss", "barrier", "straight_barrier"), unit),
-        seed=str(seed),
-        recalibrated=int(renewed),
-        num_moved=num_moved,
-        one_dim="moved",
-    )
+        ends = straight[0] + ts * (other_loss - straight[0])
+        unit = landscape.unit
+        return labelled(
+            "curve",
+            landscape,
+            {
+                "place": ts,
+                "loss": curved,
+                "straight_loss": straight,
+                "other_loss": other_loss,
+                "barrier": float((curved - ends).max()),
+                "straight_barrier": float((straight - ends).max()),
+                "distance": length,
+                "num_steps": num_steps,
+            },
+            units=dict.fromkeys(("loss", "straight_loss", "other_loss", "barrier", "straight_barrier"), unit),
+            seed=str(seed),
+            recalibrated=int(renewed),
+        )
 
 
 def _difference(center: Center, other: Sequence[Tensor]) -> list[Tensor]:

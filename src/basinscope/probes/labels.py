@@ -33,15 +33,13 @@ def labelled(
     result = dataset(
         kind,
         values,
-        **{
-            "model": landscape.network,
-            "num_moved": landscape.num_moved,
-            "one_dim": landscape.one_dim,
-            "loss_unit": landscape.unit,
-            "basinscope": __version__,
-            **({"evaluation": evaluation} if evaluation else {}),
-        }
-        | attributes,
+        model=landscape.network,
+        num_moved=landscape.num_moved,
+        one_dim=landscape.one_dim,
+        loss_unit=landscape.unit,
+        basinscope=__version__,
+        **({"evaluation": evaluation} if evaluation else {}),
+        **attributes,
     )
     for name, unit in (units or {}).items():
         result[name].attrs["units"] = unit

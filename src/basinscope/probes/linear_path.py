@@ -40,8 +40,8 @@ def linear_path(
         other: The other minimum: a state dictionary, a network, or a safetensors file.
         resolution: Number of points on the line.
         beyond: How far the line extends past either end, as a share of the distance between them.
-        recalibrate: Batches from which BatchNorm's statistics are renewed, or True for the probed ones, False for none;
-            default True if the network has such layers. Takes a second pass per point.
+        recalibrate: Batches from which BatchNorm's statistics are renewed, or True for the probed ones, False for the
+            network's own; default True if it has such layers. Takes a second pass per point.
         progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
@@ -66,19 +66,21 @@ def linear_path(
         values = in_blocks(
             landscape, resolution, lambda here: scored.along(directions, distances[here], rows[here]), tell
         )[:, :, None]
-        other_loss = own_loss(landscape, other, landscape.loss_at((direction, 1.0)), "other")
+        other_loss = own_loss(landscape, other, landscape.loss_at((direction, 1.0)), "other", renewed=renewed)
         center, end = (np.isclose(distances, place, rtol=0, atol=1e-9) for place in (0.0, 1.0))
         values[0, 0, 0, center], values[0, 0, 0, end] = landscape.center_loss, other_loss
-        num_moved = landscape.num_moved
-    return labelled(
-        "slice1d",
-        landscape,
-        {"ray": np.zeros(1, dtype=np.int64), "distance": distances, "loss": values[0, 0], **scored.variables(values)},
-        units={"distance": BETWEEN, "loss": landscape.unit},
-        scheme="between",
-        directions="between",
-        other_loss=other_loss,
-        recalibrated=int(renewed),
-        num_moved=num_moved,
-        one_dim="moved",
-    )
+        return labelled(
+            "slice1d",
+            landscape,
+            {
+                "ray": np.zeros(1, dtype=np.int64),
+                "distance": distances,
+                "loss": values[0, 0],
+                **scored.variables(values),
+            },
+            units={"distance": BETWEEN, "loss": landscape.unit},
+            scheme="between",
+            directions="between",
+            other_loss=other_loss,
+            recalibrated=int(renewed),
+        )

@@ -179,31 +179,30 @@ def slice2d(
         scored = Scored(landscape)
         values = _on_grid(landscape, scored, plane, first, second, tell)
         if through:
-            _compare_ends(landscape, labels, chosen, tensors, plane[0].units, directions)
+            _compare_ends(landscape, labels, chosen, tensors, plane[0].units, directions, renewed=renewed)
         cosine = landscape.cosine(*plane)
-        moved = {"num_moved": landscape.num_moved, "one_dim": landscape.one_dim, "recalibrated": int(renewed)}
-    units = plane[0].units
-    return labelled(
-        "slice2d",
-        landscape,
-        {
-            "first": first,
-            "second": second,
-            "loss": values[0, 0],
-            "cosine": cosine,
-            "marker": ["model", *labels],
-            "marker_first": marks[:, 0],
-            "marker_second": marks[:, 1],
-            "marker_away": marks[:, 2],
-            **scored.variables(values),
-        },
-        units=dict.fromkeys(("first", "second", "marker_first", "marker_second", "marker_away"), units)
-        | {"loss": landscape.unit},
-        seed=str(seed),
-        scheme=landscape.scheme,
-        directions=directions,
-        **moved,
-    )
+        units = plane[0].units
+        return labelled(
+            "slice2d",
+            landscape,
+            {
+                "first": first,
+                "second": second,
+                "loss": values[0, 0],
+                "cosine": cosine,
+                "marker": ["model", *labels],
+                "marker_first": marks[:, 0],
+                "marker_second": marks[:, 1],
+                "marker_away": marks[:, 2],
+                **scored.variables(values),
+            },
+            units=dict.fromkeys(("first", "second", "marker_first", "marker_second", "marker_away"), units)
+            | {"loss": landscape.unit},
+            seed=str(seed),
+            scheme=landscape.scheme,
+            directions=directions,
+            recalibrated=int(renewed),
+        )
 
 
 @contextlib.contextmanager
@@ -246,9 +245,11 @@ def _compare_ends(
     tensors: Sequence[Sequence[Tensor]],
     units: str,
     directions: str,
+    *,
+    renewed: bool,
 ) -> None:
     """Warn if a point's own loss differs from the plane's; for a path only its end, which may be a minimum."""
     for k in {label if directions == "pca" else index: index for index, label in enumerate(labels)}.values():
         what, point = chosen[k]
         difference = Combination(landscape.center, [tensors[k]], [1.0], units)
-        own_loss(landscape, point, landscape.loss_at((difference, 1.0)), what)
+        own_loss(landscape, point, landscape.loss_at((difference, 1.0)), what, renewed=renewed)

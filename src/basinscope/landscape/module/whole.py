@@ -72,11 +72,14 @@ class Whole(ABC):
         wanted = recalibrate is not False and bool(renewal.layers)
         if recalibrate not in (None, False) and not wanted:
             raise InputError("recalibrate: the network has no BatchNorm layers with running statistics")
+        if not wanted:
+            yield False
+            return
         before = self._renewal
-        self._renewal = renewal if wanted else None
+        self._renewal = renewal
         self._forget()
         try:
-            yield wanted
+            yield True
         finally:
             self._renewal = before
             self._forget()
