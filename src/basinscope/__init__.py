@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from basinscope.data.digits import scattered_digits
     from basinscope.data.images import Images, ImageTask
     from basinscope.data.samples import Samples
+    from basinscope.errors import InputError
     from basinscope.landscape.gaussian import gaussian
     from basinscope.landscape.module.objective import Objective
     from basinscope.landscape.normalize import Normalization
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "CleanLoss": "landscape.stacked",
     "ImageTask": "data.images",
+    "InputError": "errors",
     "Images": "data.images",
     "MLP": "models.mlp",
     "Member": "training.members",
@@ -98,6 +100,7 @@ __all__ = [
     "CleanLoss",
     "ImageTask",
     "Images",
+    "InputError",
     "Member",
     "Normalization",
     "Objective",

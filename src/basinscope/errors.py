@@ -1,5 +1,8 @@
 """Exceptions of basinscope; each message is one line: what is wrong, where, and what to do."""
 
+SHOWN = 60
+"""Longest value that a message repeats."""
+
 
 class InputError(ValueError):
     """A user mistake: an invalid value, an unknown name, a device that is not available."""
@@ -12,7 +15,8 @@ def check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
         InputError: It is not.
     """
     if value not in allowed:
-        raise InputError(f"{name} = {value!r}: choose from {', '.join(map(str, allowed))}")
+        shown = repr(value) if len(repr(value)) <= SHOWN else f"a {type(value).__name__}"
+        raise InputError(f"{name} = {shown}: choose from {', '.join(map(str, allowed))}")
 
 
 class TrainingDivergedError(RuntimeError):

@@ -161,3 +161,15 @@ def test_the_residual_of_an_eigenvalue_is_what_its_name_says():
     np.testing.assert_allclose(found["eigenvalue"], values, rtol=1e-4)
     # An estimate from the tridiagonal matrix falls far below the rounding of products in single precision.
     assert (found["residual"] > 1e-9 * float(values[0])).all()
+
+
+def test_a_path_to_the_network_itself_is_none():
+    model = perceptron()
+    with pytest.raises(InputError, match="has the same weights"):
+        bs.linear_path(bs.Objective(model, sample_losses, vectors()), copy.deepcopy(model), progress=False)
+
+
+def test_a_setting_of_tensors_is_refused_without_printing_them():
+    objective = bs.Objective(perceptron(), sample_losses, vectors())
+    with pytest.raises(InputError, match=r"^directions = a list: choose from random, hessian$"):
+        bs.slice1d(objective, directions=[torch.ones(100, 100)], progress=False)

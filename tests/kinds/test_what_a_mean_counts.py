@@ -296,3 +296,12 @@ def test_losses_of_whole_batches_are_measured_where_batches_are_equal():
     assert _loss(perceptron(), loss, [batch, batch]) == pytest.approx(float(loss(perceptron(), batch).detach()))
     with pytest.raises(InputError, match="count="):
         _loss(perceptron(), loss, vectors()[:2])
+
+
+def test_batches_that_may_never_end_are_told_of(monkeypatch, caplog):
+    from basinscope.landscape.module import first_passes
+
+    monkeypatch.setattr(first_passes, "PATIENCE", 0.0)
+    (batch, *_) = vectors()
+    bs.Objective(perceptron(), sample_losses, lambda: (batch for _ in range(1002))).check()
+    assert caplog.text.count("if they never end, pass a list") == 1

@@ -336,9 +336,10 @@ def test_an_infinite_rise_is_marked():
         ({"a": _lines(BOWL), "b": _ball([1.0])}, "give results of one kind, not sharpness, slice1d"),
         (xr.Dataset({"x": 1}), "None cannot be drawn; choose from slice1d"),
         (dict.fromkeys("abcdefg", _lines(BOWL)), "7 results in one figure are too many; at most 6"),
-        ({"a": _lines(BOWL), "b": _lines(BOWL, unit="bit")}, "loss is given in bit and in nat"),
-        ({"a": _plane(np.ones((2, 2))), "b": _plane(np.ones((2, 2)), unit="bit")}, "loss is given in bit and in nat"),
-        ({"a": _spectrum([1.0]), "b": _spectrum([1.0], unit="bit")}, "eigenvalue is given in bit and in nat"),
+        ({"a": _lines(BOWL), "b": _lines(BOWL, unit="bit")}, "loss has the units bit and nat"),
+        ({"a": _lines(BOWL), "b": _lines(BOWL, unit="")}, "loss has the units nat and none"),
+        ({"a": _plane(np.ones((2, 2))), "b": _plane(np.ones((2, 2)), unit="bit")}, "loss has the units bit and nat"),
+        ({"a": _spectrum([1.0]), "b": _spectrum([1.0], unit="bit")}, "eigenvalue has the units bit and nat"),
         ({"a": _ball([1.0]), "b": _ball([1.0], rho=0.1)}, r"rho differs \(0.05 and 0.1\); results must share one"),
     ],
 )

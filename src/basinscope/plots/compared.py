@@ -52,7 +52,8 @@ def common_unit(results: Named, variable: str) -> str:
     """
     units = {str(result[variable].attrs.get("units", "")) for result in results.values()}
     if len(units) != 1:
-        raise InputError(f"plot: {variable} is given in {' and in '.join(sorted(units))}; results must share a unit")
+        names = " and ".join(sorted(unit or "none" for unit in units))
+        raise InputError(f"plot: {variable} has the units {names}; results must share one")
     return units.pop()
 
 

@@ -61,6 +61,9 @@ def linear_path(
     distances = np.linspace(-beyond, 1 + beyond, resolution)
     with towards(landscape, recalibrate) as (needed, renewed), watched("linear_path", progress) as tell:
         tensors = moved_tensors(landscape, other, "other", needed=needed)
+        own = map(landscape.center.exact, range(len(tensors)))
+        if all(bool((tensor.to(center) == center).all()) for tensor, center in zip(tensors, own, strict=True)):
+            raise InputError("linear_path: the other minimum has the same weights: there is no path")
         direction = Combination(landscape.center, [tensors], [1.0], BETWEEN)
         scored, directions, rows = Scored(landscape), (direction,), np.zeros(resolution, dtype=np.int64)
         values = in_blocks(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,8 @@ NUDGE = 0.1
 """Distance at which the effect of a tensor on the loss is tested."""
 NAMED = 3
 """Tensors named in a message."""
+MANY, PATIENCE = 1000, 30.0
+"""Batches and seconds of a first pass after which a data set without an end is suspected."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +150,16 @@ def measure_center(
 
 def _first_pass(twin: Twin, passes: Passes, begin: Begin, loss: LossFunction) -> _Sums:
     """The loss at the center; exceptions of the user's function are named with their batch."""
-    sums, batch_number = _Sums(), 0
+    sums, batch_number, began, told = _Sums(), 0, time.monotonic(), False
     for batch in passes.batches(begin):
         batch_number += 1
+        if not told and batch_number > MANY and time.monotonic() - began > PATIENCE:
+            told = True
+            _log.warning(
+                "the first pass has taken %d batches and %.0f s so far: if they never end, pass a list",
+                batch_number - 1,
+                time.monotonic() - began,
+            )
         try:
             for answer in passes.pieces("loss", batch, lambda part: loss(twin.copy, part)):
                 sums.add(answer)
