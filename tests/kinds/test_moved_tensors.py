@@ -246,3 +246,17 @@ def test_a_crossing_below_the_searched_range_is_no_radius():
     assert below.tolist() == [True, True, False]
     assert found["radius"].values[below].tolist() == found["upper"].values[below].tolist() == [1e-4] * 2
     assert found["lower"].values[below].tolist() == [0.0] * 2
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated")
+def test_old_weight_norm_is_copied_in_every_state():
+    layer = nn.utils.weight_norm(nn.Linear(4, 3)).double().eval()
+    objective = bs.Objective(layer, sample_losses, vectors())
+    before = objective.center_loss
+    assert bs.Objective(nn.utils.remove_weight_norm(layer), sample_losses, vectors()).center_loss == before
+
+
+def test_asking_for_tensors_without_effect_alone_is_refused():
+    objective = bs.Objective(Heads().double().eval(), _policy_loss, vectors(), parameters="value.*")
+    with pytest.raises(InputError, match="does not depend on any moved tensor"):
+        objective.check()

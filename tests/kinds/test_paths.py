@@ -71,7 +71,7 @@ def test_a_line_between_batchnorm_networks_is_that_of_renewed_statistics():
     inner = [_between(one, two, t, renewed=True) for t in (0.25, 0.5, 0.75)]
     np.testing.assert_allclose(found["loss"][0], [ends[0], *inner, ends[1]], rtol=1e-9)
     stale = [_between(one, two, t, renewed=False) for t in (0.25, 0.5, 0.75)]
-    np.testing.assert_allclose(fixed["loss"][0], [ends[0], *stale, ends[1]], rtol=1e-9)
+    np.testing.assert_allclose(fixed["loss"][0], [ends[0], *stale, _between(one, two, 1.0, renewed=False)], rtol=1e-9)
     assert (found.attrs["recalibrated"], fixed.attrs["recalibrated"]) == (1, 0)
     assert int(found.attrs["num_moved"]) == sum(p.numel() for p in one.parameters())
     assert objective.num_moved < found.attrs["num_moved"], "lines in random directions move filters alone, as before"
@@ -173,3 +173,13 @@ def test_a_setting_of_tensors_is_refused_without_printing_them():
     objective = bs.Objective(perceptron(), sample_losses, vectors())
     with pytest.raises(InputError, match=r"^directions = a list: choose from random, hessian$"):
         bs.slice1d(objective, directions=[torch.ones(100, 100)], progress=False)
+
+
+def test_checkpoints_of_training_scripts_are_points():
+    one, two = perceptron(), perceptron(seed=1)
+    objective = bs.Objective(one, sample_losses, vectors())
+    saved = {"model": two.state_dict(), "epoch": 3}
+    found, wanted = (bs.linear_path(objective, point, resolution=3, progress=False)["loss"] for point in (saved, two))
+    np.testing.assert_array_equal(found, wanted)
+    with pytest.raises(InputError, match="other is a NoneType: give a state dictionary, a network or a file"):
+        bs.linear_path(objective, None, progress=False)

@@ -206,3 +206,35 @@ def test_backward_hooks_are_no_part_of_the_loss():
     found, wanted = (bs.Objective(m, mean_loss, vectors()).gradient_at()[1] for m in (model, perceptron()))
     for a, b in zip(found, wanted, strict=True):
         torch.testing.assert_close(a, b)
+
+
+KEPT = {}
+
+
+def _keeps(module, inputs, outputs):
+    KEPT["h"] = outputs.detach()
+
+
+def _reads_the_hook(model, batch):
+    return sample_losses(model, batch) + KEPT["h"].square().sum(1)
+
+
+def test_a_loss_that_reads_what_a_hook_collects_is_refused_with_the_layer_s_name():
+    model, inner = perceptron(), []
+    model[0].register_forward_hook(_keeps)
+    with pytest.raises(InputError, match=r"loss function reads what a forward hook of 0 collects"):
+        bs.Objective(model, _reads_the_hook, vectors())
+    model[2].register_forward_hook(lambda m, i, o: inner.append(o))
+    metrics = {"kept": lambda m, b: m(b[0]).sum(1) + len(inner)}
+    with pytest.raises(InputError, match=r"metrics\['kept'\] reads what a forward hook of 2 collects"):
+        bs.Objective(model, sample_losses, vectors(), metrics=metrics)
+
+
+def test_activations_kept_as_attributes_do_not_stop_the_copy():
+    model, collector = perceptron(), Collector()
+    model[0].register_forward_hook(lambda m, i, o: setattr(m, "kept", o))
+    model[2].register_forward_hook(collector.hook)
+    model(vectors()[0][0])
+    wanted = bs.Objective(perceptron(), sample_losses, vectors()).center_loss
+    assert bs.Objective(model, sample_losses, vectors()).center_loss == pytest.approx(wanted, rel=1e-12)
+    assert len(collector.kept) == 1

@@ -305,3 +305,38 @@ def test_batches_that_may_never_end_are_told_of(monkeypatch, caplog):
     (batch, *_) = vectors()
     bs.Objective(perceptron(), sample_losses, lambda: (batch for _ in range(1002))).check()
     assert caplog.text.count("if they never end, pass a list") == 1
+
+
+def test_a_mean_with_its_count_is_no_sum():
+    def loss(model, batch):
+        return mean_loss(model, batch), len(batch[1])
+
+    with pytest.raises(InputError, match=r"returns \(mean, count\), where a pair must be \(sum of losses, count\)"):
+        _loss(perceptron(), loss, vectors())
+
+
+def test_a_sum_with_a_penalty_on_the_weights_is_recognised():
+    def loss(model, batch):
+        return sample_losses(model, batch).sum() + 1e-3 * sum(p.square().sum() for p in model.parameters())
+
+    (batch, *_) = vectors()
+    for batches in (vectors(), [batch, batch]):
+        with pytest.raises(InputError, match="returns the sum over a batch"):
+            _loss(perceptron(), loss, batches)
+
+    def penalised(model, batch):
+        return mean_loss(model, batch) + 1e-3 * sum(p.square().sum() for p in model.parameters())
+
+    assert _loss(perceptron(), penalised, vectors()) > _loss(perceptron(), mean_loss, vectors())
+
+
+def test_metrics_may_be_plain_numbers():
+    metrics = {"error": lambda m, b: (m(b[0]).argmax(1) != b[1]).double().mean().item()}
+    found = bs.slice1d(
+        bs.Objective(perceptron(), sample_losses, vectors(), metrics=metrics),
+        num_directions=1,
+        resolution=3,
+        progress=False,
+    )
+    wrong = torch.cat([perceptron()(x).argmax(1) != y for x, y in vectors()]).double().mean()
+    assert float(found["values"][0, 1, 0, 1]) == pytest.approx(float(wrong))

@@ -45,6 +45,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return _tensors(content, path)
 
 
+def unwrapped(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The weights among other data of a training script; the mapping itself if it holds tensors."""
+    if not any(isinstance(value, Tensor) for value in state.values()):
+        for key in WRAPPERS:
+            if isinstance(state.get(key), Mapping):
+                return unwrapped(state[key])
+    return state
+
+
 def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
     if isinstance(content, Mapping) and not all(isinstance(value, Tensor) for value in content.values()):
         for key in WRAPPERS:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from basinscope.checkpoints.files import read_state
+from basinscope.checkpoints.files import read_state, unwrapped
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Center, Combination
 from basinscope.landscape.protocol import Landscape, moving_all, renewing
@@ -50,6 +50,9 @@ def state_of(landscape: Landscape, point: Minimum, what: str) -> Mapping[str, Te
         except InputError as error:
             raise InputError(f"{what}: {error}") from error
     state = point.state_dict() if isinstance(point, nn.Module) else point
+    if not isinstance(state, Mapping):
+        raise InputError(f"{what} is a {type(state).__name__}: give a state dictionary, a network or a file")
+    state = unwrapped(state)
     effective = getattr(landscape, "effective", None)
     return state if effective is None else effective(state)
 

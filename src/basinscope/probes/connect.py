@@ -93,7 +93,7 @@ def connect(
             straight[k] = landscape.loss_at((Stored(tuple(difference), ""), float(t)))
             advance(2)
         other_loss = own_loss(landscape, other, float(straight[-1]), "other", renewed=renewed)
-        for path in (curved, straight):
+        for path in (curved, straight) if renewed else ():
             path[0], path[-1] = landscape.center_loss, other_loss
         ends = straight[0] + ts * (other_loss - straight[0])
         unit = landscape.unit

@@ -71,7 +71,8 @@ def linear_path(
         )[:, :, None]
         other_loss = own_loss(landscape, other, landscape.loss_at((direction, 1.0)), "other", renewed=renewed)
         center, end = (np.isclose(distances, place, rtol=0, atol=1e-9) for place in (0.0, 1.0))
-        values[0, 0, 0, center], values[0, 0, 0, end] = landscape.center_loss, other_loss
+        if renewed:
+            values[0, 0, 0, center], values[0, 0, 0, end] = landscape.center_loss, other_loss
         return labelled(
             "slice1d",
             landscape,

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -26,6 +26,8 @@ from basinscope.landscape.module.loss import first_line
 
 _WRAPPED = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module"}
 """Attribute that holds the network, by type of wrapper."""
+_DEPTH = 5
+"""Nesting of containers and objects in which kept tensors are looked for."""
 _BACKWARD_HOOKS = ("_backward_hooks", "_backward_pre_hooks")
 
 
@@ -63,6 +65,8 @@ def plain_copy(model: nn.Module) -> nn.Module:
     refuse_meta(model)
     memo: dict[int, Any] = {}
     kind = type(model).__name__
+    for module in model.modules():
+        _detach_results(vars(module), memo)
     # Tensors created in inference mode could later be neither overwritten nor differentiated.
     with torch.inference_mode(False):
         try:
@@ -83,6 +87,24 @@ def plain_copy(model: nn.Module) -> nn.Module:
     for tensor in copied.parameters():
         tensor.grad = None
     return copied
+
+
+def _detach_results(value: Any, memo: dict[int, Any], depth: int = 0) -> None:
+    """Enter copies of tensors that are results of computations, such as kept activations; they cannot be copied."""
+    if isinstance(value, Tensor):
+        if not value.is_leaf:
+            memo[id(value)] = value.detach().clone()
+    elif depth < _DEPTH:
+        if isinstance(value, Mapping):
+            parts = list(value.values())
+        elif isinstance(value, list | tuple | set):
+            parts = list(value)
+        elif hasattr(value, "__self__"):
+            parts = [value.__self__]
+        else:
+            parts = [] if isinstance(value, nn.Module | type) else list(getattr(value, "__dict__", {}).values())
+        for part in parts:
+            _detach_results(part, memo, depth + 1)
 
 
 def widen(model: nn.Module) -> frozenset[torch.dtype]:

@@ -26,6 +26,8 @@ IGNORED = -100
 AGREE, ROUNDINGS = 1e-4, 4
 """Relative difference between a mean and that of its parts that is attributed to rounding: at least this, or so many
 units of the coarsest precision."""
+NEARLY = 0.1
+"""Distance from the sum of the parts, relative to that from their mean, below which a value is taken for a sum."""
 _GIVEN, _LABELS, _NEXT = "count", "labels", "predicted tokens"
 _KNOWN = (_GIVEN, _NEXT, "graphs", "listed", "sequences")
 """Weights that hold without confirmation."""
@@ -57,6 +59,8 @@ class Counting:
         self._agree = AGREE
         self._value = math.nan
         """Mean, or count of a pair, of the sample."""
+        self._total = math.nan
+        """Sum of a pair."""
 
     def forget(self) -> None:
         """Decide again, because the network or the batches may have changed."""
@@ -86,10 +90,10 @@ class Counting:
         """A parameter of the network, for its precision."""
         return list(islice((p for p in self.model.parameters() if p.is_floating_point()), 1))
 
-    def note_pair(self, batch: Any, count: float) -> None:
-        """Note that the function returns pairs, and the first count that is not zero."""
+    def note_pair(self, batch: Any, total: Tensor, count: float) -> None:
+        """Note that the function returns pairs, and the first whose count is not zero."""
         if not self.form or (self.form == "pair" and not self._value):
-            self.form, self._sample, self._value = "pair", batch, count
+            self.form, self._sample, self._value, self._total = "pair", batch, count, float(total.detach())
 
     def _weights(self, batch: Any) -> dict[str, float]:
         """Possible weights, the most likely first.
@@ -184,7 +188,9 @@ class Counting:
                 mean = (one * weights[0][key] + two * weights[1][key]) / total
                 if abs(mean - whole) <= tolerance:
                     fitting.append(key)
-        if not fitting and abs(one + two - whole) <= tolerance:
+        # Nearly a sum: one with a penalty on the weights, which its parts contain twice.
+        mean = (one * weights[0][keys[0]] + two * weights[1][keys[0]]) / sum(w[keys[0]] for w in weights)
+        if not fitting and abs(one + two - whole) <= max(tolerance, NEARLY * abs(mean - whole)):
             raise InputError(
                 f"{self.what} returns the sum over a batch, where a scalar must be the mean: return (sum, count), the "
                 "mean, or each sample's loss"
@@ -194,7 +200,8 @@ class Counting:
     def _refuse_other_pairs(self, parts: tuple[Any, Any], value: Callable[[Any], Any]) -> None:
         """Refuse a second value that is no count, such as an accuracy."""
         try:
-            one, two = (float(value(part)[1]) for part in parts)
+            pairs = [value(part) for part in parts]
+            (first, one), (second, two) = ((float(total), float(count)) for total, count in pairs)
         except Exception:  # the user's function may fail on a part of a batch in any way
             return
         whole = self._value
@@ -203,6 +210,13 @@ class Counting:
             raise InputError(
                 f"{self.what} returns a pair, which is read as (sum, count), but its second value is {whole:g} for a "
                 f"batch and {one:g} and {two:g} for its parts: return (sum of losses, number of samples)"
+            )
+        tolerance = self._agree * max(abs(self._total), abs(first), abs(second)) + 1e-12
+        is_mean = abs(self._total * whole - first * one - second * two) <= tolerance * whole
+        if is_mean and adds and abs(first + second - self._total) > tolerance:
+            raise InputError(
+                f"{self.what} returns (mean, count), where a pair must be (sum of losses, count): return the mean "
+                "alone, or multiply it by the count"
             )
 
 
@@ -232,10 +246,15 @@ def _given(count: Count, batch: Any) -> float:
         InputError: It is missing, or not a single number.
     """
     if callable(count):
-        found, what = count(batch), "count(batch)"
+        try:
+            found, what = count(batch), "count(batch)"
+        except Exception as error:  # the user's function can fail in any way
+            raise InputError(f"count fails on a {type(batch).__name__}: {type(error).__name__}: {error}") from error
     else:
         what = f"count={count!r}"
-        fields = batch if isinstance(batch, Mapping) or hasattr(batch, "keys") else vars(batch)
+        if not isinstance(count, str):
+            raise InputError(f"{what}: pass a function of a batch, or the name of a field")
+        fields = batch if isinstance(batch, Mapping) or hasattr(batch, "keys") else getattr(batch, "__dict__", {})
         if count not in fields and not hasattr(batch, count):
             raise InputError(f"{what}: a batch of type {type(batch).__name__} has no field of that name")
         found = fields[count] if count in fields else getattr(batch, count)

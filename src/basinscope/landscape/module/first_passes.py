@@ -137,7 +137,7 @@ def measure_center(
         moved = _loss_without(twin, passes, begin, loss, hidden, direction)
         taken += 1
         same = abs(moved - first.mean) <= max(2 * abs(second.mean - first.mean), 1e-12 * abs(first.mean))
-        if same and not graph.leaves and called["copy"]:
+        if same and called["copy"] and not (graph.leaves or _is_differentiable(twin, passes, begin, loss)):
             pass  # a loss without a gradient, such as an error rate, may be constant nearby
         elif same:
             checks.refuse_no_effect(twin, hidden, called["copy"], moves_zeros=direction.scheme == "sphere")
@@ -181,7 +181,7 @@ def _first_pass(twin: Twin, passes: Passes, begin: Begin, loss: LossFunction) ->
 def _hint(twin: Twin, error: Exception) -> str:
     """What else may explain an error of the user's function."""
     if twin.widened and "dtype" in str(error):
-        return "; half-precision networks are evaluated in float32: pass precision='own' to keep theirs"
+        return "; half-precision networks are evaluated in float32: remove casts, or pass precision='own'"
     return ""
 
 
@@ -204,7 +204,9 @@ def _value(twin: Twin, passes: Passes, loss: LossFunction, part: Any) -> Any:
     """Return value of the loss for a part of a batch."""
     twin.buffers.restore()
     found = loss.value(twin.copy, passes.lender.lend(part))
-    return (found[0].detach(), found[1]) if isinstance(found, tuple) else found.detach()
+    if isinstance(found, tuple):
+        return found[0].detach(), found[1]
+    return found.detach() if isinstance(found, Tensor) else found
 
 
 def _second_pass(twin: Twin, passes: Passes, begin: Begin, loss: LossFunction) -> tuple[_Sums, Graph | None]:
@@ -228,6 +230,22 @@ def _second_pass(twin: Twin, passes: Passes, begin: Begin, loss: LossFunction) -
         # Too large for a graph, or not differentiable: only losses can be measured.
         return _plain_pass(passes, begin, loss, twin), None
     return sums, graph
+
+
+def _is_differentiable(twin: Twin, passes: Passes, begin: Begin, loss: LossFunction) -> bool:
+    """Whether the loss over the first batch has a gradient for any parameter, moved or not."""
+    batch = next(iter(passes.batches(begin)), None)
+    graph, parameters = Graph(), [p for p in twin.copy.parameters() if p.is_floating_point()]
+
+    def look(part: Any) -> None:
+        graph.add(loss(twin.copy, part).total)
+
+    with twin.differentiable():
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        for _ in passes.pieces("gradient", batch, look):
+            pass
+    return bool(graph.leaves)
 
 
 def _without_slope(twin: Twin, passes: Passes, begin: Begin, loss: LossFunction, known: Collection[str]) -> list[str]:

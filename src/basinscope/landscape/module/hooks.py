@@ -10,12 +10,14 @@ from __future__ import annotations
 import copy
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
-from types import CellType, FunctionType
+from collections.abc import Callable, Iterator, Mapping
+from types import CellType, FunctionType, ModuleType
 from typing import Any
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
+
+from basinscope.errors import InputError
 
 _log = logging.getLogger(__name__)
 _KINDS = ("_forward_pre_hooks", "_forward_hooks")
@@ -50,6 +52,48 @@ def watch_hooks(model: nn.Module) -> None:
     """Isolate the forward hooks of a working copy."""
     for _, hooks, key in _hooks(model):
         hooks[key] = Watched(hooks[key])
+
+
+def refuse_fed(model: nn.Module, functions: Mapping[str, Callable[..., Any]]) -> None:
+    """Refuse loss functions and metrics that read what a forward hook of the network collects.
+
+    Args:
+        model: The network itself.
+        functions: The loss function and the metrics, by their names in messages.
+
+    Raises:
+        InputError: One shares a container with a hook.
+    """
+    written = {id(part): name for name, hooks, key in _hooks(model) for part in _collections(hooks[key])}
+    for what, function in functions.items():
+        for part in _collections(function):
+            if id(part) in written:
+                layer = written[id(part)] or type(model).__name__
+                raise InputError(
+                    f"{what} reads what a forward hook of {layer} collects, but hooks do not run in the copy that is "
+                    "measured: compute it in the function, from the model passed to it"
+                )
+
+
+def _collections(function: Any) -> list[Any]:
+    """Containers and plain objects that a function uses from its closure, its module or its own object."""
+    if not isinstance(function, FunctionType):
+        owner = getattr(function, "__self__", None)
+        inner = getattr(function, "func", None)
+        return [*([] if owner is None else _held(owner)), *([] if inner is None else _collections(inner))]
+    names = [function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__]
+    values = [*names, *(cell.cell_contents for cell in function.__closure__ or () if _filled(cell))]
+    return [part for value in values for part in _held(value)]
+
+
+def _held(value: Any) -> list[Any]:
+    """A container, or an object that is neither a module nor a tensor, with its containers."""
+    if isinstance(value, _CONTAINERS):
+        return [value]
+    if isinstance(value, nn.Module | Tensor | type | ModuleType) or callable(value):
+        return []
+    attributes = _attributes(value)
+    return [value, *(p for p in attributes.values() if isinstance(p, _CONTAINERS))] if attributes else []
 
 
 def drop_idle_hooks(model: nn.Module) -> None:

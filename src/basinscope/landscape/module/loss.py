@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -63,7 +64,7 @@ class LossFunction:
             if total.numel() != 1 or (isinstance(count, Tensor) and count.numel() != 1):
                 raise InputError(f"{self.what} returns (sum, count): both must be a single number")
             count = float(count)
-            self.counting.note_pair(batch, count)
+            self.counting.note_pair(batch, total, count)
             return Answer(total.reshape(()), count)
         losses = exact(found, f"what {self.what} returns")
         if losses.ndim == 0:
@@ -98,11 +99,13 @@ def loss_functions(
 
 
 def exact(value: Any, what: str) -> Tensor:
-    """Cast a loss to double precision if the device supports it.
+    """Cast a loss to double precision if the device supports it; plain numbers become tensors.
 
     Raises:
-        InputError: It is not a real tensor.
+        InputError: It is neither a real tensor nor a number.
     """
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        return torch.tensor(float(value), dtype=torch.float64)
     if not isinstance(value, Tensor):
         hint = "; return its .loss" if isinstance(getattr(value, "loss", None), Tensor) else ""
         raise InputError(f"{what} is a {type(value).__name__}: a tensor is needed{hint}")

@@ -30,6 +30,7 @@ from basinscope.landscape.module.data_sets import LOSS, checked_metrics, data_se
 from basinscope.landscape.module.derivatives import Derivatives
 from basinscope.landscape.module.described import Described
 from basinscope.landscape.module.first_passes import measure_center
+from basinscope.landscape.module.hooks import refuse_fed
 from basinscope.landscape.module.journal import Journal, fingerprint_of, place_of
 from basinscope.landscape.module.line import ModuleLine
 from basinscope.landscape.module.loss import Answer, Loss, loss_functions
@@ -127,6 +128,7 @@ class Objective(Described, ManyPoints, Whole):
         self.num_evaluations = 0
         self._conditions = Conditions()
         self._functions = loss_functions(loss_fn, checked_metrics(metrics), self._conditions, model, count)
+        refuse_fed(model, {function.what: function.function for function in self._functions.values()})
         self._twin = Twin(model, parameters=parameters, one_dim=self.one_dim, precision=precision)
         self._asked = parameters is not None
         self._passes = Passes(self._twin)

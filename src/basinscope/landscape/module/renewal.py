@@ -18,7 +18,7 @@ BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
 class Renewal:
-    """Computes the running statistics of BatchNorm layers as plain means over batches.
+    """Computes the running statistics of BatchNorm layers as means over batches, weighted by what they count.
 
     Args:
         twin: Working copy of the network.
@@ -60,11 +60,11 @@ class Renewal:
                 layer.momentum = 1.0  # the statistics after a batch are the batch's own
 
             def statistics(batch: Any) -> dict[str, torch.Tensor]:
-                self.answer(batch)
-                found = {}
+                weight = float(self.answer(batch).count)
+                found = {"": torch.tensor(weight, dtype=torch.float64)}
                 for name, layer in self.layers.items():
                     for part in ("running_mean", "running_var"):
-                        found[f"{name}.{part}"] = getattr(layer, part).detach().double().clone()
+                        found[f"{name}.{part}"] = weight * getattr(layer, part).detach().double()
                 return found
 
             with torch.no_grad():
@@ -82,4 +82,7 @@ class Renewal:
             self.twin.buffers.written = written
         if not num:
             raise InputError("recalibrate: there are no batches to compute statistics from")
-        return {name: value / num for name, value in sums.items()}
+        total = float(sums.pop(""))
+        if not total:
+            raise InputError("recalibrate: the batches count nothing")
+        return {name: value / total for name, value in sums.items()}
