@@ -215,15 +215,27 @@ class Reference:
             for parameter, end in zip(model.parameters(), self.case.plain_other.parameters(), strict=True):
                 parameter.copy_((1 - t) * parameter + t * end)
             if norms:
-                for norm in norms:
-                    norm.reset_running_stats()
-                    norm.momentum = None
-                model.train()
-                for x, _ in self.case.batches:
-                    model(x.double())
-                model.eval()
+                _renew(model, norms, self.case.batches)
             losses = [self.case.losses(model(x.double()), y) for x, y in self.case.batches]
             return float(torch.cat(losses).mean())
+
+
+def _renew(model: nn.Module, norms: list[nn.BatchNorm2d], batches: list[tuple[Tensor, Tensor]]) -> None:
+    """Statistics of each layer as means over batches, weighted by their samples."""
+    sums = [[0.0, 0.0] for _ in norms]
+    model.train()
+    for x, y in batches:
+        for norm in norms:
+            norm.momentum = 1.0
+        model(x.double())
+        for total, norm in zip(sums, norms, strict=True):
+            total[0] = total[0] + len(y) * norm.running_mean.clone()
+            total[1] = total[1] + len(y) * norm.running_var.clone()
+    model.eval()
+    num = sum(len(y) for _, y in batches)
+    for total, norm in zip(sums, norms, strict=True):
+        norm.running_mean.copy_(total[0] / num)
+        norm.running_var.copy_(total[1] / num)
 
 
 def compared(seed: int) -> Iterator[tuple[str, bool, str]]:

@@ -55,7 +55,9 @@ class Counting:
         self._latest: tuple[Any, float] | None = None
         """The latest batch and its weight."""
         self._sample: Any = None
-        """The first batch, or the first with ignored labels, until the weights are decided."""
+        """The largest batch, or the first with ignored labels, until the weights are decided."""
+        self._size = -1.0
+        """Weight of that batch."""
         self._agree = AGREE
         self._value = math.nan
         """Mean, or count of a pair, of the sample."""
@@ -65,7 +67,7 @@ class Counting:
     def forget(self) -> None:
         """Decide again, because the network or the batches may have changed."""
         self.form, self.rule, self._seen, self._padded, self._latest = "", None, [], None, None
-        self._sample, self._value = None, math.nan
+        self._sample, self._value, self._size = None, math.nan, -1.0
 
     def weight(self, batch: Any, mean: Tensor) -> float:
         """Weight of a batch whose loss is a mean."""
@@ -78,21 +80,23 @@ class Counting:
         padded = self._padded is None and _ignores(batch)
         if padded:
             self._padded = len(self._seen)
-        if padded or not self._seen:
+        weights = self._weights(batch)
+        size = next(iter(weights.values()))
+        if padded or (self._padded is None and size > self._size):
+            self._size = size
             self._sample, self._value = batch, float(mean.detach())
             coarsest = max(torch.finfo(t.dtype).eps for t in (mean, *self._floats()) if t.dtype.is_floating_point)
             self._agree = max(AGREE, ROUNDINGS * coarsest)
-        weights = self._weights(batch)
         self._seen.append(weights)
-        return next(iter(weights.values()))
+        return size
 
     def _floats(self) -> list[Tensor]:
         """A parameter of the network, for its precision."""
         return list(islice((p for p in self.model.parameters() if p.is_floating_point()), 1))
 
     def note_pair(self, batch: Any, total: Tensor, count: float) -> None:
-        """Note that the function returns pairs, and the first whose count is not zero."""
-        if not self.form or (self.form == "pair" and not self._value):
+        """Note that the function returns pairs, and the one with the largest count."""
+        if self.rule is None and (not self.form or (self.form == "pair" and count > self._value)):
             self.form, self._sample, self._value, self._total = "pair", batch, count, float(total.detach())
 
     def _weights(self, batch: Any) -> dict[str, float]:
@@ -140,6 +144,7 @@ class Counting:
         if self.form == "pair":
             if parts is not None:
                 self._refuse_other_pairs(parts, value)
+            self.rule = self.form
             return False
         keys = [key for key in self._seen[0] if all(key in seen for seen in self._seen)]
         first = keys[0]
