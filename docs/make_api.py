@@ -13,7 +13,7 @@ from basinscope.results.schema import KINDS
 
 GROUPS = {
     "Your own network": "survey Survey Objective slice1d slice2d linear_path connect basin_radius log_volume curvature "
-    "mean_curvature sharpness Recorder tsne plot save load",
+    "mean_curvature sharpness Recorder tsne plot save load InputError",
     "Landscapes of small networks and of streamed images": "CleanLoss StreamedLoss PointObjective Normalization "
     "gaussian scale_last_layer top_eigenvalue rising_lines tsne_map decision_boundary moving_boundary input_margin",
     "Training good and bad minima": "run Run MLP StackTrainer SingleTrainer Member StopRule Schedule Recipe",
@@ -30,7 +30,8 @@ training and streamed images: [api-paper.md](api-paper.md).
 
 In signatures: `Loss` is a function of a model and a batch; `Batches` a list, a `DataLoader` or a function that returns
 an iterator; `Choice` patterns of names, or a function of name and tensor; `Scheme` is `"filter"`, `"layer"` or
-`"sphere"`; `OneDim` is `"fixed"` or `"moved"`; `Scale` is `"plain"` or `"filter"`; `Minimum` is a state dictionary, a
+`"sphere"`; `OneDim` is `"fixed"` or `"moved"`; `Precision` is `"single"` or `"own"`; `Count` is a function of a batch or the name of a
+field; `Scale` is `"plain"` or `"filter"`; `Minimum` is a state dictionary, a
 network or a file of safetensors; `Points` a list of these, the folder of a `Recorder`, or several of both by name;
 `Watcher` is True, False, None or a function of the finished share; a `Step` is a direction and a distance; `MAX_STEPS`
 is 100.
