@@ -28,13 +28,12 @@ Every name below is imported from `basinscope`; made from the docstrings by `mak
 [your-network.md](your-network.md). What the paper's figures are made with, such as stacks of small networks, poisoned
 training and streamed images: [api-paper.md](api-paper.md).
 
-In signatures: `Loss` is a function of a model and a batch; `Batches` a list, a `DataLoader` or a function that returns
-an iterator; `Choice` patterns of names, or a function of name and tensor; `Scheme` is `"filter"`, `"layer"` or
-`"sphere"`; `OneDim` is `"fixed"` or `"moved"`; `Precision` is `"single"` or `"own"`; `Count` is a function of a batch or the name of a
-field; `Scale` is `"plain"` or `"filter"`; `Minimum` is a state dictionary, a
-network or a file of safetensors; `Points` a list of these, the folder of a `Recorder`, or several of both by name;
-`Watcher` is True, False, None or a function of the finished share; a `Step` is a direction and a distance; `MAX_STEPS`
-is 100.
+In signatures: `Loss` is a function of a model and a batch; `Batches` a list, a `DataLoader` or a function that
+returns an iterator; `Choice` patterns of names, or a function of name and tensor; `Scheme` is `"filter"`, `"layer"`
+or `"sphere"`; `OneDim` is `"fixed"` or `"moved"`; `Precision` is `"single"` or `"own"`; `Count` is a function of a
+batch or the name of a field; `Scale` is `"plain"` or `"filter"`; `Minimum` is a state dictionary, a network or a file
+of safetensors; `Points` a list of these, the folder of a `Recorder`, or several of both by name; `Watcher` is True,
+False, None or a function of the finished share; a `Step` is a direction and a distance; `MAX_STEPS` is 100.
 """,
     "api-paper.md": """# API reference: what the paper's figures are made with
 
