@@ -300,3 +300,27 @@ def test_the_network_stays_untouched_by_the_checks():
         objective = bs.Objective(model, sample_losses, vectors())
         objective.check()
         objective.gradient_at()
+
+
+def test_a_gradient_that_was_refused_stays_refused():
+    objective = bs.Objective(Detached().eval(), sample_losses, _batches())
+    for verb in (bs.sharpness, bs.curvature, bs.sharpness):
+        with pytest.raises(InputError, match="gradient of the loss is not its slope"):
+            verb(objective, progress=False)
+
+
+class Frozen(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b = nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.b(self.a(x).tanh().detach())
+
+
+def test_tensors_that_change_the_loss_without_a_gradient_are_named():
+    objective = bs.Objective(Frozen().eval(), sample_losses, _batches())
+    assert bs.slice1d(objective, num_directions=1, resolution=3, progress=False)["loss"].notnull().all()
+    with pytest.raises(InputError, match=r"changes with a\.weight but has no gradient for it"):
+        bs.curvature(objective, top=1, progress=False)

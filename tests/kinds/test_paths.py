@@ -183,3 +183,9 @@ def test_checkpoints_of_training_scripts_are_points():
     np.testing.assert_array_equal(found, wanted)
     with pytest.raises(InputError, match="other is a NoneType: give a state dictionary, a network or a file"):
         bs.linear_path(objective, None, progress=False)
+
+
+def test_a_batch_in_place_of_batches_to_recalibrate_from_is_refused():
+    objective = bs.Objective(_trained(0), sample_losses, _images())
+    with pytest.raises(InputError, match="which is one batch"):
+        bs.slice1d(objective, recalibrate=_images()[0][0], progress=False)

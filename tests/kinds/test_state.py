@@ -223,11 +223,11 @@ def test_a_loss_that_reads_what_a_hook_collects_is_refused_with_the_layer_s_name
     model, inner = perceptron(), []
     model[0].register_forward_hook(_keeps)
     with pytest.raises(InputError, match=r"loss function reads what a forward hook of 0 collects"):
-        bs.Objective(model, _reads_the_hook, vectors())
+        bs.Objective(model, _reads_the_hook, vectors()).check()
     model[2].register_forward_hook(lambda m, i, o: inner.append(o))
     metrics = {"kept": lambda m, b: m(b[0]).sum(1) + len(inner)}
     with pytest.raises(InputError, match=r"metrics\['kept'\] reads what a forward hook of 2 collects"):
-        bs.Objective(model, sample_losses, vectors(), metrics=metrics)
+        bs.Objective(model, sample_losses, vectors(), metrics=metrics).check()
 
 
 def test_activations_kept_as_attributes_do_not_stop_the_copy():
@@ -238,3 +238,18 @@ def test_activations_kept_as_attributes_do_not_stop_the_copy():
     wanted = bs.Objective(perceptron(), sample_losses, vectors()).center_loss
     assert bs.Objective(model, sample_losses, vectors()).center_loss == pytest.approx(wanted, rel=1e-12)
     assert len(collector.kept) == 1
+
+
+SETTINGS = {"shift": 1.0}
+
+
+def _reads_settings(module, inputs, outputs):
+    return outputs + SETTINGS["shift"]
+
+
+def test_settings_that_a_hook_and_the_loss_both_read_are_no_mistake():
+    model = perceptron()
+    model[0].register_forward_hook(_reads_settings)
+    objective = bs.Objective(model, lambda m, b: SETTINGS["shift"] * sample_losses(m, b), vectors())
+    wanted = torch.cat([sample_losses(model, batch) for batch in vectors()]).mean()
+    assert objective.center_loss == pytest.approx(float(wanted.detach()), rel=1e-12)

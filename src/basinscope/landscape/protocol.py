@@ -225,6 +225,6 @@ def renewing(landscape: Landscape, recalibrate: Any) -> AbstractContextManager[b
     offered = getattr(landscape, "renewing", None)
     if offered is not None:
         return offered(recalibrate)
-    if recalibrate in (None, False):
+    if recalibrate is None or recalibrate is False:
         return contextlib.nullcontext(enter_result=False)
     raise InputError(f"recalibrate: not available for {type(landscape).__name__}")

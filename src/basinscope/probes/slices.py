@@ -70,7 +70,11 @@ def slice1d(
     chosen = list(range(num_directions) if indices is None else indices)
     if not chosen:
         raise InputError(f"slice1d: num_directions = {num_directions}: must be at least 1")
-    with landscape.held(), renewing(landscape, recalibrate or False), watched("slice1d", progress) as tell:
+    with (
+        landscape.held(),
+        renewing(landscape, False if recalibrate is None else recalibrate),
+        watched("slice1d", progress) as tell,
+    ):
         lines: Sequence[Direction]
         if directions == "random":
             lines = landscape.random_directions(seed, chosen)
@@ -208,7 +212,7 @@ def slice2d(
 @contextlib.contextmanager
 def _around_center(landscape: Landscape, recalibrate: Any) -> Iterator[tuple[None, bool]]:
     """Like `towards`, for planes through no other point: only the landscape's own tensors are moved."""
-    with landscape.held(), renewing(landscape, recalibrate or False) as renewed:
+    with landscape.held(), renewing(landscape, False if recalibrate is None else recalibrate) as renewed:
         yield None, renewed
 
 

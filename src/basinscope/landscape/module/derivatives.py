@@ -51,10 +51,17 @@ class Derivatives:
         """Why Hessian products are differences of gradients; empty if they are second derivatives."""
         self._agrees = False
         """Whether the gradient was found to agree with the loss at the current center."""
+        self._without_gradient: Sequence[str] = ()
 
-    def forget(self, *, reentrant: bool) -> None:
-        """The center has changed."""
+    def forget(self, *, reentrant: bool, without_gradient: Sequence[str]) -> None:
+        """The center has changed.
+
+        Args:
+            reentrant: Whether the network uses reentrant checkpoints.
+            without_gradient: Moved tensors that change the loss although it has no gradient for them.
+        """
         self.kept, self.reentrant, self._agrees = None, reentrant, False
+        self._without_gradient = without_gradient
         self.by_differences = "reentrant checkpoints" if reentrant else ""
 
     def zeros(self) -> list[Tensor]:
@@ -131,9 +138,17 @@ class Derivatives:
         Raises:
             InputError: They disagree.
         """
-        if self._agrees:
-            return
-        self._agrees = True
+        if not self._agrees:
+            self._compare()
+            self._agrees = True
+
+    def _compare(self) -> None:
+        """See `verify`."""
+        if self._without_gradient:
+            raise InputError(
+                f"the loss changes with {self._without_gradient[0]} but has no gradient for it: look for detach, "
+                "no_grad or rounding, or exclude it by parameters="
+            )
         batch = next((b for b in self.passes.batches(self.begin)), None)
         if batch is None:
             return

@@ -24,7 +24,7 @@ from basinscope.errors import InputError
 from basinscope.landscape.directions import Direction, RandomDirection
 from basinscope.landscape.module import checks
 from basinscope.landscape.module.data_sets import Begin
-from basinscope.landscape.module.hooks import drop_idle_hooks
+from basinscope.landscape.module.hooks import drop_idle_hooks, refuse_fed
 from basinscope.landscape.module.loss import Answer, LossFunction, first_line
 from basinscope.landscape.module.passes import EMPTY, Passes
 from basinscope.landscape.module.reach import Graph, modules_called
@@ -79,7 +79,13 @@ class _Sums:
 
 
 def measure_center(
-    twin: Twin, passes: Passes, begin: Begin, loss: LossFunction, *, asked: bool, direction: RandomDirection
+    twin: Twin,
+    passes: Passes,
+    begin: Begin,
+    functions: Sequence[LossFunction],
+    *,
+    asked: bool,
+    direction: RandomDirection,
 ) -> CenterLoss:
     """Measure the loss at the center, and check that it can be measured around it.
 
@@ -87,7 +93,7 @@ def measure_center(
         twin: Working copy, with all candidates moved.
         passes: Iterates over batches.
         begin: Starts a pass over the probed data set.
-        loss: The loss.
+        functions: The loss, and the metrics.
         asked: Whether the user has named the moved tensors, which then all are moved.
         direction: Direction along which effects are tested.
 
@@ -95,12 +101,16 @@ def measure_center(
         InputError: The loss is not finite, random, independent of the weights, or computed with other weights than the
             copy's.
     """
+    loss, named = functions[0], [(function.what, function.function) for function in functions]
     checks.refuse_training_layers(twin.model)
     loss.counting.forget()
     twin.move_to([])
     state = attributes_of(twin.copy)
     with modules_called(twin.model, twin.copy) as called:
-        first = _first_pass(twin, passes, begin, loss)
+        try:
+            first = _first_pass(twin, passes, begin, loss)
+        finally:  # a function that reads a hook's containers may fail because they are empty
+            refuse_fed(twin.copy, named)
     checks.refuse_own_modules(twin.model, called["own"])
     passes.lender.decide()
     drop_idle_hooks(twin.copy)
@@ -131,8 +141,8 @@ def measure_center(
     )
     resting: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
-    if direction.scheme != "sphere":
-        hidden += _without_slope(twin, passes, begin, loss, hidden)
+    flat = [] if direction.scheme == "sphere" else _without_slope(twin, passes, begin, loss, hidden)
+    hidden += flat
     if hidden:
         moved = _loss_without(twin, passes, begin, loss, hidden, direction)
         taken += 1
@@ -143,7 +153,7 @@ def measure_center(
             checks.refuse_no_effect(twin, hidden, called["copy"], moves_zeros=direction.scheme == "sphere")
             resting = () if asked else tuple(hidden)
             _tell_resting(hidden, resting=not asked)
-        else:
+        elif graph.leaves and not flat:
             without = tuple(hidden)
     return CenterLoss(first.mean, first.count, resting, without, graph.reentrant, taken)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import copy
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from types import CellType, FunctionType, ModuleType
+from collections.abc import Callable, Iterator, Sequence
+from types import CellType, FunctionType
 from typing import Any
 
 from torch import Tensor, nn
@@ -33,7 +33,8 @@ class Watched:
     """
 
     def __init__(self, hook: Callable[..., Any]) -> None:
-        self.hook = _isolated(hook)
+        self.hook, self.copies = _isolated(hook)
+        """The isolated hook, and pairs of a user's container or object and the copy to which it writes."""
         self.changes = False
         self.called = False
 
@@ -54,19 +55,19 @@ def watch_hooks(model: nn.Module) -> None:
         hooks[key] = Watched(hooks[key])
 
 
-def refuse_fed(model: nn.Module, functions: Mapping[str, Callable[..., Any]]) -> None:
-    """Refuse loss functions and metrics that read what a forward hook of the network collects.
+def refuse_fed(model: nn.Module, functions: Sequence[tuple[str, Callable[..., Any]]]) -> None:
+    """Refuse loss functions and metrics that read what a forward hook has collected in the first pass.
 
     Args:
-        model: The network itself.
-        functions: The loss function and the metrics, by their names in messages.
+        model: The working copy, whose hooks are isolated.
+        functions: The loss function and the metrics, with their names in messages.
 
     Raises:
-        InputError: One shares a container with a hook.
+        InputError: One uses a container or object to which a hook has written.
     """
-    written = {id(part): name for name, hooks, key in _hooks(model) for part in _collections(hooks[key])}
-    for what, function in functions.items():
-        for part in _collections(function):
+    written = {id(part): name for name, hooks, key in _hooks(model) for part in _written(hooks[key])}
+    for what, function in functions if written else ():
+        for part in _used(function):
             if id(part) in written:
                 layer = written[id(part)] or type(model).__name__
                 raise InputError(
@@ -75,25 +76,29 @@ def refuse_fed(model: nn.Module, functions: Mapping[str, Callable[..., Any]]) ->
                 )
 
 
-def _collections(function: Any) -> list[Any]:
-    """Containers and plain objects that a function uses from its closure, its module or its own object."""
-    if not isinstance(function, FunctionType):
-        owner = getattr(function, "__self__", None)
-        inner = getattr(function, "func", None)
-        return [*([] if owner is None else _held(owner)), *([] if inner is None else _collections(inner))]
-    names = [function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__]
-    values = [*names, *(cell.cell_contents for cell in function.__closure__ or () if _filled(cell))]
-    return [part for value in values for part in _held(value)]
+def _written(hook: Any) -> list[Any]:
+    """The user's containers and objects, to whose copies a hook has written."""
+    copies = hook.copies if isinstance(hook, Watched) else []
+    return [original for original, twin in copies if _contents(original) != _contents(twin)]
 
 
-def _held(value: Any) -> list[Any]:
-    """A container, or an object that is neither a module nor a tensor, with its containers."""
+def _contents(value: Any) -> Any:
+    """Identities of what a container or an object holds, containers of an object included."""
+    if isinstance(value, dict):
+        return {key: id(part) for key, part in value.items()}
     if isinstance(value, _CONTAINERS):
-        return [value]
-    if isinstance(value, nn.Module | Tensor | type | ModuleType) or callable(value):
-        return []
-    attributes = _attributes(value)
-    return [value, *(p for p in attributes.values() if isinstance(p, _CONTAINERS))] if attributes else []
+        return [id(part) for part in value]
+    parts = (_attributes(value) or {}).items()
+    return {name: _contents(part) if isinstance(part, _CONTAINERS) else id(part) for name, part in parts}
+
+
+def _used(function: Any) -> list[Any]:
+    """Values that a function uses from its closure, its module or its own object."""
+    if not isinstance(function, FunctionType):
+        inner = getattr(function, "func", None)
+        return [getattr(function, "__self__", None), *([] if inner is None else _used(inner))]
+    outer = [function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__]
+    return [*outer, *(cell.cell_contents for cell in function.__closure__ or () if _filled(cell))]
 
 
 def drop_idle_hooks(model: nn.Module) -> None:
@@ -119,21 +124,27 @@ def _hooks(model: nn.Module) -> Iterator[tuple[str, Any, int]]:
                 yield name, hooks, key
 
 
-def _isolated(hook: Callable[..., Any]) -> Callable[..., Any]:
-    """The hook with copies of the containers that it uses, from its closure, its module and objects in its closure.
+def _isolated(hook: Callable[..., Any]) -> tuple[Callable[..., Any], list[tuple[Any, Any]]]:
+    """The hook with copies of what it may write to: containers and objects of its closure, containers of its module.
 
     Bound methods and callable objects need no isolation: they were copied along with the network.
+
+    Returns:
+        The hook, and pairs of a user's container or object and its copy.
     """
     if not isinstance(hook, FunctionType):
-        return hook
+        return hook, []
     used = {name: hook.__globals__[name] for name in hook.__code__.co_names if name in hook.__globals__}
     own = {name: _copied(value) for name, value in used.items() if isinstance(value, _CONTAINERS)}
-    cells = tuple(CellType(_copied(cell.cell_contents)) if _filled(cell) else cell for cell in hook.__closure__ or ())
+    closure = hook.__closure__ or ()
+    cells = tuple(CellType(_copied(cell.cell_contents)) if _filled(cell) else cell for cell in closure)
     isolated = FunctionType(
         hook.__code__, {**hook.__globals__, **own} if own else hook.__globals__, hook.__name__, hook.__defaults__, cells
     )
     isolated.__kwdefaults__ = hook.__kwdefaults__
-    return isolated
+    pairs = [(used[name], twin) for name, twin in own.items()]
+    inner = ((a.cell_contents, b.cell_contents) for a, b in zip(closure, cells, strict=True) if _filled(a))
+    return isolated, [*pairs, *(pair for pair in inner if pair[0] is not pair[1])]
 
 
 def _filled(cell: CellType) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 _DEPTH = 6
+"""Nesting of containers and objects in which modifications are looked for."""
 
 
 class Lender:

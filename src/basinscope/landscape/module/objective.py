@@ -30,7 +30,6 @@ from basinscope.landscape.module.data_sets import LOSS, checked_metrics, data_se
 from basinscope.landscape.module.derivatives import Derivatives
 from basinscope.landscape.module.described import Described
 from basinscope.landscape.module.first_passes import measure_center
-from basinscope.landscape.module.hooks import refuse_fed
 from basinscope.landscape.module.journal import Journal, fingerprint_of, place_of
 from basinscope.landscape.module.line import ModuleLine
 from basinscope.landscape.module.loss import Answer, Loss, loss_functions
@@ -128,7 +127,6 @@ class Objective(Described, ManyPoints, Whole):
         self.num_evaluations = 0
         self._conditions = Conditions()
         self._functions = loss_functions(loss_fn, checked_metrics(metrics), self._conditions, model, count)
-        refuse_fed(model, {function.what: function.function for function in self._functions.values()})
         self._twin = Twin(model, parameters=parameters, one_dim=self.one_dim, precision=precision)
         self._asked = parameters is not None
         self._passes = Passes(self._twin)
@@ -225,11 +223,11 @@ class Objective(Described, ManyPoints, Whole):
                 self._twin,
                 self._passes,
                 self._begin,
-                self._functions[LOSS],
+                list(self._functions.values()),
                 asked=self._asked,
                 direction=RandomDirection(self._twin.center, 0, 0, self.scheme),
             )
-        self._derivatives.forget(reentrant=found.reentrant)
+        self._derivatives.forget(reentrant=found.reentrant, without_gradient=found.without_gradient)
         self._resolution = None
         if found.resting:
             self._twin.restrict(found.resting)
@@ -327,8 +325,9 @@ class Objective(Described, ManyPoints, Whole):
         """
         self._check_again()
         with self._quiet():
-            self._derivatives.verify()
-            self._twin.move_to(steps, cache=bool(self._held))
+            if self._renewal is not None:
+                self._derivatives.verify()
+                self._twin.move_to(steps, cache=bool(self._held))
             with self._statistics(at_center=not steps):
                 total, gradient = self._derivatives.gradient(steps, cache=bool(self._held))
         return total / self._count, [part / self._count for part in gradient]

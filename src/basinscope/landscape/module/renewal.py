@@ -53,7 +53,6 @@ class Renewal:
         written = self.twin.buffers.written
         before = {name: (layer.training, layer.momentum) for name, layer in self.layers.items()}
         sums: dict[str, torch.Tensor] = {}
-        num = 0
         try:
             for layer in self.layers.values():
                 layer.train()
@@ -69,7 +68,6 @@ class Renewal:
 
             with torch.no_grad():
                 for found in self.passes.each("loss", self.begin, statistics):
-                    num += 1
                     sums = {name: sums[name] + value if sums else value for name, value in found.items()}
         except ValueError as error:
             if isinstance(error, InputError):
@@ -80,9 +78,7 @@ class Renewal:
                 layer.training, layer.momentum = before[name]
             self.twin.buffers.restore()
             self.twin.buffers.written = written
-        if not num:
-            raise InputError("recalibrate: there are no batches to compute statistics from")
-        total = float(sums.pop(""))
+        total = float(sums.pop("", torch.tensor(0.0)))
         if not total:
-            raise InputError("recalibrate: the batches count nothing")
+            raise InputError("recalibrate: there are no batches, or they count nothing")
         return {name: value / total for name, value in sums.items()}

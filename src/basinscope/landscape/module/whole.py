@@ -70,7 +70,7 @@ class Whole(ABC):
         begin = self._begin if recalibrate is None or isinstance(recalibrate, bool) else checked(recalibrate)
         renewal = Renewal(self._twin, self._passes, begin, self._answer)
         wanted = recalibrate is not False and bool(renewal.layers)
-        if recalibrate not in (None, False) and not wanted:
+        if recalibrate is not None and recalibrate is not False and not wanted:
             raise InputError("recalibrate: the network has no BatchNorm layers with running statistics")
         if not wanted:
             yield False
