@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from basinscope._version import __version__
 
 if TYPE_CHECKING:
+    from basinscope.checkpoints.alignment import align
     from basinscope.checkpoints.recorder import Recorder
     from basinscope.data.digits import scattered_digits
     from basinscope.data.images import Images, ImageTask
@@ -66,6 +67,7 @@ _HOMES = {
     "StackTrainer": "training.ensemble",
     "StopRule": "training.members",
     "StreamedLoss": "landscape.streamed",
+    "align": "checkpoints.alignment",
     "basin_radius": "probes.radius",
     "connect": "probes.connect",
     "curvature": "probes.curvature",
@@ -117,6 +119,7 @@ __all__ = [
     "StreamedLoss",
     "Survey",
     "__version__",
+    "align",
     "basin_radius",
     "connect",
     "curvature",

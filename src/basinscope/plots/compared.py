@@ -19,6 +19,7 @@ _DIRECTIONS = {
     "hessian": "eigenvectors of largest curvature",
     "between": "to other minima",
     "pca": "main axes of the marked points",
+    "given": "directions as given",
 }
 
 

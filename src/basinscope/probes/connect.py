@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Float
 from torch import Tensor
 
+from basinscope.checkpoints import alignment
 from basinscope.checkpoints.points import Minimum, moved_tensors, own_loss, towards
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Center, Stored
 from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.labels import labelled
 from basinscope.probes.linear_path import PATH_POINTS
+from basinscope.probes.straight import facts_of_alignment, lower, refuse_same
 from basinscope.progress import Watcher, watched
 from basinscope.seeds import generator
 
@@ -31,6 +35,7 @@ def connect(
     learning_rate: float = 0.05,
     resolution: int = PATH_POINTS,
     recalibrate: Any = None,
+    align: bool = False,
     seed: int = 0,
     progress: Watcher = None,
 ) -> xr.Dataset:
@@ -51,6 +56,8 @@ def connect(
         resolution: Number of points on the curve.
         recalibrate: Batches from which BatchNorm's statistics are renewed, or True for the probed ones, False for none;
             default True if the network has such layers. Takes a second pass per evaluation.
+        align: Whether to permute the other minimum's units first so that its weights are closest to the network's; see
+            `bs.align`. Used unless the straight line without has a lower barrier, for which it is evaluated, too.
         seed: Seed of the random t.
         progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
@@ -71,30 +78,34 @@ def connect(
     if not (learning_rate > 0 and math.isfinite(learning_rate)):
         raise InputError(f"connect: learning_rate = {learning_rate}: must be above 0")
     ts = np.linspace(0, 1, resolution)
-    total, done = 3 * num_steps + 2 * resolution, 0
+    reached = [other, *([alignment.align(landscape, other)] if align else [])]
+    total, done = 3 * num_steps + (1 + len(reached)) * resolution, 0
     with towards(landscape, recalibrate) as (needed, renewed), watched("connect", progress) as tell:
         center = landscape.center
-        difference = _difference(center, moved_tensors(landscape, other, "other", needed=needed))
-        length = math.sqrt(sum(float(part.cpu().double().square().sum()) for part in difference))
-        if not length > 0:
-            raise InputError("connect: the other minimum has the same moved weights: nothing to connect")
-        control = [0.5 * part for part in difference]
 
         def advance(passes: int) -> None:
             nonlocal done
             done += passes
             tell(done / total)
 
+        lines = []
+        for k, point in enumerate(reached):
+            tensors = moved_tensors(landscape, point, "other", needed=needed)
+            if not k:
+                refuse_same(landscape, tensors, "connect")
+            lines.append(_line(landscape, point, _difference(center, tensors), ts, advance, renewed=renewed))
+        chosen = lower(lines, "connect") if align else lines[0]
+        difference, straight, other_loss = chosen.difference, chosen.losses, chosen.other_loss
+        length = math.sqrt(sum(float(part.cpu().double().square().sum()) for part in difference))
+        control = [0.5 * part for part in difference]
         rate = learning_rate * length / math.sqrt(landscape.num_moved)
         _fit(landscape, difference, control, num_steps, rate, seed, advance)
-        curved, straight = np.empty(resolution), np.empty(resolution)
+        curved = np.empty(resolution)
         for k, t in enumerate(ts):
             curved[k] = landscape.loss_at((Stored(tuple(_on_curve(difference, control, float(t))), ""), 1.0))
-            straight[k] = landscape.loss_at((Stored(tuple(difference), ""), float(t)))
-            advance(2)
-        other_loss = own_loss(landscape, other, float(straight[-1]), "other", renewed=renewed)
-        for path in (curved, straight) if renewed else ():
-            path[0], path[-1] = landscape.center_loss, other_loss
+            advance(1)
+        if renewed:
+            curved[0], curved[-1] = landscape.center_loss, other_loss
         ends = straight[0] + ts * (other_loss - straight[0])
         unit = landscape.unit
         return labelled(
@@ -106,14 +117,46 @@ def connect(
                 "straight_loss": straight,
                 "other_loss": other_loss,
                 "barrier": float((curved - ends).max()),
-                "straight_barrier": float((straight - ends).max()),
+                "straight_barrier": chosen.barrier,
                 "distance": length,
                 "num_steps": num_steps,
             },
             units=dict.fromkeys(("loss", "straight_loss", "other_loss", "barrier", "straight_barrier"), unit),
             seed=str(seed),
             recalibrated=int(renewed),
+            **(facts_of_alignment(lines, chosen) if align else {}),
         )
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The straight line to a minimum."""
+
+    difference: list[Tensor]
+    losses: Float[np.ndarray, " points"]
+    other_loss: float
+    barrier: float
+
+
+def _line(
+    landscape: Landscape,
+    point: Minimum,
+    difference: list[Tensor],
+    ts: Float[np.ndarray, " points"],
+    advance: Callable[[int], None],
+    *,
+    renewed: bool,
+) -> _Line:
+    """Evaluate the straight line to a minimum."""
+    losses = np.empty(len(ts))
+    for k, t in enumerate(ts):
+        losses[k] = landscape.loss_at((Stored(tuple(difference), ""), float(t)))
+        advance(1)
+    other_loss = own_loss(landscape, point, float(losses[-1]), "other", renewed=renewed)
+    if renewed:
+        losses[0], losses[-1] = landscape.center_loss, other_loss
+    ends = losses[0] + ts * (other_loss - losses[0])
+    return _Line(difference, losses, other_loss, float((losses - ends).max()))
 
 
 def _difference(center: Center, other: Sequence[Tensor]) -> list[Tensor]:

@@ -7,18 +7,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from basinscope.checkpoints.points import Minimum, moved_tensors, own_loss, towards
+from basinscope.checkpoints import alignment
+from basinscope.checkpoints.points import Minimum, moved_tensors, towards
 from basinscope.errors import InputError
-from basinscope.landscape.directions import Combination
 from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.grid import refuse_coarse
 from basinscope.probes.labels import labelled
-from basinscope.probes.scoring import Scored, in_blocks
+from basinscope.probes.straight import BETWEEN, facts_of_alignment, lower, refuse_same, straight
 from basinscope.progress import Watcher, watched
 
 PATH_POINTS = 25
 """Points between two minima, both included, unless told otherwise."""
-BETWEEN = "share of the way"
 
 
 def linear_path(
@@ -28,6 +27,7 @@ def linear_path(
     resolution: int = PATH_POINTS,
     beyond: float = 0.25,
     recalibrate: Any = None,
+    align: bool = False,
     progress: Watcher = None,
 ) -> xr.Dataset:
     """Evaluate the loss along the straight line from a center to another minimum, and beyond both.
@@ -42,11 +42,15 @@ def linear_path(
         beyond: How far the line extends past either end, as a share of the distance between them.
         recalibrate: Batches from which BatchNorm's statistics are renewed, or True for the probed ones, False for the
             network's own; default True if it has such layers. Takes a second pass per point.
+        align: Whether to permute the other minimum's units first so that its weights are closest to the center's; see
+            `bs.align`. The line without is evaluated, too, and returned if its barrier is lower.
         progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
         A `slice1d` dataset of one ray; distance 0 is the center, 1 the other minimum, whose own loss is the attribute
-        `other_loss`. With metrics or several data sets also `values`.
+        `other_loss`. With alignment, `aligned`, `straight_barrier_aligned` and `straight_barrier_unaligned` are
+        attributes: the largest rise above the linear interpolation of both ends. With metrics or several data sets also
+        `values`.
 
     Raises:
         InputError: A setting is out of range, the minimum does not fit the network, or the loss cannot be measured.
@@ -59,32 +63,32 @@ def linear_path(
     if not 0 <= beyond < np.inf:
         raise InputError(f"linear_path: beyond = {beyond}: must be at least 0")
     distances = np.linspace(-beyond, 1 + beyond, resolution)
+    reached = [other, *([alignment.align(landscape, other)] if align else [])]
+    paths = []
     with towards(landscape, recalibrate) as (needed, renewed), watched("linear_path", progress) as tell:
-        tensors = moved_tensors(landscape, other, "other", needed=needed)
-        own = map(landscape.center.exact, range(len(tensors)))
-        if all(bool((tensor.to(center) == center).all()) for tensor, center in zip(tensors, own, strict=True)):
-            raise InputError("linear_path: the other minimum has the same weights: there is no path")
-        direction = Combination(landscape.center, [tensors], [1.0], BETWEEN)
-        scored, directions, rows = Scored(landscape), (direction,), np.zeros(resolution, dtype=np.int64)
-        values = in_blocks(
-            landscape, resolution, lambda here: scored.along(directions, distances[here], rows[here]), tell
-        )[:, :, None]
-        other_loss = own_loss(landscape, other, landscape.loss_at((direction, 1.0)), "other", renewed=renewed)
-        center, end = (np.isclose(distances, place, rtol=0, atol=1e-9) for place in (0.0, 1.0))
-        if renewed:
-            values[0, 0, 0, center], values[0, 0, 0, end] = landscape.center_loss, other_loss
+        for k, point in enumerate(reached):
+            tensors = moved_tensors(landscape, point, "other", needed=needed)
+            if not k:
+                refuse_same(landscape, tensors, "linear_path")
+
+            def report(share: float, k: int = k) -> None:
+                tell((k + share) / len(reached))
+
+            paths.append(straight(landscape, point, tensors, distances, report, renewed=renewed))
+        chosen = lower(paths, "linear_path") if align else paths[0]
         return labelled(
             "slice1d",
             landscape,
             {
                 "ray": np.zeros(1, dtype=np.int64),
                 "distance": distances,
-                "loss": values[0, 0],
-                **scored.variables(values),
+                "loss": chosen.values[0, 0],
+                **chosen.scored.variables(chosen.values),
             },
             units={"distance": BETWEEN, "loss": landscape.unit},
             scheme="between",
             directions="between",
-            other_loss=other_loss,
+            other_loss=chosen.other_loss,
             recalibrated=int(renewed),
+            **(facts_of_alignment(paths, chosen) if align else {}),
         )

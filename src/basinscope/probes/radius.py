@@ -18,6 +18,7 @@ import xarray as xr
 
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Direction
+from basinscope.landscape.given import UNIT, Given, given_directions
 from basinscope.landscape.protocol import Evaluation, Landscape, Line, require, resolution_of
 from basinscope.probes.labels import labelled
 from basinscope.probes.search.bracket import (
@@ -79,12 +80,13 @@ def basin_radius(
     cutoff: float | None = None,
     num_directions: int = 100,
     indices: Sequence[int] | None = None,
+    directions: Sequence[Given] | None = None,
     seed: int = 0,
     tolerance: float = 0.01,
     num_scanned: int = 0,
     progress: Watcher = None,
 ) -> xr.Dataset:
-    """Measure how far the basin around a center extends along random directions.
+    """Measure how far the basin around a center extends along random directions, or along your own.
 
     Formula: r(d) = min {c > 0 : L(θ + c·d) > cutoff}, searched in [1e-4, 10]. The loss along a ray is not monotone, so
     a crossing before its first point or between two points can be missed; `num_scanned` rays are scanned for one.
@@ -95,6 +97,7 @@ def basin_radius(
         cutoff: Absolute loss that bounds it instead, as in the paper.
         num_directions: Number of random directions.
         indices: Members of the family of directions, instead of the first `num_directions`.
+        directions: Your own directions instead, as in `slice1d`; radii are then in lengths of each direction.
         seed: Seed of the family of directions; a direction depends only on (seed, index).
         tolerance: Relative width of the bracket around each radius, verified on both sides.
         num_scanned: Number of rays also scanned for an earlier crossing: at 200 points if points are evaluated
@@ -118,7 +121,10 @@ def basin_radius(
         On L = |θ|², with directions of length 1, every radius is the square root of the rise.
     """
     landscape = require(landscape, "basin_radius", "along", "line")
-    chosen = list(range(num_directions) if indices is None else indices)
+    if directions is not None and indices is not None:
+        raise InputError("basin_radius: give indices of random directions or your own directions, not both")
+    num = num_directions if directions is None else len(directions)
+    chosen = list(range(num) if indices is None else indices)
     _refuse(rise, cutoff, chosen, tolerance, num_scanned)
     base = landscape.center_loss
     level = base + RISE if rise is None and cutoff is None else (base + rise if rise is not None else cutoff)
@@ -131,10 +137,11 @@ def basin_radius(
     bound, shift = (level, 0.0) if absolute else (height, base)
     resolution = resolution_of(landscape)
     with landscape.held(), watched("basin_radius", progress) as tell:
+        given = None if directions is None else given_directions(landscape, directions, "basin_radius")
         if height < RESOLVED * resolution:
             _log.warning(UNRESOLVED_RISE, height, resolution, base)
             found, earlier = unresolved(len(chosen)), 0
-        elif landscape.plan(EVALUATIONS_PER_RAY * len(chosen)) > 1:
+        elif given is None and landscape.plan(EVALUATIONS_PER_RAY * len(chosen)) > 1:
 
             def heights(directions: Sequence[Direction], distances: np.ndarray, rows: np.ndarray) -> np.ndarray:
                 return landscape.along(directions, distances, rows) - shift
@@ -152,7 +159,8 @@ def basin_radius(
             )
             found = measured(parts)
         else:
-            lines = _lines(landscape, seed, chosen, absolute=absolute)
+            rays = given or [landscape.direction(seed, index) for index in chosen]
+            lines = _lines(landscape, rays, absolute=absolute)
             parts = search_one_by_one(lines, cutoff=bound, tolerance=tolerance, progress=tell)
             earlier = count_earlier(lines[:num_scanned], parts, cutoff=bound)
             found = measured(parts)
@@ -168,16 +176,17 @@ def basin_radius(
             "num_earlier": earlier,
             "num_moved": landscape.num_moved,
         },
-        units=dict.fromkeys(("radius", "lower", "upper"), landscape.units)
+        units=dict.fromkeys(("radius", "lower", "upper"), landscape.units if given is None else UNIT)
         | {"cutoff": landscape.unit, "center_loss": landscape.unit},
         seed=str(seed),
         scheme=landscape.scheme,
+        **({} if given is None else {"directions": "given"}),
     )
 
 
-def _lines(landscape: Landscape, seed: int, chosen: Sequence[int], *, absolute: bool) -> list[Line]:
+def _lines(landscape: Landscape, rays: Sequence[Direction], *, absolute: bool) -> list[Line]:
     """The loss, or its rise, along each ray."""
-    lines = [landscape.line(landscape.direction(seed, index)) for index in chosen]
+    lines = [landscape.line(ray) for ray in rays]
     if absolute:
         return lines
     rough_base = lines[0].rough(0.0, share=0.0).loss

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Center, Stored
+from basinscope.landscape.given import stored_directions, tensors_of
 from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.labels import labelled
 from basinscope.progress import Watcher, watched
@@ -70,6 +71,7 @@ def sharpness(
     num_steps: int = 10,
     num_random: int = 20,
     seed: int = 0,
+    vectors: bool = False,
     progress: Watcher = None,
 ) -> xr.Dataset:
     """Measure how much a network's loss rises within a ball around its weights.
@@ -86,6 +88,7 @@ def sharpness(
         num_steps: Steps per ascent.
         num_random: Number of random points for the average case.
         seed: Seed of the random points.
+        vectors: Whether to return the step to the worst point, too, as `worst_vector`.
         progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
@@ -114,6 +117,7 @@ def sharpness(
     # A step of ascent costs about three passes.
     total, done = 3.0 * num_restarts * (num_steps + 1) + num_random, 0.0
     worst, average = np.empty(num_restarts), np.empty(num_random)
+    highest, step_to_worst = 0.0, [torch.zeros(f.shape) for f in landscape.filters] if vectors else []
     with landscape.held(), watched("sharpness", progress) as tell:
         for k in range(num_restarts):
             point = ball.uphill(landscape.gradient_at()[1]) if k == 0 else []
@@ -123,6 +127,8 @@ def sharpness(
             for step in range(num_steps + 1):
                 loss, slopes = landscape.gradient_at((Stored(tuple(point), ""), 1.0))
                 best = max(best, loss - base) if not math.isnan(loss) else math.nan
+                if vectors and best > highest:
+                    highest, step_to_worst = best, point
                 done += 3
                 tell(done / total)
                 if step == num_steps or not math.isfinite(best):
@@ -136,6 +142,7 @@ def sharpness(
             average[k] = landscape.loss_at((Stored(tuple(point), ""), 1.0)) - base
             done += 1
             tell(done / total)
+    worst_step = Stored(tuple(step_to_worst), "")
     mean = float(average.mean()) if num_random else math.nan
     has_error = num_random > 1 and bool(np.isfinite(average).all())
     error = float(average.std(ddof=1) / math.sqrt(num_random)) if has_error else math.nan
@@ -151,9 +158,11 @@ def sharpness(
             "num_random": num_random,
             "rho": rho,
             "center_loss": base,
+            **({"worst_vector": stored_directions(landscape, [worst_step])[0]} if vectors else {}),
         },
         units=dict.fromkeys(("rise", "worst", "average", "average_stderr", "center_loss"), landscape.unit)
         | {"rho": "multiples of the weights" if adaptive else "Euclidean length"},
         seed=str(seed),
         adaptive=int(adaptive),
+        **({"tensors": tensors_of(landscape)} if vectors else {}),
     )

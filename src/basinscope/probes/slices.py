@@ -14,12 +14,16 @@ from torch import Tensor
 from basinscope.checkpoints.points import Points, moved_tensors, named_points, own_loss, spanned, towards
 from basinscope.errors import InputError, check_choice
 from basinscope.landscape.directions import Combination, Direction
+from basinscope.landscape.given import Given, given_directions, stored_directions, tensors_of
 from basinscope.landscape.protocol import Landscape, renewing, require
 from basinscope.probes.curvature import top_directions
 from basinscope.probes.grid import around, plane_coordinates, refuse_coarse
 from basinscope.probes.labels import labelled
 from basinscope.probes.scoring import Scored, in_blocks
 from basinscope.progress import Watcher, watched
+
+_PARALLEL = 1 - 1e-9
+"""Cosine above which two directions span no plane."""
 
 
 def slice1d(
@@ -28,7 +32,7 @@ def slice1d(
     seed: int = 0,
     num_directions: int = 3,
     indices: Sequence[int] | None = None,
-    directions: str = "random",
+    directions: str | Sequence[Given] = "random",
     extent: float | None = None,
     resolution: int = 41,
     distances: Float[Tensor, " distances"] | None = None,
@@ -42,8 +46,10 @@ def slice1d(
         seed: Seed of the family of random directions, or of the eigenvector search.
         num_directions: Number of lines.
         indices: Members of the family of random directions, instead of the first `num_directions`.
-        directions: `random`, or `hessian` for the eigenvectors of the largest curvature, scaled like random directions.
-        extent: Largest distance to either side; default 1 filter norm, 0.1 along eigenvectors.
+        directions: `random`; `hessian` for the eigenvectors of the largest curvature, scaled like random directions;
+            or a list of your own, each a mapping from parameter names to displacements, one tensor for each moved one,
+            or a flat vector of the moved entries. Distance 1 adds your direction itself to the weights.
+        extent: Largest distance to either side; default 1, along eigenvectors 0.1.
         resolution: Points per line; if odd, the middle one is the center itself.
         distances: Distances along the lines, instead of `resolution` points up to `extent`.
         recalibrate: True renews BatchNorm's running statistics at every point, from the probed batches, at the cost of
@@ -61,10 +67,12 @@ def slice1d(
         Li et al. 2018, arXiv 1712.09913.
     """
     landscape = require(landscape, "slice1d", "along")
-    check_choice("directions", directions, ("random", "hessian"))
+    kind = _kind("slice1d", directions, ("random", "hessian"))
+    if kind == "given" and indices is not None:
+        raise InputError("slice1d: indices are members of the random directions: omit them with your own directions")
     if distances is None:
         refuse_coarse("slice1d", resolution)
-        line_distances = plane_coordinates("slice1d", extent, directions, resolution)
+        line_distances = plane_coordinates("slice1d", extent, kind, resolution)
     else:
         line_distances = np.asarray(distances, dtype=np.float64)
     chosen = list(range(num_directions) if indices is None else indices)
@@ -76,7 +84,10 @@ def slice1d(
         watched("slice1d", progress) as tell,
     ):
         lines: Sequence[Direction]
-        if directions == "random":
+        if kind == "given":
+            lines = given_directions(landscape, directions, "slice1d")
+            chosen = list(range(len(lines)))
+        elif kind == "random":
             lines = landscape.random_directions(seed, chosen)
         else:
             lines = top_directions(landscape, len(chosen), seed=seed, progress=progress)
@@ -100,14 +111,14 @@ def slice1d(
         units={"distance": lines[0].units, "loss": landscape.unit},
         seed=str(seed),
         scheme=landscape.scheme,
-        directions=directions,
+        directions=kind,
     )
 
 
 def slice2d(
     landscape: Landscape,
     *,
-    directions: str = "random",
+    directions: str | Sequence[Given] = "random",
     points: Points = (),
     names: Sequence[str] | None = None,
     seed: int = 0,
@@ -116,6 +127,7 @@ def slice2d(
     resolution: int = 21,
     distances: Float[Tensor, " distances"] | None = None,
     recalibrate: Any = None,
+    vectors: bool = False,
     progress: Watcher = None,
 ) -> xr.Dataset:
     """Evaluate the loss on a rectangle of a plane through a center.
@@ -124,7 +136,8 @@ def slice2d(
         landscape: The loss, around the center.
         directions: What spans the plane: `random`, two orthogonal random directions; `hessian`, the two eigenvectors of
             the largest curvature; `between`, the differences to two other minima; `pca`, the first two principal
-            axes of other points, such as checkpoints of a training run, relative to the center.
+            axes of other points, such as checkpoints of a training run, relative to the center. Or two directions of
+            your own, as in `slice1d`, drawn at a right angle whatever the angle between them; see `cosine`.
         points: The other minima, or checkpoints, as state dictionaries, networks or safetensors files, or the folder of
             a `Recorder`; for `between` and `pca`. Or several such lists by name, such as the paths of several
             optimizers, each drawn as a path.
@@ -138,6 +151,7 @@ def slice2d(
         recalibrate: True renews BatchNorm's running statistics at every point, from the probed batches, at the cost of
             a second pass; or other batches to compute them from. Default: through points True if the network has
             such layers, else False.
+        vectors: Whether to return the two directions, too, as `axis_vector`.
         progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
@@ -152,14 +166,14 @@ def slice2d(
         Li et al. 2018, arXiv 1712.09913; Garipov et al. 2018, arXiv 1802.10026 (planes through three minima).
     """
     landscape = require(landscape, "slice2d", "across")
-    check_choice("directions", directions, ("random", "hessian", "between", "pca"))
-    through = directions in ("between", "pca")
+    kind = _kind("slice2d", directions, ("random", "hessian", "between", "pca"))
+    through = kind in ("between", "pca")
     if bool(points) != through:
         needed = "needs points" if through else "takes no points"
-        raise InputError(f"slice2d: directions={directions!r} {needed}")
+        raise InputError(f"slice2d: directions={kind!r} {needed}")
     if through and not (extent is None and distances is None):
-        raise InputError(f"slice2d: directions={directions!r} sets its own extent: leave out extent and distances")
-    labels, chosen = named_points("slice2d", points, names, "path" if directions == "pca" else None)
+        raise InputError(f"slice2d: directions={kind!r} sets its own extent: leave out extent and distances")
+    labels, chosen = named_points("slice2d", points, names, "path" if kind == "pca" else None)
     if distances is None:
         refuse_coarse("slice2d", resolution)
     with (
@@ -170,21 +184,22 @@ def slice2d(
         tensors = [moved_tensors(landscape, point, what, needed=needed) for what, point in chosen]
         plane: tuple[Direction, Direction]
         if through:
-            plane, placed = spanned(landscape, tensors, directions)
+            plane, placed = spanned(landscape, tensors, kind)
             marks = np.concatenate([marks, placed])
             first, second = (around(marks[:, axis], resolution) for axis in (0, 1))
         else:
             plane = _axes(landscape, directions, seed, indices, progress)
             first = second = (
-                plane_coordinates("slice2d", extent, directions, resolution)
+                plane_coordinates("slice2d", extent, kind, resolution)
                 if distances is None
                 else np.asarray(distances, dtype=np.float64)
             )
         scored = Scored(landscape)
         values = _on_grid(landscape, scored, plane, first, second, tell)
         if through:
-            _compare_ends(landscape, labels, chosen, tensors, plane[0].units, directions, renewed=renewed)
+            _compare_ends(landscape, labels, chosen, tensors, plane[0].units, kind, renewed=renewed)
         cosine = landscape.cosine(*plane)
+        axes = {"axis_vector": stored_directions(landscape, plane)} if vectors else {}
         units = plane[0].units
         return labelled(
             "slice2d",
@@ -199,13 +214,15 @@ def slice2d(
                 "marker_second": marks[:, 1],
                 "marker_away": marks[:, 2],
                 **scored.variables(values),
+                **axes,
             },
             units=dict.fromkeys(("first", "second", "marker_first", "marker_second", "marker_away"), units)
             | {"loss": landscape.unit},
             seed=str(seed),
             scheme=landscape.scheme,
-            directions=directions,
+            directions=kind,
             recalibrated=int(renewed),
+            **({"tensors": tensors_of(landscape)} if vectors else {}),
         )
 
 
@@ -216,10 +233,31 @@ def _around_center(landscape: Landscape, recalibrate: Any) -> Iterator[tuple[Non
         yield None, renewed
 
 
+def _kind(verb: str, directions: str | Sequence[Given], allowed: tuple[str, ...]) -> str:
+    """What kind of directions these are: one of those allowed, or `given`."""
+    if not isinstance(directions, str):
+        return "given"
+    check_choice(f"{verb}: directions", directions, allowed)
+    return directions
+
+
 def _axes(
-    landscape: Landscape, directions: str, seed: int, indices: tuple[int, int], progress: Watcher
+    landscape: Landscape,
+    directions: str | Sequence[Given],
+    seed: int,
+    indices: tuple[int, int],
+    progress: Watcher,
 ) -> tuple[Direction, Direction]:
-    """Two orthogonal directions of a plane through no other point."""
+    """Two directions of a plane through no other point; orthogonal unless they are the user's own.
+
+    Raises:
+        InputError: The user's own directions are parallel, or not two.
+    """
+    if not isinstance(directions, str):
+        one, two = given_directions(landscape, directions, "slice2d", num=2)
+        if abs(landscape.cosine(one, two)) > _PARALLEL:
+            raise InputError("slice2d: the two directions are parallel; they span no plane")
+        return one, two
     if directions == "random":
         return landscape.orthogonal(seed, indices)
     one, two = top_directions(landscape, 2, seed=seed, progress=progress)

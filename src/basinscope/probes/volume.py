@@ -39,7 +39,7 @@ def log_volume(radii: xr.Dataset) -> xr.Dataset:
         without a crossing); the interval comes from the delta method on log E[rⁿ].
 
     Raises:
-        InputError: Fewer than two rays have a radius, or the dataset is not of radii.
+        InputError: Fewer than two rays have a radius, directions are not random, or the dataset is not of radii.
 
     References:
         Huang et al. 2019, arXiv 1906.03291, section 5.
@@ -49,6 +49,8 @@ def log_volume(radii: xr.Dataset) -> xr.Dataset:
     """
     if radii.attrs.get("kind") not in (None, "radius"):
         raise InputError(f"log_volume: pass a radius dataset, as basin_radius returns it, not a {radii.attrs['kind']}")
+    if radii.attrs.get("directions") == "given":
+        raise InputError("log_volume: the radii are those of your own directions: a volume needs random ones")
     n = int(radii["num_moved"])
     status = radii["status"].values
     counted = (status == OK) | (status == UNBOUNDED) | (status == BELOW)

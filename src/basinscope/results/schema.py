@@ -138,6 +138,9 @@ _KINDS = (
                 ("marker",), "filter norms", "its coordinate along the second direction", optional=True
             ),
             "marker_away": Variable(("marker",), "filter norms", "its distance from the plane", optional=True),
+            "axis_vector": Variable(
+                ("axis", "entry"), "", "the two directions, over the moved tensors of `tensors`", optional=True
+            ),
             **_scores("first", "second"),
         },
     ),
@@ -183,6 +186,9 @@ _KINDS = (
             "num_random": Variable((), "", "random points"),
             "rho": Variable((), "", "radius of the ball"),
             "center_loss": Variable((), "", "loss at the network's weights"),
+            "worst_vector": Variable(
+                ("entry",), "", "step to the worst point, over the moved tensors of `tensors`", optional=True
+            ),
         },
     ),
     Kind(

@@ -28,6 +28,10 @@ CACHED_BYTES = 2**25
 """Directions up to this size are generated once and cached while the objective is held."""
 
 
+class Effective(dict[str, Tensor]):
+    """Tensors of a network under the names of the copy's; see `Twin.effective`."""
+
+
 class Twin:
     """Working copy of a network, its moved tensors, and the center.
 
@@ -154,7 +158,7 @@ class Twin:
 
     def effective(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Tensors of another network of the same kind under the names of the copy's, from its state dictionary."""
-        if not is_parametrised(self.model):
+        if isinstance(state, Effective) or not is_parametrised(self.model):
             return state
         other = copy.deepcopy(self.model)
         with torch.no_grad():
@@ -162,7 +166,7 @@ class Twin:
                 if name in state and state[name].shape == tensor.shape:
                     tensor.copy_(state[name])
         make_effective(other)
-        return {**state, **dict(other.named_parameters()), **dict(other.named_buffers())}
+        return Effective({**state, **dict(other.named_parameters()), **dict(other.named_buffers())})
 
     @torch.no_grad()
     def move_to(self, steps: Sequence[Step], *, cache: bool = False) -> None:

@@ -15,6 +15,7 @@ from basinscope.landscape.module.data_sets import Begin
 from basinscope.landscape.module.derivatives import Derivatives
 from basinscope.landscape.module.many import Many
 from basinscope.landscape.module.passes import Passes
+from basinscope.landscape.module.permutable import Permutable, permutable_axes
 from basinscope.landscape.module.renewal import Renewal
 from basinscope.landscape.module.twin import Twin
 
@@ -83,6 +84,11 @@ class Whole(ABC):
         finally:
             self._renewal = before
             self._forget()
+
+    def permutable(self) -> Permutable:
+        """Units whose order does not matter, found by following the axes of tensors through the first batch."""
+        with self.held():
+            return permutable_axes(self._twin, self._passes, self._begin, self._answer)
 
     def _forget(self) -> None:
         """Discard what was chosen or cached for other tensors."""

@@ -1,0 +1,74 @@
+"""Permutes the units of another network so that its weights are closest to those of the center."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from basinscope.checkpoints.points import Minimum, moved_tensors, state_of, towards
+from basinscope.errors import InputError
+from basinscope.landscape.module.twin import Effective
+from basinscope.landscape.protocol import Landscape, require
+from basinscope.landscape.symmetry.matching import Matching
+
+_SAME = 1e-4
+"""Relative change of the loss by permuting its units, above which a permutation is refused."""
+_STATISTICS = ("running_mean", "running_var")
+
+
+def align(landscape: Landscape, other: Minimum, *, seed: int = 0) -> dict[str, Tensor]:
+    """Permute the units of another network so that its weights are closest to the center's.
+
+    Networks that differ only in the order of their hidden units compute the same function, but a straight line between
+    them crosses a barrier. Which units can be permuted is found by following every axis through a forward pass of the
+    loss; residual connections, normalisation, convolutions in groups, recurrent gates and attention heads included. An
+    operation that is not understood keeps the order of its units. The result computes what the other network computes:
+    its loss is verified, in two passes.
+
+    Args:
+        landscape: An `Objective` around one network.
+        other: The other network of the same architecture: a state dictionary, a network, or a file.
+        seed: Seed of the order in which further searches go through the layers.
+
+    Returns:
+        Tensors of the permuted network by name, for `linear_path`, `connect` or `slice2d(directions="between")`; and,
+        unless weights are parametrised, for `load_state_dict`.
+
+    Raises:
+        InputError: The other network does not fit, no units can be permuted, or permuting them changes its loss.
+
+    References:
+        Ainsworth, Hayase and Srinivasa 2023, arXiv 2209.04836; Entezari et al. 2022, arXiv 2110.06296.
+    """
+    around: Any = require(landscape, "align", "permutable", "loss_of")
+    with towards(landscape, False) as (needed, _):
+        moved_tensors(landscape, other, "other", needed=needed)  # refuses what does not fit
+        units = around.permutable()
+        # What the other network lacks is taken from the center.
+        state = {**units.weights, **state_of(landscape, other, "other")}
+        if not units.symmetry.sizes:
+            raise InputError(f"align: no units of {landscape.network} can be permuted{_because(units.unknown)}")
+        weights = {n: t for n, t in units.weights.items() if n.rpartition(".")[2] not in _STATISTICS}
+        found = _permuted(units, state, Matching(units.symmetry, weights, state).best(seed))
+        before, after = landscape.loss_of(state), landscape.loss_of(found)
+    if not abs(after - before) <= _SAME * max(abs(before), abs(after)):
+        raise InputError(
+            f"align: permuting the units of other changes its loss from {before:.6g} to {after:.6g}: the order of some "
+            "units matters, in a way that a forward pass over the first batch does not show; measure without align"
+        )
+    return found
+
+
+def _permuted(units: Any, state: Mapping[str, Tensor], permutations: Any) -> Effective:
+    """The other network with permuted units, under all names of tied tensors."""
+    found = units.symmetry.permuted(state, permutations)
+    for name, first in units.ties.items():
+        if name in found and first in found:
+            found[name] = found[first]
+    return Effective(found)
+
+
+def _because(unknown: tuple[str, ...]) -> str:
+    return f" (operations whose axes are not followed: {', '.join(unknown)})" if unknown else ""

@@ -1,0 +1,57 @@
+"""Finds the units of a network that can be permuted without changing what it computes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from basinscope.landscape.module.data_sets import Begin
+from basinscope.landscape.module.passes import Passes
+from basinscope.landscape.module.twin import Twin
+from basinscope.landscape.symmetry.matching import Symmetry
+from basinscope.landscape.symmetry.recording import Recording
+from basinscope.landscape.symmetry.rules import RULES
+
+_STATISTICS = ("running_mean", "running_var")
+
+
+@dataclass(frozen=True)
+class Permutable:
+    """Permutable of a network whose order does not matter."""
+
+    symmetry: Symmetry
+    weights: Mapping[str, Tensor]
+    """The network's parameters by name; not copies."""
+    ties: Mapping[str, str]
+    """Further names of tied parameters, with the first name of each."""
+    unknown: tuple[str, ...]
+    """Operations of the forward pass that fixed the order of their tensors' entries, because no rule describes them."""
+
+
+def permutable_axes(twin: Twin, passes: Passes, begin: Begin, answer: Callable[[Any], Any]) -> Permutable:
+    """Follow the axes of tensors through the loss of the first batch."""
+    copy = twin.copy
+    parameters = dict(copy.named_parameters())
+    # Other buffers are constants, and not those of another network.
+    statistics = {name: t for name, t in copy.named_buffers() if name.rpartition(".")[2] in _STATISTICS}
+    first = {id(tensor): name for name, tensor in parameters.items()}
+    ties = {
+        name: first[id(tensor)]
+        for name, tensor in copy.named_parameters(remove_duplicate=False)
+        if name != first[id(tensor)]
+    }
+    twin.move_to([])
+    recording = Recording(RULES, parameters | statistics)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.filterwarnings("ignore", "TF32 acceleration on top of oneDNN")
+        # Recurrent layers in one operation of oneDNN would hide their gates.
+        with torch.backends.mkldnn.flags(enabled=False), recording:
+            passes.first(begin, answer)
+    return Permutable(
+        Symmetry.of(recording.named), {**parameters, **statistics}, ties, tuple(sorted(recording.unknown))
+    )
