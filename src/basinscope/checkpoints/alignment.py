@@ -12,13 +12,14 @@ from basinscope.errors import InputError
 from basinscope.landscape.module.twin import Effective
 from basinscope.landscape.protocol import Landscape, require
 from basinscope.landscape.symmetry.matching import Matching
+from basinscope.progress import Watcher, watched
 
 _SAME = 1e-4
 """Relative change of the loss by permuting its units, above which a permutation is refused."""
 _STATISTICS = ("running_mean", "running_var")
 
 
-def align(landscape: Landscape, other: Minimum, *, seed: int = 0) -> dict[str, Tensor]:
+def align(landscape: Landscape, other: Minimum, *, seed: int = 0, progress: Watcher = None) -> dict[str, Tensor]:
     """Permute the units of another network so that its weights are closest to the center's.
 
     Networks that differ only in the order of their hidden units compute the same function, but a straight line between
@@ -31,6 +32,7 @@ def align(landscape: Landscape, other: Minimum, *, seed: int = 0) -> dict[str, T
         landscape: An `Objective` around one network.
         other: The other network of the same architecture: a state dictionary, a network, or a file.
         seed: Seed of the order in which further searches go through the layers.
+        progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
         Tensors of the permuted network by name, for `linear_path`, `connect` or `slice2d(directions="between")`; and,
@@ -43,7 +45,7 @@ def align(landscape: Landscape, other: Minimum, *, seed: int = 0) -> dict[str, T
         Ainsworth, Hayase and Srinivasa 2023, arXiv 2209.04836; Entezari et al. 2022, arXiv 2110.06296.
     """
     around: Any = require(landscape, "align", "permutable", "loss_of")
-    with towards(landscape, False) as (needed, _):
+    with towards(landscape, False) as (needed, _), watched("align", progress) as tell:
         moved_tensors(landscape, other, "other", needed=needed)  # refuses what does not fit
         units = around.permutable()
         # What the other network lacks is taken from the center.
@@ -51,7 +53,7 @@ def align(landscape: Landscape, other: Minimum, *, seed: int = 0) -> dict[str, T
         if not units.symmetry.sizes:
             raise InputError(f"align: no units of {landscape.network} can be permuted{_because(units.unknown)}")
         weights = {n: t for n, t in units.weights.items() if n.rpartition(".")[2] not in _STATISTICS}
-        found = _permuted(units, state, Matching(units.symmetry, weights, state).best(seed))
+        found = _permuted(units, state, Matching(units.symmetry, weights, state).best(seed, tell))
         before, after = landscape.loss_of(state), landscape.loss_of(found)
     if not abs(after - before) <= _SAME * max(abs(before), abs(after)):
         raise InputError(

@@ -78,7 +78,10 @@ def connect(
     if not (learning_rate > 0 and math.isfinite(learning_rate)):
         raise InputError(f"connect: learning_rate = {learning_rate}: must be above 0")
     ts = np.linspace(0, 1, resolution)
-    reached = [other, *([alignment.align(landscape, other)] if align else [])]
+    reached = [
+        other,
+        *([alignment.align(landscape, other, progress=not callable(progress) and progress)] if align else []),
+    ]
     total, done = 3 * num_steps + (1 + len(reached)) * resolution, 0
     with towards(landscape, recalibrate) as (needed, renewed), watched("connect", progress) as tell:
         center = landscape.center

@@ -63,7 +63,10 @@ def linear_path(
     if not 0 <= beyond < np.inf:
         raise InputError(f"linear_path: beyond = {beyond}: must be at least 0")
     distances = np.linspace(-beyond, 1 + beyond, resolution)
-    reached = [other, *([alignment.align(landscape, other)] if align else [])]
+    reached = [
+        other,
+        *([alignment.align(landscape, other, progress=not callable(progress) and progress)] if align else []),
+    ]
     paths = []
     with towards(landscape, recalibrate) as (needed, renewed), watched("linear_path", progress) as tell:
         for k, point in enumerate(reached):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,11 @@ from basinscope.landscape.symmetry.recording import Dims
 
 Permutation = Int[np.ndarray, " _units"]
 """One axis: the new unit i is the unit `permutation[i]`."""
-RESTARTS = 3
+RESTARTS = 1
 """Further searches, in other orders."""
+_LEFT = 0.75
+ROUNDING = 1e-6
+"""Relative gain that rounding may explain."""
 SWEEPS = 100
 """Maximum number of sweeps over all axes; fewer than ten are usual."""
 
@@ -114,8 +117,7 @@ class Matching:
         for piece in symmetry.pieces:
             if piece.name in ours and piece.name in theirs and any(axis >= 0 for axis in piece.axes):
                 one, two = (
-                    state[piece.name].detach().cpu().double()[piece.slices].reshape(piece.shape).numpy()
-                    for state in (ours, theirs)
+                    _plain(state[piece.name])[piece.slices].reshape(piece.shape).numpy() for state in (ours, theirs)
                 )
                 self.pieces.append((piece, one, two))
         self.by_axis = [
@@ -123,14 +125,24 @@ class Matching:
             for axis in range(len(symmetry.sizes))
         ]
 
-    def best(self, seed: int = 0) -> list[Permutation]:
-        """The permutations with the largest inner product of weights; never a smaller one than without."""
+    def best(self, seed: int = 0, tell: Callable[[float], None] = lambda _: None) -> list[Permutation]:
+        """The permutations with the largest inner product of weights; never a smaller one than without.
+
+        Args:
+            seed: Seed of the order of axes in further searches.
+            tell: Called with the finished share of the searches, the last of which may end early.
+        """
         stream = np.random.default_rng(seed)
-        order = list(range(len(self.symmetry.sizes)))
-        searches = [self._improved(self.symmetry.identity(), order), self._improved(self._sorted(), order)]
-        for _ in range(RESTARTS):
-            searches.append(self._improved(self.symmetry.identity(), stream.permutation(order).tolist()))
-        return max(searches, key=self.product)
+        order, num, found = list(range(len(self.symmetry.sizes))), 2 + RESTARTS, []
+        for search in range(num):
+
+            def report(share: float, search: int = search) -> None:
+                tell((search + share) / num)
+
+            start = self._sorted() if search == 1 else self.symmetry.identity()
+            chosen = order if search < 2 else stream.permutation(order).tolist()
+            found.append(self._improved(start, chosen, report))
+        return max(found, key=self.product)
 
     def product(self, permutations: Sequence[np.ndarray], chosen: Sequence[int] | None = None) -> float:
         """Inner product of both networks' weights, of all pieces or of some."""
@@ -140,20 +152,34 @@ class Matching:
             for piece, one, two in [self.pieces[k]]
         )
 
-    def _improved(self, permutations: list[np.ndarray], order: Sequence[int]) -> list[np.ndarray]:
+    def _improved(
+        self, permutations: list[Permutation], order: Sequence[int], tell: Callable[[float], None]
+    ) -> list[Permutation]:
         """Coordinate descent: one axis at a time, while the inner product grows."""
-        for _ in range(SWEEPS):
+        for sweep in range(SWEEPS):
             changed = False
-            for axis in order:
-                before = self.product(permutations, self.by_axis[axis])
+            for done, axis in enumerate(order):
+                # Most searches end within ten sweeps; each reports a share of what is left.
+                tell(1 - _LEFT ** (sweep + done / len(order)))
+                similarity = self._similarity(axis, permutations)
                 trial = list(permutations)
-                trial[axis] = _assigned(self._similarity(axis, permutations))
-                gain = self.product(trial, self.by_axis[axis]) - before
-                if gain > 1e-12 * max(abs(before), 1e-30):
+                trial[axis] = _assigned(similarity)
+                if np.array_equal(trial[axis], permutations[axis]):
+                    continue
+                before, after = (self._share(axis, similarity, p) for p in (permutations, trial))
+                if after - before > ROUNDING * max(abs(before), 1e-30):
                     permutations, changed = trial, True
             if not changed:
                 break
         return permutations
+
+    def _share(
+        self, axis: int, similarity: Float[np.ndarray, "units units"], permutations: Sequence[Permutation]
+    ) -> float:
+        """Inner product of the pieces that one axis permutes."""
+        if any(self.pieces[k][0].axes.count(axis) > 1 for k in self.by_axis[axis]):
+            return self.product(permutations, self.by_axis[axis])
+        return float(similarity[np.arange(len(similarity)), permutations[axis]].sum())
 
     def _sorted(self) -> list[np.ndarray]:
         """Match axis by axis, those first that meet most weights whose other axes are matched; others are sorted."""
@@ -197,8 +223,13 @@ class Matching:
                 )
                 if unknown:
                     ours, theirs = np.sort(ours, axis=2), np.sort(theirs, axis=2)
-                total += ours.reshape(size, -1) @ theirs.reshape(size, -1).T
+                total += torch.mm(*map(torch.from_numpy, (ours.reshape(size, -1), theirs.reshape(size, -1).T))).numpy()
         return total
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """A tensor on the CPU in single precision, or in double if it has that."""
+    return tensor.detach().cpu().to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def _taken(
