@@ -45,6 +45,12 @@ def given_directions(landscape: Landscape, directions: Any, verb: str, *, num: i
     return [_direction(landscape, item, f"{verb}: directions[{k}]") for k, item in enumerate(chosen)]
 
 
+def unit_of(directions: Sequence[Direction]) -> str:
+    """Unit of distance along directions: their own if it is the same for all."""
+    units = {direction.units for direction in directions}
+    return units.pop() if len(units) == 1 else UNIT
+
+
 def stored_directions(landscape: Landscape, directions: Sequence[Direction]) -> Float[Tensor, "directions entry"]:
     """Directions as rows of moved entries, in the order that `given_directions` accepts."""
     places = range(len(landscape.filters))

@@ -72,7 +72,8 @@ def facts(result: xr.Dataset) -> str:
     if directions is None:
         scheme = result.attrs.get("scheme")
         directions = f"random directions, {_NORMALIZED.get(str(scheme), scheme)}"
-    return f"{model_facts({'': result})}\n{directions}"
+    aligned = ", units aligned" if result.attrs.get("aligned") else ""
+    return f"{model_facts({'': result})}\n{directions}{aligned}"
 
 
 def all_facts(results: Named) -> str:

@@ -18,7 +18,7 @@ import xarray as xr
 
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Direction
-from basinscope.landscape.given import UNIT, Given, given_directions
+from basinscope.landscape.given import Given, given_directions, unit_of
 from basinscope.landscape.protocol import Evaluation, Landscape, Line, require, resolution_of
 from basinscope.probes.labels import labelled
 from basinscope.probes.search.bracket import (
@@ -176,7 +176,7 @@ def basin_radius(
             "num_earlier": earlier,
             "num_moved": landscape.num_moved,
         },
-        units=dict.fromkeys(("radius", "lower", "upper"), landscape.units if given is None else UNIT)
+        units=dict.fromkeys(("radius", "lower", "upper"), landscape.units if given is None else unit_of(given))
         | {"cutoff": landscape.unit, "center_loss": landscape.unit},
         seed=str(seed),
         scheme=landscape.scheme,

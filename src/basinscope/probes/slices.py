@@ -14,7 +14,7 @@ from torch import Tensor
 from basinscope.checkpoints.points import Points, moved_tensors, named_points, own_loss, spanned, towards
 from basinscope.errors import InputError, check_choice
 from basinscope.landscape.directions import Combination, Direction
-from basinscope.landscape.given import Given, given_directions, stored_directions, tensors_of
+from basinscope.landscape.given import Given, given_directions, stored_directions, tensors_of, unit_of
 from basinscope.landscape.protocol import Landscape, renewing, require
 from basinscope.probes.curvature import top_directions
 from basinscope.probes.grid import around, plane_coordinates, refuse_coarse
@@ -108,7 +108,7 @@ def slice1d(
         "slice1d",
         landscape,
         {"ray": np.asarray(chosen), "distance": line_distances, "loss": values[0, 0], **scored.variables(values)},
-        units={"distance": lines[0].units, "loss": landscape.unit},
+        units={"distance": unit_of(lines), "loss": landscape.unit},
         seed=str(seed),
         scheme=landscape.scheme,
         directions=kind,
@@ -200,7 +200,7 @@ def slice2d(
             _compare_ends(landscape, labels, chosen, tensors, plane[0].units, kind, renewed=renewed)
         cosine = landscape.cosine(*plane)
         axes = {"axis_vector": stored_directions(landscape, plane)} if vectors else {}
-        units = plane[0].units
+        units = unit_of(plane)
         return labelled(
             "slice2d",
             landscape,
