@@ -19,6 +19,7 @@ from basinscope.landscape.directions import UNITS, Center, Direction
 from basinscope.landscape.filters import Filters
 from basinscope.landscape.flat_plane import plane
 from basinscope.landscape.gaussian import gaussian
+from basinscope.landscape.names import Names, fitted
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.protocol import Evaluation, Line, Step
 from basinscope.landscape.seeded_ray import Ray
@@ -352,10 +353,14 @@ class FlatLandscape:
         """See `Landscape`."""
         return self.named(self.point), {}
 
-    def loss_of(self, state: Mapping[str, Tensor]) -> float:
-        """See `Landscape`; missing tensors are taken from the center."""
-        known = {name: tensor for name, tensor in state.items() if name in self.loss.layout.names}
-        whole = self.named(self.point) | known
+    def loss_of(self, state: Mapping[str, Any]) -> float:
+        """See `Landscape`; missing tensors are taken from the center.
+
+        Raises:
+            InputError: A name or a shape does not fit the network.
+        """
+        own = self.named(self.point)
+        whole = own | fitted(state, Names(own), required=(), what="the state", network=self.network)
         flat = torch.cat([tensor.reshape(-1).to(self.point) for tensor in whole.values()])
         return float(self.loss.at(flat[None])[0])
 

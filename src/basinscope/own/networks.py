@@ -19,6 +19,7 @@ from basinscope.checkpoints.recorder import Recorder
 from basinscope.errors import InputError
 from basinscope.landscape.filters import OneDim
 from basinscope.landscape.module.objective import Objective
+from basinscope.landscape.names import saved_weights
 from basinscope.own import fingerprint
 from basinscope.own.problem import OPTIONS, Problem
 from basinscope.runs import atomic
@@ -160,9 +161,7 @@ def _at(
     model: nn.Module, state: Mapping[str, Tensor], what: str, make: Callable[[], Objective]
 ) -> tuple[Callable[[], Objective], dict[str, Tensor]]:
     """Load a state into a model; return a function that opens it again, and the state under the model's own names."""
-    # A `Recorder` saves no counters; losses in eval mode do not depend on them.
-    counters = {name: tensor for name, tensor in model.state_dict().items() if not tensor.is_floating_point()}
-    fill(model, {**counters, **state} if set(counters) - set(state) else state, what)
+    fill(model, state, what)
     end = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
     def opened() -> Objective:
@@ -217,7 +216,7 @@ def _copies(checkpoint: Any) -> list[Any]:
 def _state(one: Any) -> Mapping[str, Tensor]:
     if isinstance(one, nn.Module):
         return one.state_dict()
-    return read_state(Path(one)) if isinstance(one, str | Path) else one
+    return read_state(Path(one)) if isinstance(one, str | Path) else saved_weights(one)
 
 
 def _of_files(files: Sequence[Path]) -> str:

@@ -92,7 +92,7 @@ def connect(
             curved[k] = landscape.loss_at((Stored(tuple(_on_curve(difference, control, float(t))), ""), 1.0))
             straight[k] = landscape.loss_at((Stored(tuple(difference), ""), float(t)))
             advance(2)
-        other_loss = own_loss(landscape, other, float(straight[-1]), "other", renewed=renewed)
+        other_loss = own_loss(landscape, other, float(straight[-1]), "other", needed=needed, renewed=renewed)
         for path in (curved, straight) if renewed else ():
             path[0], path[-1] = landscape.center_loss, other_loss
         ends = straight[0] + ts * (other_loss - straight[0])

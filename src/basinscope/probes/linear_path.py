@@ -69,7 +69,9 @@ def linear_path(
         values = in_blocks(
             landscape, resolution, lambda here: scored.along(directions, distances[here], rows[here]), tell
         )[:, :, None]
-        other_loss = own_loss(landscape, other, landscape.loss_at((direction, 1.0)), "other", renewed=renewed)
+        other_loss = own_loss(
+            landscape, other, landscape.loss_at((direction, 1.0)), "other", needed=needed, renewed=renewed
+        )
         center, end = (np.isclose(distances, place, rtol=0, atol=1e-9) for place in (0.0, 1.0))
         if renewed:
             values[0, 0, 0, center], values[0, 0, 0, end] = landscape.center_loss, other_loss

@@ -183,7 +183,11 @@ def slice2d(
         scored = Scored(landscape)
         values = _on_grid(landscape, scored, plane, first, second, tell)
         if through:
-            _compare_ends(landscape, labels, chosen, tensors, plane[0].units, directions, renewed=renewed)
+            # Of a path only the end is compared, which may be a minimum.
+            ends = {label if directions == "pca" else k: k for k, label in enumerate(labels)}.values()
+            for what, point, tensor in ((*chosen[k], tensors[k]) for k in ends):
+                loss = landscape.loss_at((Combination(landscape.center, [tensor], [1.0], plane[0].units), 1.0))
+                own_loss(landscape, point, loss, what, needed=needed, renewed=renewed)
         cosine = landscape.cosine(*plane)
         units = plane[0].units
         return labelled(
@@ -240,20 +244,3 @@ def _on_grid(
         landscape, len(a), lambda here: scored.across(*plane, a[here], b[here]), tell, multiple=len(second)
     )
     return values.reshape(*values.shape[:2], len(first), len(second))
-
-
-def _compare_ends(
-    landscape: Landscape,
-    labels: Sequence[str],
-    chosen: Sequence[tuple[str, Any]],
-    tensors: Sequence[Sequence[Tensor]],
-    units: str,
-    directions: str,
-    *,
-    renewed: bool,
-) -> None:
-    """Warn if a point's own loss differs from the plane's; for a path only its end, which may be a minimum."""
-    for k in {label if directions == "pca" else index: index for index, label in enumerate(labels)}.values():
-        what, point = chosen[k]
-        difference = Combination(landscape.center, [tensors[k]], [1.0], units)
-        own_loss(landscape, point, landscape.loss_at((difference, 1.0)), what, renewed=renewed)

@@ -342,14 +342,18 @@ class Objective(Described, ManyPoints, Whole):
         with self._quiet():
             return [part / self._count for part in self._derivatives.product(vector, held=bool(self._held))]
 
-    def loss_of(self, state: Mapping[str, Tensor]) -> float:
+    def loss_of(self, state: Mapping[str, Any]) -> float:
         """Mean loss of another network of the same architecture, including its buffers and frozen tensors.
 
         Args:
             state: Its tensors by name; missing ones are taken from the network itself.
+
+        Raises:
+            InputError: A name or a shape does not fit the network.
         """
         self._check_again()
         self._derivatives.kept = None
+        state = self.effective(state)
         with self._quiet(), torch.no_grad(), self._twin.holding(state):
             return self._summed()
 
