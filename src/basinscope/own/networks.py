@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from basinscope.checkpoints.files import fill, read_state
 from basinscope.checkpoints.points import recorded
 from basinscope.checkpoints.recorder import Recorder
-from basinscope.errors import InputError
+from basinscope.errors import InputError, kind_of
 from basinscope.landscape.filters import OneDim
 from basinscope.landscape.module.objective import Objective
 from basinscope.landscape.names import saved_weights
@@ -64,7 +64,7 @@ def of_problem(
     """
     model = problem.parts["model"]
     if not isinstance(model, nn.Module):
-        raise InputError(f"{problem.path}: model is a {type(model).__name__}: give an nn.Module")
+        raise InputError(f"{problem.path}: model is {kind_of(model)}: give an nn.Module")
     labels = _labels(checkpoints, name)
     copies = [_copies(path) for path in checkpoints]
     states = [_state(copies_of_one[-1]) for copies_of_one in copies]
@@ -207,7 +207,7 @@ def _copies(checkpoint: Any) -> list[Any]:
         return [checkpoint]
     if not (isinstance(checkpoint, Sequence) and len(checkpoint)):
         raise InputError(
-            f"a checkpoint is a {type(checkpoint).__name__}: give a state dictionary, a network, a file, or the folder "
+            f"a checkpoint is {kind_of(checkpoint)}: give a state dictionary, a network, a file, or the folder "
             "of a Recorder"
         )
     return list(checkpoint)

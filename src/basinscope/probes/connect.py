@@ -19,10 +19,12 @@ from basinscope.probes.labels import labelled
 from basinscope.probes.linear_path import PATH_POINTS
 from basinscope.progress import Watcher, watched
 from basinscope.seeds import generator
+from basinscope.settings import checks_settings
 
 BETAS, EPSILON = (0.9, 0.999), 1e-12
 
 
+@checks_settings
 def connect(
     landscape: Landscape,
     other: Minimum,

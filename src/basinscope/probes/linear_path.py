@@ -15,12 +15,14 @@ from basinscope.probes.grid import refuse_coarse
 from basinscope.probes.labels import labelled
 from basinscope.probes.scoring import Scored, in_blocks
 from basinscope.progress import Watcher, watched
+from basinscope.settings import checks_settings
 
 PATH_POINTS = 25
 """Points between two minima, both included, unless told otherwise."""
 BETWEEN = "share of the way"
 
 
+@checks_settings
 def linear_path(
     landscape: Landscape,
     other: Minimum,

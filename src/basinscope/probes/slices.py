@@ -20,8 +20,10 @@ from basinscope.probes.grid import around, plane_coordinates, refuse_coarse
 from basinscope.probes.labels import labelled
 from basinscope.probes.scoring import Scored, in_blocks
 from basinscope.progress import Watcher, watched
+from basinscope.settings import checks_settings
 
 
+@checks_settings
 def slice1d(
     landscape: Landscape,
     *,
@@ -69,7 +71,8 @@ def slice1d(
         line_distances = np.asarray(distances, dtype=np.float64)
     chosen = list(range(num_directions) if indices is None else indices)
     if not chosen:
-        raise InputError(f"slice1d: num_directions = {num_directions}: must be at least 1")
+        few = f"num_directions = {num_directions}: must be at least 1"
+        raise InputError(f"slice1d: {few if indices is None else 'indices is empty: give at least one'}")
     with (
         landscape.held(),
         renewing(landscape, False if recalibrate is None else recalibrate),
@@ -104,6 +107,7 @@ def slice1d(
     )
 
 
+@checks_settings
 def slice2d(
     landscape: Landscape,
     *,
@@ -159,6 +163,8 @@ def slice2d(
         raise InputError(f"slice2d: directions={directions!r} {needed}")
     if through and not (extent is None and distances is None):
         raise InputError(f"slice2d: directions={directions!r} sets its own extent: leave out extent and distances")
+    if directions == "random" and indices[0] == indices[1]:
+        raise InputError(f"slice2d: indices = {indices}: give two different members, which span a plane")
     labels, chosen = named_points("slice2d", points, names, "path" if directions == "pca" else None)
     if distances is None:
         refuse_coarse("slice2d", resolution)
