@@ -106,6 +106,17 @@ def moved_tensors(
     return tensors
 
 
+def refuse_same(landscape: Landscape, tensors: Sequence[Tensor], verb: str) -> None:
+    """Refuse another minimum that is the center itself.
+
+    Raises:
+        InputError: All moved tensors are equal.
+    """
+    own = map(landscape.center.exact, range(len(tensors)))
+    if all(bool((tensor.to(center) == center).all()) for tensor, center in zip(tensors, own, strict=True)):
+        raise InputError(f"{verb}: the other minimum has the same weights: there is no path")
+
+
 @contextlib.contextmanager
 def towards(landscape: Landscape, recalibrate: Any) -> Iterator[tuple[frozenset[str], bool]]:
     """Context in which other minima are reached: all parameters are moved, BatchNorm's statistics renewed.

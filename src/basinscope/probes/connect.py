@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from basinscope.checkpoints.points import Minimum, moved_tensors, own_loss, towards
+from basinscope.checkpoints.points import Minimum, moved_tensors, own_loss, refuse_same, towards
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Center, Stored
 from basinscope.landscape.protocol import Landscape, require
@@ -76,10 +76,10 @@ def connect(
     total, done = 3 * num_steps + 2 * resolution, 0
     with towards(landscape, recalibrate) as (needed, renewed), watched("connect", progress) as tell:
         center = landscape.center
-        difference = _difference(center, moved_tensors(landscape, other, "other", needed=needed))
+        tensors = moved_tensors(landscape, other, "other", needed=needed)
+        refuse_same(landscape, tensors, "connect")
+        difference = _difference(center, tensors)
         length = math.sqrt(sum(float(part.cpu().double().square().sum()) for part in difference))
-        if not length > 0:
-            raise InputError("connect: the other minimum has the same moved weights: nothing to connect")
         control = [0.5 * part for part in difference]
 
         def advance(passes: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from basinscope.checkpoints.points import Minimum, moved_tensors, own_loss, towards
+from basinscope.checkpoints.points import Minimum, moved_tensors, own_loss, refuse_same, towards
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Combination
 from basinscope.landscape.protocol import Landscape, require
@@ -63,9 +63,7 @@ def linear_path(
     distances = np.linspace(-beyond, 1 + beyond, resolution)
     with towards(landscape, recalibrate) as (needed, renewed), watched("linear_path", progress) as tell:
         tensors = moved_tensors(landscape, other, "other", needed=needed)
-        own = map(landscape.center.exact, range(len(tensors)))
-        if all(bool((tensor.to(center) == center).all()) for tensor, center in zip(tensors, own, strict=True)):
-            raise InputError("linear_path: the other minimum has the same weights: there is no path")
+        refuse_same(landscape, tensors, "linear_path")
         direction = Combination(landscape.center, [tensors], [1.0], BETWEEN)
         scored, directions, rows = Scored(landscape), (direction,), np.zeros(resolution, dtype=np.int64)
         values = in_blocks(

@@ -21,7 +21,7 @@ from basinscope.own.summary import table
 from basinscope.probes.rows import Row
 from basinscope.probes.table import Options, name_of, probe_named
 from basinscope.progress import Watcher
-from basinscope.runs.life import watching, writable
+from basinscope.runs.life import watching, writing
 from basinscope.runs.spelling import IN_PYTHON
 from basinscope.settings import checks_settings
 from basinscope.workflows.page import need_page, update_page
@@ -113,10 +113,10 @@ def survey(
     need_page()
     objective = _objective(network, loss_fn, batches)
     options = options_by_probe(_seeded(standard() if probes is None else probes, seed), IN_PYTHON)
-    folder = writable(Path(out), IN_PYTHON)
     watch = watching(progress)
-    networks = of_model(objective, checkpoints, name=name)
-    measured = measure(networks, options, out=folder, watch=watch, spell=IN_PYTHON)
+    with writing(Path(out), IN_PYTHON) as folder:
+        networks = of_model(objective, checkpoints, name=name)
+        measured = measure(networks, options, out=folder, watch=watch, spell=IN_PYTHON)
     published = [one.published for one in measured if one.published is not None]
     combined = published[0]
     if len(published) > 1:

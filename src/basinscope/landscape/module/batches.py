@@ -26,7 +26,7 @@ def checked(batches: Batches) -> Callable[[], Iterator[Any]]:
     if hasattr(batches, "keys"):
         raise InputError(f"batches is {kind_of(batches)}, which is one batch: pass a list of batches")
     _refuse_single(batches)
-    if isinstance(batches, Iterable):
+    if isinstance(batches, Iterable) and not isinstance(batches, str | bytes):
         # Checked without calling iter(): a DataLoader draws a random number when iteration starts.
         if isinstance(batches, Iterator):
             raise InputError(

@@ -84,7 +84,7 @@ class LossFunction:
                 raise
             hint = "; half-precision networks are evaluated in float32: remove casts, or pass precision='own'"
             raise InputError(
-                f"{self.what} fails on {where}, {with_article(_described(batch))}: {type(error).__name__}: "
+                f"{self.what} fails on {where}, {with_article(described(batch))}: {type(error).__name__}: "
                 f"{first_line(error)}{hint if widened and 'dtype' in str(error) else ''}"
             ) from error
 
@@ -145,11 +145,11 @@ def exact(value: Any, what: str) -> Tensor:
     return value.to(torch.float32 if value.device.type == "mps" else torch.float64)
 
 
-def _described(batch: Any) -> str:
+def described(batch: Any) -> str:
     """Types and shapes of a batch."""
     kind = type(batch).__name__
     if isinstance(batch, tuple | list):
-        return f"{kind} of {', '.join(_described(part) for part in batch[:_NUM_NAMED])}"
+        return f"{kind} of {', '.join(described(part) for part in batch[:_NUM_NAMED])}"
     shape = getattr(batch, "shape", None)
     return f"{kind} of shape {tuple(shape)}" if shape is not None else kind
 
