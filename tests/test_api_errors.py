@@ -10,6 +10,7 @@ from basinscope.errors import InputError
 
 net, points = bs.MLP((2, 3, 1)), torch.zeros(4, 2)
 many = bs.MLP((2, 3, 3))
+objective = bs.Objective(torch.nn.Linear(2, 2).eval(), lambda model, batch: model(batch).square().sum(1), [points])
 
 def member(labels, features=2):
     samples = bs.Samples(torch.zeros(len(labels), features), torch.tensor(labels))
@@ -38,6 +39,11 @@ MISTAKES = {
     "bs.Schedule(steps=1, learning_rate=1.0, decay='line')": "decay = 'line': choose from cosine",
     "bs.plot([3])": "give a result, or several by name: plot({'good': one, 'bad': other})",
     "bs.plot({'a': 3})": "give a result, or several by name",
+    "bs.plot(bs.slice2d(objective, resolution=3, progress=False), cmap=3)": "plot: cmap is an int: must be a name",
+    "bs.Recorder('x')": "Recorder: model is a str: pass an nn.Module",
+    "bs.Objective('x', len, [])": "model is a str: pass an nn.Module",
+    "bs.survey(objective, probes={'slice1d': 3})": "probe = slice1d: its options are an int: give a dictionary",
+    "bs.slice1d(3)": "slice1d: an int is not a landscape: pass bs.Objective",
     "bs.save({'loss': 1}, 'x.nc')": "save: a dict is not a result; give a dataset that a probe returned",
 }
 

@@ -4,6 +4,21 @@ SHOWN = 60
 """Longest value that a message repeats."""
 
 
+def kind_of(value: object) -> str:
+    """Type of a value with its article, for messages.
+
+    Example:
+        >>> kind_of([]), kind_of(3)
+        ('a list', 'an int')
+    """
+    return with_article(type(value).__name__)
+
+
+def with_article(noun: str) -> str:
+    """A noun after `a` or `an`, for messages."""
+    return f"{'an' if noun.lstrip('_')[:1].lower() in tuple('aeio') else 'a'} {noun}"
+
+
 class InputError(ValueError):
     """A user mistake: an invalid value, an unknown name, a device that is not available."""
 
@@ -15,7 +30,7 @@ def check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
         InputError: It is not.
     """
     if value not in allowed:
-        shown = repr(value) if len(repr(value)) <= SHOWN else f"a {type(value).__name__}"
+        shown = repr(value) if len(repr(value)) <= SHOWN else kind_of(value)
         raise InputError(f"{name} = {shown}: choose from {', '.join(map(str, allowed))}")
 
 

@@ -31,8 +31,8 @@ def test_the_first_three_mismatches_are_told_with_their_shapes():
     with pytest.raises(InputError) as caught:
         moved_tensors(around(small_net()), state, "points[1]")
     assert str(caught.value) == (
-        "points[1] does not fit Sequential: 0.weight: (7, 3), not (4, 3); 2.weight: missing, not (4, 4); "
-        "4.weight: (2, 4), not (3, 4)"
+        "points[1] does not fit Sequential: 2.weight: missing; 0.weight: (7, 3), not (4, 3); 0.bias: (7,), not (4,) "
+        "and 2 more; it holds 0.weight, 0.bias, 2.bias and 2 more"
     )
 
 
@@ -41,7 +41,7 @@ def test_more_than_three_mismatches_are_counted():
     with pytest.raises(InputError) as caught:
         moved_tensors(around(net), {}, "it")
     assert str(caught.value).count("missing") == 3
-    assert str(caught.value).endswith("and 2 more")
+    assert str(caught.value).endswith("and 2 more; it holds no tensors")
 
 
 def test_a_tied_tensor_is_found_under_its_first_name():

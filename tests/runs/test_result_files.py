@@ -14,7 +14,6 @@ from basinscope.probes.radius import basin_radius
 from basinscope.probes.sharpness import sharpness
 from basinscope.probes.slices import slice1d, slice2d
 from basinscope.probes.volume import log_volume
-from basinscope.runs import result_files as files
 from basinscope.runs.result_files import load, save
 from tests.problems import Point, bowl, radial
 
@@ -70,11 +69,12 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     path = save(VERBS["slice1d"](), tmp_path / "result.nc")
     before = path.read_bytes()
 
-    def half(result: xr.Dataset, partial: Path) -> None:
-        partial.write_bytes(b"half")
+    def half(partial: Path, content: bytes) -> None:
+        with partial.open("wb") as file:
+            file.write(content[: len(content) // 2])
         raise OSError("no more")
 
-    monkeypatch.setattr(files, "write_netcdf", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(OSError, match="no more"):
         save(VERBS["sharpness"](), path)
     assert path.read_bytes() == before

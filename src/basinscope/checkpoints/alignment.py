@@ -13,12 +13,14 @@ from basinscope.landscape.module.twin import Effective
 from basinscope.landscape.protocol import Landscape, require
 from basinscope.landscape.symmetry.matching import Matching
 from basinscope.progress import Watcher, watched
+from basinscope.settings import checks_settings
 
 _SAME = 1e-4
 """Relative change of the loss by permuting its units, above which a permutation is refused."""
 _STATISTICS = ("running_mean", "running_var")
 
 
+@checks_settings
 def align(landscape: Landscape, other: Minimum, *, seed: int = 0, progress: Watcher = None) -> dict[str, Tensor]:
     """Permute the units of another network so that its weights are closest to the center's.
 
@@ -49,7 +51,7 @@ def align(landscape: Landscape, other: Minimum, *, seed: int = 0, progress: Watc
         moved_tensors(landscape, other, "other", needed=needed)  # refuses what does not fit
         units = around.permutable()
         # What the other network lacks is taken from the center.
-        state = {**units.weights, **state_of(landscape, other, "other")}
+        state = {**units.weights, **state_of(landscape, other, "other", needed=needed)}
         if not units.symmetry.sizes:
             raise InputError(f"align: no units of {landscape.network} can be permuted{_because(units.unknown)}")
         weights = {n: t for n, t in units.weights.items() if n.rpartition(".")[2] not in _STATISTICS}
@@ -67,7 +69,7 @@ def _permuted(units: Any, state: Mapping[str, Tensor], permutations: Any) -> Eff
     """The other network with permuted units, under all names of tied tensors."""
     found = units.symmetry.permuted(state, permutations)
     for name, first in units.ties.items():
-        if name in found and first in found:
+        if first in found:
             found[name] = found[first]
     return Effective(found)
 

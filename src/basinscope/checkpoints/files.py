@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from basinscope.errors import InputError
-
-WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
-"""Keys under which training scripts save the weights along with other data."""
-PREFIXES = ("module.", "_orig_mod.", "model.")
-"""Prefixes that wrappers add to every name."""
-_NUM_NAMED = 3
-"""Number of mismatches named in a message."""
+from basinscope.errors import InputError, kind_of
+from basinscope.landscape.names import fitted, names_of, saved_weights
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read a state dictionary from a `.safetensors` file, or from one that `torch.save` wrote.
+
+    If a training script has saved several under known keys, names begin with these keys.
 
     Raises:
         InputError: The file is missing or damaged, contains objects other than tensors, or no state dictionary.
@@ -45,33 +40,19 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return _tensors(content, path)
 
 
-def unwrapped(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The weights among other data of a training script; the mapping itself if it holds tensors."""
-    if not any(isinstance(value, Tensor) for value in state.values()):
-        for key in WRAPPERS:
-            if isinstance(state.get(key), Mapping):
-                return unwrapped(state[key])
-    return state
-
-
 def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    if isinstance(content, Mapping) and not all(isinstance(value, Tensor) for value in content.values()):
-        for key in WRAPPERS:
-            if isinstance(content.get(key), Mapping):
-                return _tensors(content[key], path)
-        tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
-        if tensors and any(not isinstance(value, Mapping) for value in content.values()):
-            return tensors
-    if isinstance(content, Mapping) and content and all(isinstance(value, Tensor) for value in content.values()):
-        return {str(key): value for key, value in content.items()}
-    raise InputError(f"{path}: contains a {type(content).__name__}, not a state dictionary; save model.state_dict()")
+    tensors = saved_weights(content) if isinstance(content, Mapping) else {}
+    if not tensors:
+        keys = f" with the keys {', '.join(map(str, content))}" if isinstance(content, Mapping) and content else ""
+        raise InputError(f"{path}: contains {kind_of(content)}{keys}, not a state dictionary; save model.state_dict()")
+    return tensors
 
 
-def fill(model: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+def fill(model: nn.Module, state: Mapping[str, Any], what: str) -> None:
     """Load a state dictionary into a network, completely or not at all.
 
-    Prefixes that wrappers such as `DataParallel` or `torch.compile` add to every name are removed if the network has
-    none. A tensor that is tied to another one may be missing.
+    Names are matched as `landscape.names` describes. A tensor that is tied to another one may be missing, and so may
+    counters and other integer buffers, which the network then keeps.
 
     Args:
         model: The network; modified in place.
@@ -81,26 +62,15 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
     Raises:
         InputError: Names or shapes differ; the message names the first three.
     """
-    own = model.state_dict()
-    given = dict(state)
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in given) and not all(name.startswith(prefix) for name in own):
-            given = {name.removeprefix(prefix): tensor for name, tensor in given.items()}
-    pointers = {tensor.data_ptr() for name, tensor in own.items() if name in given and tensor.numel()}
-    missing = [
-        f"{name}: missing"
+    own, names = model.state_dict(), names_of(model)
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    required = [
+        name
         for name, tensor in own.items()
-        if name not in given and not (tensor.numel() and tensor.data_ptr() in pointers)
+        if name in parameters or (isinstance(tensor, Tensor) and tensor.is_floating_point())
     ]
-    foreign = [f"{name}: not in the network" for name in given if name not in own]
-    other = [
-        f"{name}: {tuple(given[name].shape)}, not {tuple(tensor.shape)}"
-        for name, tensor in own.items()
-        if name in given and given[name].shape != tensor.shape
-    ]
-    # Alternate between the kinds: a wrong prefix shows only in missing and foreign names together.
-    wrong = [line for lines in zip_longest(missing, foreign, other) for line in lines if line]
-    if wrong:
-        more = f", and {len(wrong) - _NUM_NAMED} more" if len(wrong) > _NUM_NAMED else ""
-        raise InputError(f"{what} does not fit {type(model).__name__}: {'; '.join(wrong[:_NUM_NAMED])}{more}")
+    given = fitted(state, names, required=required, what=what, network=type(model).__name__)
+    for name, tensor in given.items():
+        if name not in own and not torch.equal(tensor.to(names.tensors[name]), names.tensors[name]):
+            raise InputError(f"{what}: the buffer {name} differs from the network's, whose state dictionary omits it")
     model.load_state_dict(given, strict=False)

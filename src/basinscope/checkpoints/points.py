@@ -13,12 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from basinscope.checkpoints.files import read_state, unwrapped
-from basinscope.errors import InputError
+from basinscope.checkpoints.files import read_state
+from basinscope.errors import InputError, kind_of
 from basinscope.landscape.directions import Center, Combination
+from basinscope.landscape.names import Names, fitted
 from basinscope.landscape.protocol import Landscape, moving_all, renewing
 
-Minimum = Mapping[str, Tensor] | Tensor | nn.Module | str | Path
+Minimum = Mapping[str, Any] | Tensor | nn.Module | str | Path
 """A state dictionary, a network of the same kind, or a file of either: safetensors, or what `torch.save` wrote.
 
 For losses of flat vectors, also a flat vector."""
@@ -27,17 +28,23 @@ Points = Sequence[Minimum] | Mapping[str, Sequence[Minimum] | str | Path] | str 
 _SAME_LOSS = 1e-3
 """Relative difference of losses below which no warning is logged."""
 _log = logging.getLogger(__name__)
-_NUM_NAMED = 3
-"""Number of mismatches named in a message."""
 _ON_LINE = 1e-5
 """Distance from a line, relative to its length, that rounding of weights may explain."""
 
 
-def state_of(landscape: Landscape, point: Minimum, what: str) -> Mapping[str, Tensor]:
-    """The tensors of a point by name, read from its file if it is one.
+def state_of(
+    landscape: Landscape, point: Minimum, what: str, *, needed: Collection[str] | None = None
+) -> Mapping[str, Tensor]:
+    """The tensors of a point under the network's names, read from its file if it is one.
+
+    Args:
+        landscape: The landscape.
+        point: The point; wrappers such as `DataParallel` may have changed its names, see `landscape.names`.
+        what: Its name in messages.
+        needed: Names that it must contain; None needs all moved tensors.
 
     Raises:
-        InputError: There is no such file, or it contains no weights.
+        InputError: There is no such file, it contains no weights, or they do not fit the network.
     """
     if isinstance(point, Tensor):
         named = getattr(landscape, "named", None)
@@ -51,10 +58,14 @@ def state_of(landscape: Landscape, point: Minimum, what: str) -> Mapping[str, Te
             raise InputError(f"{what}: {error}") from error
     state = point.state_dict() if isinstance(point, nn.Module) else point
     if not isinstance(state, Mapping):
-        raise InputError(f"{what} is a {type(state).__name__}: give a state dictionary, a network or a file")
-    state = unwrapped(state)
+        raise InputError(f"{what} is {kind_of(state)}: give a state dictionary, a network or a file")
+    moved = [f.name for f in landscape.filters]
+    required = moved if needed is None else [name for name in moved if name in needed]
     effective = getattr(landscape, "effective", None)
-    return state if effective is None else effective(state)
+    if effective is not None:
+        return effective(state, what=what, required=required)
+    own = {name: tensor for tensors in landscape.named_tensors() for name, tensor in tensors.items()}
+    return fitted(state, Names(own), required=required, what=what, network=landscape.network)
 
 
 COPIES = "step-*.safetensors"
@@ -87,22 +98,23 @@ def moved_tensors(
     Raises:
         InputError: Some are missing or have another shape (the message names the first three), or are not finite.
     """
-    state = state_of(landscape, point, what)
-    # A state dictionary lists tied tensors under all of their names.
-    optional = {f.name for f in landscape.filters if needed is not None and f.name not in needed}
-    wrong = [
-        f"{f.name}: {'missing' if f.name not in state else tuple(state[f.name].shape)}, not {tuple(f.shape)}"
-        for f in landscape.filters
-        if (f.name not in state and f.name not in optional) or (f.name in state and state[f.name].shape != f.shape)
-    ]
-    if wrong:
-        more = f" and {len(wrong) - _NUM_NAMED} more" if len(wrong) > _NUM_NAMED else ""
-        raise InputError(f"{what} does not fit {landscape.network}: {'; '.join(wrong[:_NUM_NAMED])}{more}")
+    state = state_of(landscape, point, what, needed=needed)
     own = zip(landscape.filters, landscape.center.tensors, strict=True)
     tensors = [state.get(f.name, tensor).detach() for f, tensor in own]
     if not all(bool(tensor.isfinite().all()) for tensor in tensors):
         raise InputError(f"{what} contains weights that are not finite")
     return tensors
+
+
+def refuse_same(landscape: Landscape, tensors: Sequence[Tensor], verb: str) -> None:
+    """Refuse another minimum that is the center itself.
+
+    Raises:
+        InputError: All moved tensors are equal.
+    """
+    own = map(landscape.center.exact, range(len(tensors)))
+    if all(bool((tensor.to(center) == center).all()) for tensor, center in zip(tensors, own, strict=True)):
+        raise InputError(f"{verb}: the other minimum has the same weights: there is no path")
 
 
 @contextlib.contextmanager
@@ -118,7 +130,15 @@ def towards(landscape: Landscape, recalibrate: Any) -> Iterator[tuple[frozenset[
             yield needed, renewed
 
 
-def own_loss(landscape: Landscape, point: Minimum, on_way: float, what: str, *, renewed: bool = False) -> float:
+def own_loss(
+    landscape: Landscape,
+    point: Minimum,
+    on_way: float,
+    what: str,
+    *,
+    needed: Collection[str] | None = None,
+    renewed: bool = False,
+) -> float:
     """Loss of another minimum with its own tensors; logs a warning if it differs from the loss at the path's end.
 
     Args:
@@ -126,13 +146,14 @@ def own_loss(landscape: Landscape, point: Minimum, on_way: float, what: str, *, 
         point: The other minimum.
         on_way: Loss at the path's end.
         what: Its name in messages.
+        needed: See `state_of`.
         renewed: Whether BatchNorm's statistics are renewed along the path.
     """
-    state = state_of(landscape, point, what)
+    state = state_of(landscape, point, what, needed=needed)
     loss = landscape.loss_of(state)
     if not abs(loss - on_way) <= _SAME_LOSS * max(abs(loss), abs(on_way)):
         _log.warning(
-            "%s has a loss of %.4g, but %.4g with %s, as at every other drawn point",
+            "%s has a loss of %.4g, but %.4g with %s, as at every other evaluated point",
             what,
             loss,
             on_way,

@@ -10,8 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from basinscope.checkpoints.points import COPIES
-from basinscope.errors import InputError
+from basinscope.errors import InputError, kind_of
 from basinscope.runs import atomic
+from basinscope.settings import checks_settings
 
 
 class Recorder(Sequence[Mapping[str, Tensor]]):
@@ -31,10 +32,13 @@ class Recorder(Sequence[Mapping[str, Tensor]]):
         folder: Folder for the copies, as safetensors files; None stores them in CPU memory.
 
     Raises:
-        InputError: `every` is below 1, or the folder already contains copies.
+        InputError: `model` is no network, `every` is below 1, or the folder already contains copies.
     """
 
+    @checks_settings
     def __init__(self, model: nn.Module, *, every: int = 1, folder: str | Path | None = None) -> None:
+        if not isinstance(model, nn.Module):
+            raise InputError(f"Recorder: model is {kind_of(model)}: pass an nn.Module")
         if every < 1:
             raise InputError(f"Recorder: every = {every}: must be at least 1")
         self.model, self.every = model, every

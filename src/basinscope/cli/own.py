@@ -15,7 +15,7 @@ from basinscope.own.request import options_by_probe
 from basinscope.own.stored import compare_runs as compared
 from basinscope.own.summary import table
 from basinscope.runs import provenance
-from basinscope.runs.life import writable
+from basinscope.runs.life import writing
 from basinscope.runs.spelling import AS_FLAGS
 from basinscope.workflows.page import need_page
 
@@ -27,18 +27,18 @@ def measure_command(options: argparse.Namespace) -> int:
         InputError: The problem file, a checkpoint or a setting cannot be used.
     """
     need_page()
-    writable(options.out, AS_FLAGS)
-    probes = options_by_probe(probes_of(options), AS_FLAGS)
-    device = None if options.device == "auto" else provenance.pick_device(options.device)
-    networks = of_problem(load_problem(options.problem), options.checkpoint, name=options.name, device=device)
-    results = measured(
-        networks,
-        probes,
-        out=options.out,
-        watch=telling(tell_measured),
-        spell=AS_FLAGS,
-        device="as it is" if device is None else str(device),
-    )
+    with writing(options.out, AS_FLAGS):
+        probes = options_by_probe(probes_of(options), AS_FLAGS)
+        device = None if options.device == "auto" else provenance.pick_device(options.device)
+        networks = of_problem(load_problem(options.problem), options.checkpoint, name=options.name, device=device)
+        results = measured(
+            networks,
+            probes,
+            out=options.out,
+            watch=telling(tell_measured),
+            spell=AS_FLAGS,
+            device="as it is" if device is None else str(device),
+        )
     numbers: dict[str, Any] = {}
     for one in results:
         numbers |= one.published.numbers if one.published else {}

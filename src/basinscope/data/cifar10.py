@@ -21,7 +21,7 @@ import torch
 from basinscope.data import download
 from basinscope.data.images import Images, ImageTask, divide, draw_subset
 from basinscope.data.plain_pickle import ByteArray, read_plain
-from basinscope.errors import InputError
+from basinscope.errors import InputError, kind_of
 from basinscope.seeds import generator
 
 NUM_CLASSES = 10
@@ -120,11 +120,11 @@ def _pixels_and_labels(batch: object) -> tuple[np.ndarray, np.ndarray]:
         InputError: One is missing, or of another shape or type.
     """
     if not isinstance(batch, dict):
-        raise InputError(f"holds a {type(batch).__name__}, not the dictionary of the python version of CIFAR-10")
+        raise InputError(f"holds {kind_of(batch)}, not the dictionary of the python version of CIFAR-10")
     # Keys are bytes or text, depending on which Python wrote the file.
     data, labels = (batch.get(key, batch.get(key.encode())) for key in ("data", "labels"))
     if not isinstance(data, ByteArray) or len(data.shape) != 2 or data.shape[1] != PIXEL_BYTES:
-        found = f"has shape {data.shape}" if isinstance(data, ByteArray) else f"is a {type(data).__name__}"
+        found = f"has shape {data.shape}" if isinstance(data, ByteArray) else f"is {kind_of(data)}"
         found = "is missing" if data is None else found
         raise InputError(f"'data' {found}, not an array of bytes of shape (images, {PIXEL_BYTES})")
     if labels is None:

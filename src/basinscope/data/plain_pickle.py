@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, kind_of
 
 PROTOCOLS = (2, 3, 4, 5)
 _MAX_AXES = 32
@@ -160,7 +160,7 @@ def _list(frames: _Frames) -> None:
 def _extend(frames: _Frames, values: list[object]) -> None:
     target = frames[-1][-1]
     if not isinstance(target, list):
-        raise InputError(f"is a damaged pickle: it appends to a {type(target).__name__}")
+        raise InputError(f"is a damaged pickle: it appends to {kind_of(target)}")
     target.extend(values)
 
 
@@ -215,7 +215,7 @@ def _build(frames: _Frames) -> None:
 def _fill(array: ByteArray, shape: tuple[object, ...], content: object, fortran: bool) -> None:
     """Give an array its content if the sizes agree; nothing is allocated."""
     if not isinstance(content, str | bytes | bytearray):
-        raise InputError(f"holds an array whose content is a {type(content).__name__}, not bytes")
+        raise InputError(f"holds an array whose content is {kind_of(content)}, not bytes")
     lengths = tuple(length for length in shape if isinstance(length, int))
     if not 0 < len(lengths) == len(shape) <= _MAX_AXES:
         raise InputError("holds an array whose shape is not a few integers")

@@ -38,14 +38,18 @@ from basinscope.errors import InputError, check_choice
 OneDim = Literal["fixed", "moved"]
 
 
-def one_dim_choice(value: str) -> OneDim:
+def one_dim_choice(value: str, *, stacklevel: int = 3) -> OneDim:
     """Validate `one_dim`; `tensor`, the name of `moved` before 0.2, is accepted with a warning.
+
+    Args:
+        value: The value.
+        stacklevel: Frames between the warning and the user's line.
 
     Raises:
         InputError: The value is unknown.
     """
     if value == "tensor":
-        warnings.warn("one_dim='tensor' is now called one_dim='moved'", FutureWarning, stacklevel=3)
+        warnings.warn("one_dim='tensor' is now called one_dim='moved'", FutureWarning, stacklevel=stacklevel)
         return "moved"
     check_choice("one_dim", value, get_args(OneDim))
     return cast("OneDim", value)

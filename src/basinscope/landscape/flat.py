@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from basinscope.landscape.directions import UNITS, Center, Direction
 from basinscope.landscape.filters import Filters
 from basinscope.landscape.flat_plane import plane
 from basinscope.landscape.gaussian import gaussian
+from basinscope.landscape.names import Names, fitted
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.protocol import Evaluation, Line, Step
 from basinscope.landscape.seeded_ray import Ray
@@ -352,10 +353,25 @@ class FlatLandscape:
         """See `Landscape`."""
         return self.named(self.point), {}
 
-    def loss_of(self, state: Mapping[str, Tensor]) -> float:
-        """See `Landscape`; missing tensors are taken from the center."""
-        known = {name: tensor for name, tensor in state.items() if name in self.loss.layout.names}
-        whole = self.named(self.point) | known
+    def effective(
+        self, state: Mapping[str, Any], *, what: str = "the state", required: Collection[str] = ()
+    ) -> dict[str, Tensor]:
+        """Tensors of another network of the same kind by this network's names; see `landscape.names`."""
+        return fitted(state, self.names, required=required, what=what, network=self.network)
+
+    @property
+    def names(self) -> Names:
+        """The tensors that another network of the same kind may hold."""
+        return Names(self.named(self.point))
+
+    def loss_of(self, state: Mapping[str, Any]) -> float:
+        """See `Landscape`; missing tensors are taken from the center.
+
+        Raises:
+            InputError: A name or a shape does not fit the network.
+        """
+        own = self.named(self.point)
+        whole = own | {name: tensor for name, tensor in self.effective(state).items() if name in own}
         flat = torch.cat([tensor.reshape(-1).to(self.point) for tensor in whole.values()])
         return float(self.loss.at(flat[None])[0])
 

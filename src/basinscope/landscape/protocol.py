@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, with_article
 from basinscope.landscape.directions import Center, Direction
 from basinscope.landscape.filters import Filters
 
@@ -194,9 +194,11 @@ def require(landscape: Any, probe: str, *needed: str) -> Landscape:
         return cast("Landscape", landscape)
     kind = type(landscape).__name__
     if "around" in offered:
-        raise InputError(f"{probe}: a {kind} has no center: pass {kind}(...).around(point)")
+        raise InputError(f"{probe}: {with_article(kind)} has no center: pass {kind}(...).around(point)")
     if "loss_at" not in offered:
-        raise InputError(f"{probe}: a {kind} is not a landscape: pass bs.Objective(model, loss_fn, batches)")
+        raise InputError(
+            f"{probe}: {with_article(kind)} is not a landscape: pass bs.Objective(model, loss_fn, batches)"
+        )
     lacking = ", ".join(name for name in needed if name not in offered)
     raise InputError(f"{probe}: not available for {kind}, which has no {lacking}")
 

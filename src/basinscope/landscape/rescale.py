@@ -15,12 +15,14 @@ from basinscope.errors import InputError
 from basinscope.landscape.stacked import PointObjective
 from basinscope.losses import cross_entropy
 from basinscope.parameters import ParameterLayout
+from basinscope.settings import checks_settings
 
 LAST_LAYER = 2
 """Tensors of the last layer: weights and biases."""
 _WIDEST = math.log(1e6)
 
 
+@checks_settings
 def scale_last_layer(
     landscape: PointObjective, point: Float[Tensor, " params"], loss: float, *, num_tensors: int = LAST_LAYER
 ) -> Float[Tensor, " params"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from basinscope.data.images import Images
 from basinscope.errors import InputError, check_choice
 from basinscope.landscape.flat import FlatLandscape, SeededDirection
+from basinscope.landscape.names import Names, names_of
 from basinscope.landscape.normalize import Normalization
 from basinscope.landscape.protocol import Evaluation, Line
 from basinscope.landscape.seeded_ray import Ray
@@ -75,17 +76,18 @@ class StreamedLoss:
         """Passes over the training set so far; passes that stopped early count by their share."""
         self.train, self.batch_size, self.precision = train, batch_size, precision
         self.network = type(model).__name__
-        self._module = copy.deepcopy(model).eval().requires_grad_(False)
+        self.module = copy.deepcopy(model).eval().requires_grad_(False)
+        """Copy of the network, in eval mode."""
         self._point = self.minimum.clone()
-        for tensor, view in zip(self._module.parameters(), self.layout.views(self._point), strict=True):
+        for tensor, view in zip(self.module.parameters(), self.layout.views(self._point), strict=True):
             tensor.data = view
-        self._forward = torch.compile(self._module) if compiled else self._module
+        self._forward = torch.compile(self.module) if compiled else self.module
         size = train.pixels.numel() * self.minimum.element_size()
         self._cached = train.inputs(dtype=self.minimum.dtype) if size <= CACHED_BYTES else None
         self._order: Int[Tensor, " samples"] | None = None
         self._profile: Float[Tensor, " batches"] | None = None
         self._latest = torch.zeros(len(train), dtype=torch.float64)
-        _check_classes(self._module, self._inputs(slice(0, 1)), train)
+        _check_classes(self.module, self._inputs(slice(0, 1)), train)
 
     def _inputs(self, where: slice | Int[Tensor, " chosen"]) -> Tensor:
         if self._cached is not None:
@@ -248,7 +250,7 @@ class StreamedLoss:
         """Outputs for every sample, in training-set order, on the CPU."""
         self._point.copy_(point)
         self.num_evaluations += 1
-        outputs = torch.cat([self._module(inputs).cpu() for inputs, _, _ in self._batches()])
+        outputs = torch.cat([self.module(inputs).cpu() for inputs, _, _ in self._batches()])
         return outputs if self._order is None else outputs[self._order.cpu().argsort()]
 
     @torch.no_grad()
@@ -257,7 +259,7 @@ class StreamedLoss:
     ) -> Float[Tensor, "images classes"]:
         """Outputs for other images at a distance along a ray, in one forward pass, on the CPU."""
         ray.place(self._point, center, distance)
-        return self._module(images.inputs(dtype=self.minimum.dtype)).cpu()
+        return self.module(images.inputs(dtype=self.minimum.dtype)).cpu()
 
     def second_derivative(
         self, center: Float[Tensor, " params"], directions: Float[Tensor, "rays params"]
@@ -316,7 +318,7 @@ class StreamedLoss:
     def _call(self, point: Tensor, inputs: Tensor) -> Tensor:
         """Evaluate the network at a point, differentiable with respect to it."""
         tensors = dict(zip(self.layout.names, self.layout.views(point), strict=True))
-        return torch.func.functional_call(self._module, tensors, (inputs,))
+        return torch.func.functional_call(self.module, tensors, (inputs,))
 
 
 class StreamedLandscape(FlatLandscape):
@@ -332,6 +334,27 @@ class StreamedLandscape(FlatLandscape):
     ) -> None:
         super().__init__(loss, center, normalization, name=name or loss.network, points_at_once=1)
         self.streamed = loss
+
+    @property
+    def names(self) -> Names:
+        """See `FlatLandscape`; buffers included."""
+        return names_of(self.streamed.module)
+
+    def effective(
+        self, state: Mapping[str, Any], *, what: str = "the state", required: Collection[str] = ()
+    ) -> dict[str, Tensor]:
+        """See `FlatLandscape`.
+
+        Raises:
+            InputError: It does not fit the network, or has other buffers, such as running statistics.
+        """
+        found = super().effective(state, what=what, required=required)
+        for name, own in self.streamed.module.named_buffers():
+            if own.is_floating_point() and name in found and not torch.equal(found[name].to(own), own):
+                raise InputError(
+                    f"{what} has another {name} than the network, and a StreamedLoss keeps it: use Objective"
+                )
+        return found
 
     def line(self, direction: Any) -> Line:
         """See `Landscape.line`; evaluation stops early above the limit."""

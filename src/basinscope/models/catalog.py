@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from basinscope.errors import InputError, check_choice
+from basinscope.errors import InputError, check_choice, kind_of
 from basinscope.models.polynomial import SHRUNK, PolynomialLinear
 from basinscope.models.resnet import CHANNELS, CLASSES, CifarResNet18, PreActResNet
 from basinscope.models.vgg import VGG13
@@ -115,7 +115,7 @@ def initialize(module: nn.Module, generator: torch.Generator) -> None:
                 for parameter in layer.parameters():
                     parameter.zero_()
             case _ if [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]:
-                kind = type(layer).__name__
+                kind = kind_of(layer)
                 raise InputError(
-                    f"layer {name!r} is a {kind}, which cannot be initialised: use Conv2d, Linear or BatchNorm2d"
+                    f"layer {name!r} is {kind}, which cannot be initialised: use Conv2d, Linear or BatchNorm2d"
                 )

@@ -190,8 +190,12 @@ def _measure_one(
         notes = [*share.notes, *words(failures)]
         return results, publish_survey(target, {network.label: results}, {"run": folder.name}, notes, watch.waiting)
 
+    # Before a run is created, so that a mistake in the file leaves nothing behind.
+    started = RunFolder(RunFolder.path_of(out, KIND, plan.config, plan.source))
+    if not all(started.is_done(task.name) for task in work):
+        opened().check()
     outcome = life.live(
-        out, plan, work=lambda folder, bar: _do(work, folder, bar, opened, failures), publish=drawn, watch=watch
+        out, plan, work=lambda folder, bar: _do(work, folder, bar, failures), publish=drawn, watch=watch
     )
     results, published = outcome.published
     return Measured(
@@ -206,12 +210,7 @@ def _measure_one(
     )
 
 
-def _do(
-    work: Sequence[Task], folder: RunFolder, progress: Progress, opened: Any, failures: dict[str, str]
-) -> life.Work:
-    # Check before any work, so that a mistake in the file is reported at once.
-    if not all(folder.is_done(task.name) for task in work):
-        opened().check()
+def _do(work: Sequence[Task], folder: RunFolder, progress: Progress, failures: dict[str, str]) -> life.Work:
     num_done = run_tasks(work, folder, progress, device=torch.device("cpu"), refused=lambda *_: None)
     return life.Work(num_done, failures)
 

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from basinscope.checkpoints.files import fill, read_state
 from basinscope.checkpoints.points import recorded
 from basinscope.checkpoints.recorder import Recorder
-from basinscope.errors import InputError
+from basinscope.errors import InputError, kind_of
 from basinscope.landscape.filters import OneDim
 from basinscope.landscape.module.objective import Objective
+from basinscope.landscape.names import saved_weights
 from basinscope.own import fingerprint
 from basinscope.own.problem import OPTIONS, Problem
 from basinscope.runs import atomic
@@ -63,7 +64,7 @@ def of_problem(
     """
     model = problem.parts["model"]
     if not isinstance(model, nn.Module):
-        raise InputError(f"{problem.path}: model is a {type(model).__name__}: give an nn.Module")
+        raise InputError(f"{problem.path}: model is {kind_of(model)}: give an nn.Module")
     labels = _labels(checkpoints, name)
     copies = [_copies(path) for path in checkpoints]
     states = [_state(copies_of_one[-1]) for copies_of_one in copies]
@@ -160,9 +161,7 @@ def _at(
     model: nn.Module, state: Mapping[str, Tensor], what: str, make: Callable[[], Objective]
 ) -> tuple[Callable[[], Objective], dict[str, Tensor]]:
     """Load a state into a model; return a function that opens it again, and the state under the model's own names."""
-    # A `Recorder` saves no counters; losses in eval mode do not depend on them.
-    counters = {name: tensor for name, tensor in model.state_dict().items() if not tensor.is_floating_point()}
-    fill(model, {**counters, **state} if set(counters) - set(state) else state, what)
+    fill(model, state, what)
     end = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
     def opened() -> Objective:
@@ -208,7 +207,7 @@ def _copies(checkpoint: Any) -> list[Any]:
         return [checkpoint]
     if not (isinstance(checkpoint, Sequence) and len(checkpoint)):
         raise InputError(
-            f"a checkpoint is a {type(checkpoint).__name__}: give a state dictionary, a network, a file, or the folder "
+            f"a checkpoint is {kind_of(checkpoint)}: give a state dictionary, a network, a file, or the folder "
             "of a Recorder"
         )
     return list(checkpoint)
@@ -217,7 +216,7 @@ def _copies(checkpoint: Any) -> list[Any]:
 def _state(one: Any) -> Mapping[str, Tensor]:
     if isinstance(one, nn.Module):
         return one.state_dict()
-    return read_state(Path(one)) if isinstance(one, str | Path) else one
+    return read_state(Path(one)) if isinstance(one, str | Path) else saved_weights(one)
 
 
 def _of_files(files: Sequence[Path]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, kind_of
 from basinscope.memory import is_out_of_memory
 from basinscope.runs import atomic
 
@@ -124,7 +124,7 @@ def _named(parts: Any, path: Path, name: str) -> Mapping[str, Any]:
             raise InputError(f"{path}: {name} gives {len(parts)} values: give {', '.join(PARTS)}, or a dictionary")
         parts = dict(zip(PARTS, parts, strict=True))
     if not isinstance(parts, Mapping):
-        raise InputError(f"{path}: {name} gives a {type(parts).__name__}: give {', '.join(PARTS)}, or a dictionary")
+        raise InputError(f"{path}: {name} gives {kind_of(parts)}: give {', '.join(PARTS)}, or a dictionary")
     missing = [part for part in PARTS if part not in parts]
     if missing:
         raise InputError(f"{path} defines no {' and no '.join(missing)}; it must define {', '.join(PARTS)}")

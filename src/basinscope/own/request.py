@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, kind_of
 from basinscope.probes.options import Option, parameters
 from basinscope.probes.table import PROBES, Options, Probe, probe_named
 from basinscope.runs.spelling import Spelling
+from basinscope.settings import check_setting
 
 # Names of each probe's options in the flat requests of releases before 0.5.
 _FLAT = {
@@ -80,6 +81,8 @@ def options_by_probe(probes: Sequence[str] | Mapping[str, Options], spell: Spell
     for name, options in given.items():
         probe = probe_named(name)
         assert probe is not None
+        if not isinstance(options, Mapping):
+            raise InputError(f"{spell('probe', name)}: its options are {kind_of(options)}: give a dictionary")
         complete[probe.name] = _complete(probe, options, spell)
     return complete
 
@@ -89,7 +92,7 @@ def _complete(probe: Probe, given: Options, spell: Spelling) -> Options:
     unknown = [name for name in given if name not in known or name in ("other", "points", "names")]
     if unknown:
         raise InputError(f"{probe.name} has no option {unknown[0]!r}; choose from {', '.join(known)}")
-    options = probe.defaults() | dict(given)
+    options = probe.defaults() | {name: check_setting(probe.verb, name, value) for name, value in given.items()}
     for option in probe.options:
         value = options[option.name]
         _refuse(option, value, spell(option.name, value, flag=option.flag))

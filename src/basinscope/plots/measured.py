@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, kind_of
 from basinscope.plots.compared import Named, Results, by_name
 from basinscope.plots.curvature import curvature_panels, plot_curvature
 from basinscope.plots.curve import curve_panels, plot_curve
@@ -24,6 +25,7 @@ from basinscope.plots.slice2d_surface import plot_slice2d_surface, surface_panel
 from basinscope.plots.style import COLOURS, look
 from basinscope.plots.volume import plot_volume, volume_panels
 from basinscope.plots.weight_map import plot_weight_map, weight_map_panels
+from basinscope.settings import checks_settings
 
 __all__ = ["COLOURS", "DRAWN", "Drawn", "plot"]
 
@@ -64,6 +66,7 @@ DRAWN: Mapping[str, Drawn] = {
 """Drawing functions of each kind of result, including the names in older files."""
 
 
+@checks_settings
 def plot(
     results: Results,
     *,
@@ -102,6 +105,13 @@ def plot(
     """
     named = by_name(results)
     drawn = _drawn(named, surface)
+    if not isinstance(cmap, str | Colormap | None):
+        raise InputError(f"plot: cmap is {kind_of(cmap)}: must be a name, or a colour map of matplotlib")
+    if isinstance(cmap, str) and cmap not in mpl.colormaps:
+        close = ", ".join(difflib.get_close_matches(cmap, mpl.colormaps)) or "viridis, magma, coolwarm"
+        raise InputError(f"plot: cmap = {cmap!r}: no colour map has this name; choose one such as {close}")
+    if isinstance(levels, int) and levels < 0:
+        raise InputError(f"plot: levels = {levels}: must be at least 0")
     given = {"log": log, "levels": levels, "cmap": cmap, "show": show}
     options = {name: value for name, value in given.items() if value is not None}
     for name in options:

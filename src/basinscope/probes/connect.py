@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,19 +14,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basinscope.checkpoints import alignment
-from basinscope.checkpoints.points import Minimum, moved_tensors, own_loss, towards
+from basinscope.checkpoints.points import Minimum, moved_tensors, own_loss, refuse_same, towards
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Center, Stored
 from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.labels import labelled
 from basinscope.probes.linear_path import PATH_POINTS
-from basinscope.probes.straight import facts_of_alignment, lower, refuse_same
+from basinscope.probes.straight import facts_of_alignment, lower
 from basinscope.progress import Watcher, watched
 from basinscope.seeds import generator
+from basinscope.settings import checks_settings
 
 BETAS, EPSILON = (0.9, 0.999), 1e-12
 
 
+@checks_settings
 def connect(
     landscape: Landscape,
     other: Minimum,
@@ -96,7 +98,7 @@ def connect(
             tensors = moved_tensors(landscape, point, "other", needed=needed)
             if not k:
                 refuse_same(landscape, tensors, "connect")
-            lines.append(_line(landscape, point, _difference(center, tensors), ts, advance, renewed=renewed))
+            lines.append(_line(landscape, point, _difference(center, tensors), ts, advance, needed, renewed=renewed))
         chosen = lower(lines, "connect") if align else lines[0]
         difference, straight, other_loss = chosen.difference, chosen.losses, chosen.other_loss
         length = math.sqrt(sum(float(part.cpu().double().square().sum()) for part in difference))
@@ -147,6 +149,7 @@ def _line(
     difference: list[Tensor],
     ts: Float[np.ndarray, " points"],
     advance: Callable[[int], None],
+    needed: Collection[str],
     *,
     renewed: bool,
 ) -> _Line:
@@ -155,7 +158,7 @@ def _line(
     for k, t in enumerate(ts):
         losses[k] = landscape.loss_at((Stored(tuple(difference), ""), float(t)))
         advance(1)
-    other_loss = own_loss(landscape, point, float(losses[-1]), "other", renewed=renewed)
+    other_loss = own_loss(landscape, point, float(losses[-1]), "other", needed=needed, renewed=renewed)
     if renewed:
         losses[0], losses[-1] = landscape.center_loss, other_loss
     ends = losses[0] + ts * (other_loss - losses[0])

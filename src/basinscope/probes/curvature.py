@@ -20,6 +20,7 @@ from basinscope.probes.labels import labelled
 from basinscope.probes.lanczos import EIGEN_TOLERANCE, Product, spectral_density, top_eigenvalues, trace
 from basinscope.progress import Watcher, watched
 from basinscope.seeds import child_seed
+from basinscope.settings import checks_settings
 
 _log = logging.getLogger(__name__)
 Scale = Literal["plain", "filter"]
@@ -120,6 +121,7 @@ def top_directions(landscape: Landscape, num: int, *, seed: int, progress: Watch
     return [Stored(tuple(hessian.blocks(scale * vector)), "filter norms") for vector in pairs.vectors]
 
 
+@checks_settings
 def curvature(
     landscape: Landscape,
     *,

@@ -8,18 +8,20 @@ import numpy as np
 import xarray as xr
 
 from basinscope.checkpoints import alignment
-from basinscope.checkpoints.points import Minimum, moved_tensors, towards
+from basinscope.checkpoints.points import Minimum, moved_tensors, refuse_same, towards
 from basinscope.errors import InputError
 from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.grid import refuse_coarse
 from basinscope.probes.labels import labelled
-from basinscope.probes.straight import BETWEEN, facts_of_alignment, lower, refuse_same, straight
+from basinscope.probes.straight import BETWEEN, facts_of_alignment, lower, straight
 from basinscope.progress import Watcher, watched
+from basinscope.settings import checks_settings
 
 PATH_POINTS = 25
 """Points between two minima, both included, unless told otherwise."""
 
 
+@checks_settings
 def linear_path(
     landscape: Landscape,
     other: Minimum,
@@ -77,7 +79,7 @@ def linear_path(
             def report(share: float, k: int = k) -> None:
                 tell((k + share) / len(reached))
 
-            paths.append(straight(landscape, point, tensors, distances, report, renewed=renewed))
+            paths.append(straight(landscape, point, tensors, distances, report, needed, renewed=renewed))
         chosen = lower(paths, "linear_path") if align else paths[0]
         return labelled(
             "slice1d",

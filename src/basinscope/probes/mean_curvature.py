@@ -18,6 +18,7 @@ from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.labels import labelled
 from basinscope.probes.top_eigenvalue import top_eigenvalue
 from basinscope.progress import Watcher, watched
+from basinscope.settings import checks_settings
 
 BLOCK = 512
 
@@ -58,6 +59,7 @@ def _flat_curvature(
     return torch.cat(parts).numpy()
 
 
+@checks_settings
 def mean_curvature(
     landscape: Landscape,
     *,
@@ -97,6 +99,8 @@ def mean_curvature(
     chosen = list(range(num_directions) if indices is None else indices)
     if not chosen:
         raise InputError("mean_curvature: no directions to measure")
+    if num_trace < 1:
+        raise InputError(f"mean_curvature: num_trace = {num_trace}: must be at least 1")
     with landscape.held(), watched("mean_curvature", progress) as tell:
         along = curvature_along(landscape, seed=seed, indices=chosen)
         tell(0.4)

@@ -17,8 +17,10 @@ from basinscope.landscape.stacked import CleanLoss
 from basinscope.losses import is_correct
 from basinscope.probes.boundary import decision_boundary
 from basinscope.probes.labels import labelled
+from basinscope.settings import checks_settings
 
 
+@checks_settings
 @torch.no_grad()
 def moving_boundary(
     landscape: Landscape,

@@ -35,6 +35,7 @@ from basinscope.probes.search.bracket import (
 from basinscope.probes.search.sequential import count_earlier, search_one_by_one
 from basinscope.probes.search.together import search_together
 from basinscope.progress import Watcher, watched
+from basinscope.settings import checks_settings
 
 # Statuses and limits of the search, re-exported for users of the result.
 __all__ = ["BELOW", "INNERMOST", "NONFINITE", "OK", "OUTERMOST", "STRIDE", "UNBOUNDED", "basin_radius"]
@@ -73,6 +74,7 @@ class _Rise:
         return self.line.worst_first(fraction)
 
 
+@checks_settings
 def basin_radius(
     landscape: Landscape,
     *,

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.labels import labelled
+from basinscope.settings import checks_settings
 
 
+@checks_settings
 def rising_lines(
     landscape: Landscape,
     *,

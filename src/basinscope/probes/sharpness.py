@@ -18,6 +18,7 @@ from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.labels import labelled
 from basinscope.progress import Watcher, watched
 from basinscope.seeds import child_seed
+from basinscope.settings import checks_settings
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class _Ball:
         return math.sqrt(sum(float(part.cpu().double().square().sum()) for part in parts))
 
 
+@checks_settings
 def sharpness(
     landscape: Landscape,
     *,

@@ -21,11 +21,13 @@ from basinscope.probes.grid import around, plane_coordinates, refuse_coarse
 from basinscope.probes.labels import labelled
 from basinscope.probes.scoring import Scored, in_blocks
 from basinscope.progress import Watcher, watched
+from basinscope.settings import checks_settings
 
 _PARALLEL = 1 - 1e-9
 """Cosine above which two directions span no plane."""
 
 
+@checks_settings
 def slice1d(
     landscape: Landscape,
     *,
@@ -77,7 +79,8 @@ def slice1d(
         line_distances = np.asarray(distances, dtype=np.float64)
     chosen = list(range(num_directions) if indices is None else indices)
     if not chosen:
-        raise InputError(f"slice1d: num_directions = {num_directions}: must be at least 1")
+        few = f"num_directions = {num_directions}: must be at least 1"
+        raise InputError(f"slice1d: {few if indices is None else 'indices is empty: give at least one'}")
     with (
         landscape.held(),
         renewing(landscape, False if recalibrate is None else recalibrate),
@@ -115,6 +118,7 @@ def slice1d(
     )
 
 
+@checks_settings
 def slice2d(
     landscape: Landscape,
     *,
@@ -173,6 +177,8 @@ def slice2d(
         raise InputError(f"slice2d: directions={kind!r} {needed}")
     if through and not (extent is None and distances is None):
         raise InputError(f"slice2d: directions={kind!r} sets its own extent: leave out extent and distances")
+    if kind == "random" and indices[0] == indices[1]:
+        raise InputError(f"slice2d: indices = {indices}: give two different members, which span a plane")
     labels, chosen = named_points("slice2d", points, names, "path" if kind == "pca" else None)
     if distances is None:
         refuse_coarse("slice2d", resolution)
@@ -197,7 +203,11 @@ def slice2d(
         scored = Scored(landscape)
         values = _on_grid(landscape, scored, plane, first, second, tell)
         if through:
-            _compare_ends(landscape, labels, chosen, tensors, plane[0].units, kind, renewed=renewed)
+            # Of a path only the end is compared, which may be a minimum.
+            ends = {label if kind == "pca" else k: k for k, label in enumerate(labels)}.values()
+            for what, point, tensor in ((*chosen[k], tensors[k]) for k in ends):
+                loss = landscape.loss_at((Combination(landscape.center, [tensor], [1.0], plane[0].units), 1.0))
+                own_loss(landscape, point, loss, what, needed=needed, renewed=renewed)
         cosine = landscape.cosine(*plane)
         axes = {"axis_vector": stored_directions(landscape, plane)} if vectors else {}
         units = unit_of(plane)
@@ -278,20 +288,3 @@ def _on_grid(
         landscape, len(a), lambda here: scored.across(*plane, a[here], b[here]), tell, multiple=len(second)
     )
     return values.reshape(*values.shape[:2], len(first), len(second))
-
-
-def _compare_ends(
-    landscape: Landscape,
-    labels: Sequence[str],
-    chosen: Sequence[tuple[str, Any]],
-    tensors: Sequence[Sequence[Tensor]],
-    units: str,
-    directions: str,
-    *,
-    renewed: bool,
-) -> None:
-    """Warn if a point's own loss differs from the plane's; for a path only its end, which may be a minimum."""
-    for k in {label if directions == "pca" else index: index for index, label in enumerate(labels)}.values():
-        what, point = chosen[k]
-        difference = Combination(landscape.center, [tensors[k]], [1.0], units)
-        own_loss(landscape, point, landscape.loss_at((difference, 1.0)), what, renewed=renewed)

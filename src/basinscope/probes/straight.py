@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -12,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basinscope.checkpoints.points import Minimum, own_loss
-from basinscope.errors import InputError
 from basinscope.landscape.directions import Combination
 from basinscope.landscape.protocol import Landscape
 from basinscope.probes.scoring import Scored, in_blocks
@@ -40,6 +39,7 @@ def straight(
     tensors: Sequence[Tensor],
     distances: Float[np.ndarray, " points"],
     tell: Callable[[float], None],
+    needed: Collection[str],
     *,
     renewed: bool,
 ) -> Straight:
@@ -49,7 +49,9 @@ def straight(
     values = in_blocks(
         landscape, len(distances), lambda here: scored.along(directions, distances[here], rows[here]), tell
     )[:, :, None]
-    other_loss = own_loss(landscape, point, landscape.loss_at((direction, 1.0)), "other", renewed=renewed)
+    other_loss = own_loss(
+        landscape, point, landscape.loss_at((direction, 1.0)), "other", needed=needed, renewed=renewed
+    )
     center, end = (np.isclose(distances, place, rtol=0, atol=1e-9) for place in (0.0, 1.0))
     if renewed:
         values[0, 0, 0, center], values[0, 0, 0, end] = landscape.center_loss, other_loss
@@ -98,14 +100,3 @@ def facts_of_alignment(paths: Sequence[P], chosen: P) -> dict[str, Any]:
         "straight_barrier_unaligned": plain.barrier,
         "straight_barrier_aligned": aligned.barrier,
     }
-
-
-def refuse_same(landscape: Landscape, tensors: Sequence[Tensor], verb: str) -> None:
-    """Refuse another minimum with the weights of the center.
-
-    Raises:
-        InputError: All moved tensors are equal.
-    """
-    own = map(landscape.center.exact, range(len(tensors)))
-    if all(bool((tensor.to(center) == center).all()) for tensor, center in zip(tensors, own, strict=True)):
-        raise InputError(f"{verb}: the other minimum has the same weights: there is no path")

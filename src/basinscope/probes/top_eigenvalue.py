@@ -10,12 +10,15 @@ import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from threadpoolctl import threadpool_limits
 
+from basinscope.errors import InputError
 from basinscope.landscape.flat import FlatLandscape
 from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.curvature import Hessian
 from basinscope.probes.lanczos import EIGEN_TOLERANCE
+from basinscope.settings import checks_settings
 
 
+@checks_settings
 def top_eigenvalue(
     landscape: Landscape, *, tolerance: float = EIGEN_TOLERANCE, num_vectors: int | None = None, seed: int = 0
 ) -> float:
@@ -35,12 +38,15 @@ def top_eigenvalue(
         The eigenvalue in the loss's unit; NaN if the iteration did not converge.
 
     Raises:
-        InputError: The landscape has no Hessian products.
+        InputError: A setting is out of range, or the landscape has no Hessian products.
 
     References:
         Lehoucq, Sorensen and Yang 1998 (ARPACK).
     """
     landscape = require(landscape, "top_eigenvalue", "hessian_vector_product")
+    for name, value, least in (("tolerance", tolerance, 0), ("num_vectors", num_vectors, 3), ("seed", seed, 0)):
+        if value is not None and value < least:
+            raise InputError(f"top_eigenvalue: {name} = {value}: must be at least {least}")
     size, product = _product(landscape)
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)  # pyright: ignore[reportCallIssue]
     begin = np.random.default_rng(seed).standard_normal(size)

@@ -19,8 +19,10 @@ from basinscope.probes.embedding import (
     refuse_few,
 )
 from basinscope.probes.labels import labelled
+from basinscope.settings import checks_settings
 
 
+@checks_settings
 def tsne(
     landscape: Landscape,
     *,

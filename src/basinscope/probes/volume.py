@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import gammaln, logsumexp
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, with_article
 from basinscope.probes.radius import BELOW, OK, UNBOUNDED
 from basinscope.results.convert import dataset
 
@@ -48,7 +48,8 @@ def log_volume(radii: xr.Dataset) -> xr.Dataset:
         All radii 2 in n dimensions: log ω_n + n·log 2, and as many effective rays as rays.
     """
     if radii.attrs.get("kind") not in (None, "radius"):
-        raise InputError(f"log_volume: pass a radius dataset, as basin_radius returns it, not a {radii.attrs['kind']}")
+        kind = with_article(str(radii.attrs["kind"]))
+        raise InputError(f"log_volume: pass a radius dataset, as basin_radius returns it, not {kind}")
     if radii.attrs.get("directions") == "given":
         raise InputError("log_volume: the radii are those of your own directions: a volume needs random ones")
     n = int(radii["num_moved"])

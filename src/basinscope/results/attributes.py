@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from torch import Tensor
 
-from basinscope.errors import DamagedResultError, InputError
+from basinscope.errors import DamagedResultError, InputError, kind_of
 
 MARK = "json_attributes"
 """Attribute that lists, as JSON, which attributes beside it are JSON text."""
@@ -159,7 +159,7 @@ def _simplified(value: Any, what: str) -> Any:
     if value is None:
         return None
     raise InputError(
-        f"save: {what} is or contains a {type(value).__name__}, which cannot be stored: use text, numbers, or lists "
+        f"save: {what} is or contains {kind_of(value)}, which cannot be stored: use text, numbers, or lists "
         "or dicts of these"
     )
 

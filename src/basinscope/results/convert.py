@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,12 +99,20 @@ def check(found: xr.Dataset) -> xr.Dataset:
 
 
 def write_netcdf(result: xr.Dataset, path: Path) -> None:
-    """Write a dataset as netCDF; see `attributes.encode_attributes` for attributes that netCDF has no type for.
-
-    It is serialised in memory first: HDF5 crashes at exit if it could not finish writing a file, as on a full disk.
+    """Write a dataset as netCDF; see `as_netcdf`.
 
     Raises:
         InputError: The file is named like one of another format, or netCDF cannot store an attribute or a variable.
+    """
+    refuse_suffix(path)
+    path.write_bytes(as_netcdf(result))
+
+
+def refuse_suffix(path: Path) -> None:
+    """Refuse the name of a file of another format than netCDF.
+
+    Raises:
+        InputError: It has such a suffix.
     """
     # A suffix begins with a letter: the end of `radius-0.3` is a number.
     if path.suffix[1:2].isalpha() and path.suffix.lower() not in SUFFIXES:
@@ -111,16 +120,26 @@ def write_netcdf(result: xr.Dataset, path: Path) -> None:
             f"save: results are netCDF files, not {path.suffix}: use the suffix .nc, or write a table with "
             "result.to_dataframe().to_csv(file)"
         )
+
+
+def as_netcdf(result: xr.Dataset) -> bytes:
+    """Content of a netCDF file; see `attributes.encode_attributes` for attributes that netCDF has no type for.
+
+    Serialised in memory: HDF5 crashes at exit if it could not finish writing a file, as on a full disk.
+
+    Raises:
+        InputError: NetCDF cannot store an attribute or a variable.
+    """
     plain = encode_attributes(result)
     try:
         try:
-            content = plain.to_netcdf(engine="h5netcdf")
+            return bytes(plain.to_netcdf(engine="h5netcdf"))
         except ValueError:  # this xarray serialises in memory only to netCDF 3
-            plain.to_netcdf(path, engine="h5netcdf")
-            return
+            with tempfile.TemporaryDirectory() as folder:
+                plain.to_netcdf(Path(folder) / "result.nc", engine="h5netcdf")
+                return (Path(folder) / "result.nc").read_bytes()
     except (OSError, MemoryError):
         raise
     except Exception as error:  # xarray, h5netcdf and h5py raise many kinds
         why = " ".join(str(error).split())
         raise InputError(f"save: netCDF cannot store this result ({why}); convert or remove that part") from error
-    path.write_bytes(content)

@@ -191,6 +191,23 @@ def publish(
     return result
 
 
+@contextlib.contextmanager
+def writing(out: Path, spell: Spelling) -> Iterator[Path]:
+    """Create the output folder, and remove it again if a mistake is found before anything is written.
+
+    Raises:
+        InputError: It cannot be created or written to.
+    """
+    new = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        yield writable(out, spell)
+    except InputError:
+        with contextlib.suppress(OSError):  # not empty
+            for folder in new:
+                folder.rmdir()
+        raise
+
+
 def writable(out: Path, spell: Spelling) -> Path:
     """Create the output folder.
 

@@ -6,29 +6,44 @@ from pathlib import Path
 
 import xarray as xr
 
-from basinscope.errors import DamagedResultError, InputError
-from basinscope.results.convert import check, write_netcdf
+from basinscope.errors import DamagedResultError, InputError, kind_of
+from basinscope.results.convert import as_netcdf, check, refuse_suffix
 from basinscope.runs import atomic
+from basinscope.settings import checks_settings
 
 
+@checks_settings
 def save(result: xr.Dataset, path: str | Path) -> Path:
     """Write a result as netCDF, atomically.
 
+    Attributes that netCDF has no type for, such as None, booleans, lists and dictionaries, are stored as JSON text,
+    from which `load` restores them; paths and dates become text.
+
     Args:
-        result: Dataset returned by a probe.
-        path: File to write; an existing one is replaced.
+        result: Dataset returned by a probe; you may add attributes and variables.
+        path: File to write, with the suffix `.nc`, `.nc4`, `.netcdf`, `.h5` or `.hdf5`, or without one. An existing
+            file is replaced, missing folders are created.
+
+    Returns:
+        The path.
 
     Raises:
-        InputError: It is not a dataset.
+        InputError: It is not a dataset, the path is a folder or has the suffix of another format, or netCDF cannot
+            store an attribute or a variable. Nothing is written then.
     """
     if not isinstance(result, xr.Dataset):
-        raise InputError(f"save: a {type(result).__name__} is not a result; give a dataset that a probe returned")
+        raise InputError(f"save: {kind_of(result)} is not a result; give a dataset that a probe returned")
     check(result)
     target = Path(path)
-    atomic.write(target, lambda partial: write_netcdf(result, partial))
+    if target.is_dir():
+        raise InputError(f"save: {target} is a folder: name a file in it, such as {target / 'result.nc'}")
+    refuse_suffix(target)
+    content = as_netcdf(result)
+    atomic.write(target, lambda partial: partial.write_bytes(content))
     return target
 
 
+@checks_settings
 def load(path: str | Path) -> xr.Dataset:
     """Read a result and check it against its schema.
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, kind_of
 
 
 def _encode(value: object, where: str, tensors: dict[str, Tensor]) -> object:
@@ -28,9 +28,7 @@ def _encode(value: object, where: str, tensors: dict[str, Tensor]) -> object:
         case dict():
             # JSON keys are strings, but parameters have integer keys.
             return {"dict": [[key, _encode(item, f"{where}.{key}", tensors)] for key, item in value.items()]}
-    raise InputError(
-        f"optimizer state {where!r} is a {type(value).__name__}: only tensors, numbers and text can be saved"
-    )
+    raise InputError(f"optimizer state {where!r} is {kind_of(value)}: only tensors, numbers and text can be saved")
 
 
 def _decode(code: Any, tensors: Mapping[str, Tensor]) -> Any:

@@ -23,6 +23,7 @@ from basinscope.runs.process_engine import run_tasks_in_processes
 from basinscope.runs.source import source_digest
 from basinscope.runs.spelling import IN_PYTHON, Spelling
 from basinscope.runs.store import RunFolder
+from basinscope.settings import checks_settings
 from basinscope.workflows.order import Order, Run
 from basinscope.workflows.page import need_page, update_page
 
@@ -72,6 +73,7 @@ def run(
 ) -> tuple[Run, ...]: ...
 
 
+@checks_settings
 def run(
     names: str | Sequence[str],
     *,

@@ -10,7 +10,7 @@ from typing import Any
 import xarray as xr
 from torch import nn
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, kind_of
 from basinscope.landscape.module.batches import Batches
 from basinscope.landscape.module.objective import Loss, Objective
 from basinscope.own.measure import measure
@@ -21,8 +21,9 @@ from basinscope.own.summary import table
 from basinscope.probes.rows import Row
 from basinscope.probes.table import Options, name_of, probe_named
 from basinscope.progress import Watcher
-from basinscope.runs.life import watching, writable
+from basinscope.runs.life import watching, writing
 from basinscope.runs.spelling import IN_PYTHON
+from basinscope.settings import checks_settings
 from basinscope.workflows.page import need_page, update_page
 
 
@@ -59,13 +60,14 @@ class Survey:
         return "\n".join([self.table, *(f"note: {note}" for note in self.notes)])
 
 
+@checks_settings
 def survey(
     network: nn.Module | Objective,
     loss_fn: Loss | None = None,
     batches: Batches | None = None,
     *,
     checkpoints: Any = None,
-    probes: Sequence[str] | Mapping[str, Options] | None = None,
+    probes: str | Sequence[str] | Mapping[str, Options] | None = None,
     seed: int | None = None,
     out: str | Path = "out",
     name: str | None = None,
@@ -111,10 +113,10 @@ def survey(
     need_page()
     objective = _objective(network, loss_fn, batches)
     options = options_by_probe(_seeded(standard() if probes is None else probes, seed), IN_PYTHON)
-    folder = writable(Path(out), IN_PYTHON)
     watch = watching(progress)
-    networks = of_model(objective, checkpoints, name=name)
-    measured = measure(networks, options, out=folder, watch=watch, spell=IN_PYTHON)
+    with writing(Path(out), IN_PYTHON) as folder:
+        networks = of_model(objective, checkpoints, name=name)
+        measured = measure(networks, options, out=folder, watch=watch, spell=IN_PYTHON)
     published = [one.published for one in measured if one.published is not None]
     combined = published[0]
     if len(published) > 1:
@@ -140,14 +142,14 @@ def _objective(network: nn.Module | Objective, loss_fn: Loss | None, batches: Ba
             raise InputError(f"survey: an Objective already has {' and '.join(given)}: omit {' and '.join(given)}")
         return network
     if not isinstance(network, nn.Module):
-        raise InputError(f"survey: network is a {type(network).__name__}: give an nn.Module or an Objective")
+        raise InputError(f"survey: network is {kind_of(network)}: give an nn.Module or an Objective")
     if loss_fn is None or batches is None:
         missing = [name for name in ("loss_fn", "batches") if name not in given]
         raise InputError(f"survey: a network needs {' and '.join(missing)}; or give an Objective")
     return Objective(network, loss_fn, batches)
 
 
-def _seeded(probes: Sequence[str] | Mapping[str, Options], seed: int | None) -> dict[str, Options]:
+def _seeded(probes: str | Sequence[str] | Mapping[str, Options], seed: int | None) -> dict[str, Options]:
     """Options by probe, with the seed added for every probe that draws random numbers."""
     if isinstance(probes, str):
         probes = [probes]

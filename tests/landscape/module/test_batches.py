@@ -62,7 +62,7 @@ def test_what_cannot_be_gone_through_again_is_refused_in_one_line(batches, told)
 
 
 def test_a_function_that_returns_no_batches_is_refused():
-    with pytest.raises(InputError, match=r"returns a int: return an iterator"):
+    with pytest.raises(InputError, match=r"returns an int: return an iterator"):
         checked(lambda: 5)()
 
 

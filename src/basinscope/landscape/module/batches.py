@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, kind_of
 
 Batches = Iterable[Any] | Callable[[], Iterable[Any]]
 _ARRAYS = (Tensor, np.ndarray)
@@ -24,13 +24,13 @@ def checked(batches: Batches) -> Callable[[], Iterator[Any]]:
         InputError: The batches can be iterated only once, or not at all.
     """
     if hasattr(batches, "keys"):
-        raise InputError(f"batches is a {type(batches).__name__}, which is one batch: pass a list of batches")
+        raise InputError(f"batches is {kind_of(batches)}, which is one batch: pass a list of batches")
     _refuse_single(batches)
-    if isinstance(batches, Iterable):
+    if isinstance(batches, Iterable) and not isinstance(batches, str | bytes):
         # Checked without calling iter(): a DataLoader draws a random number when iteration starts.
         if isinstance(batches, Iterator):
             raise InputError(
-                f"batches is a {type(batches).__name__}, which can be iterated only once: pass a list, a "
+                f"batches is {kind_of(batches)}, which can be iterated only once: pass a list, a "
                 "DataLoader, or a function that returns a new iterator"
             )
         return lambda: iter(batches)
@@ -39,12 +39,11 @@ def checked(batches: Batches) -> Callable[[], Iterator[Any]]:
         def begin() -> Iterator[Any]:
             iterable = batches()
             if not isinstance(iterable, Iterable):
-                kind = type(iterable).__name__
-                raise InputError(f"the function passed as batches returns a {kind}: return an iterator")
+                raise InputError(f"the function passed as batches returns {kind_of(iterable)}: return an iterator")
             return iter(iterable)
 
         return begin
-    raise InputError(f"batches is a {type(batches).__name__}: pass a list of batches or a DataLoader")
+    raise InputError(f"batches is {kind_of(batches)}: pass a list of batches or a DataLoader")
 
 
 def _refuse_single(batches: Any) -> None:
@@ -53,16 +52,16 @@ def _refuse_single(batches: Any) -> None:
     Raises:
         InputError: It is a tensor, or a tuple or list of tensors that belong together.
     """
-    kind = type(batches).__name__
+    kind = kind_of(batches)
     if isinstance(batches, _ARRAYS):
-        raise InputError(f"batches is a {kind}, which is one batch: pass a list of batches, such as [x] or [(x, y)]")
+        raise InputError(f"batches is {kind}, which is one batch: pass a list of batches, such as [x] or [(x, y)]")
     if not isinstance(batches, tuple | list) or not batches or not all(isinstance(part, _ARRAYS) for part in batches):
         return
     kinds = {(type(part), str(part.dtype), part.ndim) for part in batches}
     if isinstance(batches, tuple) or len(kinds) > 1:
         shapes = ", ".join(str(tuple(part.shape)) for part in batches[:3])
         raise InputError(
-            f"batches is a {kind} of arrays of shape {shapes}, which looks like one batch: pass a list of batches, "
+            f"batches is {kind} of arrays of shape {shapes}, which looks like one batch: pass a list of batches, "
             "such as [(x, y)]"
         )
 

@@ -28,6 +28,8 @@ _WRAPPED = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "module",
 """Attribute that holds the network, by type of wrapper."""
 _DEPTH = 5
 """Nesting of containers and objects in which kept tensors are looked for."""
+_COMPUTED_FROM = ("g", "v", "orig", "mask", "u")
+"""Suffixes of the tensors from which hooks of torch compute a weight."""
 _BACKWARD_HOOKS = ("_backward_hooks", "_backward_pre_hooks")
 
 
@@ -152,6 +154,22 @@ def _restore_forward(own: nn.Module, copied: Any) -> None:
 def is_parametrised(model: nn.Module) -> bool:
     """Whether some weights are computed from other tensors at each call."""
     return any(parametrize.is_parametrized(module) or _computing_hooks(module) for module in model.modules())
+
+
+def sources_of(model: nn.Module) -> dict[str, set[str]]:
+    """Names of the tensors that each effective weight is computed from; none if no layer is parametrised."""
+    found: dict[str, set[str]] = {}
+    tensors = {name: t for name, t in model.state_dict().items() if isinstance(t, Tensor) and t.is_floating_point()}
+    for prefix, module in model.named_modules():
+        before = f"{prefix}." if prefix else ""
+        if parametrize.is_parametrized(module):
+            for name in module.parametrizations:  # pyright: ignore[reportGeneralTypeIssues]
+                start = f"{before}parametrizations.{name}."
+                found[before + name] = {other for other in tensors if other.startswith(start)}
+        for _, name in _computing_hooks(module):
+            parts = {f"{before}{name}_{part}" for part in _COMPUTED_FROM}
+            found[before + name] = parts & tensors.keys()
+    return found
 
 
 def make_effective(model: nn.Module) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, kind_of
 from basinscope.landscape.module.samples import cut, layout_of
 
 Count = str | Callable[[Any], Any]
@@ -254,7 +254,7 @@ def _given(count: Count, batch: Any) -> float:
         try:
             found, what = count(batch), "count(batch)"
         except Exception as error:  # the user's function can fail in any way
-            raise InputError(f"count fails on a {type(batch).__name__}: {type(error).__name__}: {error}") from error
+            raise InputError(f"count fails on {kind_of(batch)}: {type(error).__name__}: {error}") from error
     else:
         what = f"count={count!r}"
         if not isinstance(count, str):
@@ -266,7 +266,8 @@ def _given(count: Count, batch: Any) -> float:
     if isinstance(found, Tensor):
         found = found.item() if found.numel() == 1 else found
     if isinstance(found, bool) or not isinstance(found, int | float) or not (math.isfinite(found) and found >= 0):
-        raise InputError(f"{what} is a {type(found).__name__}: it must be a number of at least 0")
+        shown = found if isinstance(found, int | float) else kind_of(found)
+        raise InputError(f"{what} is {shown}: it must be a number of at least 0")
     return float(found)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, kind_of
 from basinscope.landscape.module.batches import Batches, checked
 from basinscope.landscape.module.loss import Loss
 
@@ -55,12 +55,12 @@ def checked_metrics(metrics: Mapping[str, Loss] | None) -> dict[str, Loss]:
     if metrics is None:
         return {}
     if not isinstance(metrics, Mapping):
-        raise InputError(f"metrics is a {type(metrics).__name__}: pass functions by name, such as {{'error': f}}")
+        raise InputError(f"metrics is {kind_of(metrics)}: pass functions by name, such as {{'error': f}}")
     for name, function in metrics.items():
         if not isinstance(name, str) or not name.strip():
             raise InputError(f"metrics: {name!r} is not a valid name of a metric: use non-empty text")
         if name == LOSS:
             raise InputError(f"metrics: {LOSS!r} is reserved for the loss; choose another name")
         if not callable(function):
-            raise InputError(f"metrics[{name!r}] is a {type(function).__name__}: pass a function of model and batch")
+            raise InputError(f"metrics[{name!r}] is {kind_of(function)}: pass a function of model and batch")
     return dict(metrics)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -83,9 +83,20 @@ class Described(ABC):
         """Names of the data sets and of the scores: the loss, then the metrics."""
         return tuple(self._sets), tuple(self._functions)
 
-    def effective(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """A state dictionary of the network with the effective weights of parametrised layers added, by name."""
-        return self._twin.effective(state)
+    def effective(
+        self, state: Mapping[str, Any], *, what: str = "the state", required: Collection[str] = ()
+    ) -> dict[str, Tensor]:
+        """Tensors of another network of the same kind by this network's names, effective weights included.
+
+        Args:
+            state: Its state dictionary, whose names may be those of a wrapped network; see `landscape.names`.
+            what: Its name in messages.
+            required: Names of tensors that it must determine.
+
+        Raises:
+            InputError: It does not fit the network.
+        """
+        return self._twin.effective(state, what=what, required=required)
 
     def named_tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """See `Landscape`."""

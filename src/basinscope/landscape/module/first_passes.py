@@ -25,12 +25,11 @@ from basinscope.landscape.directions import Direction, RandomDirection
 from basinscope.landscape.module import checks
 from basinscope.landscape.module.data_sets import Begin
 from basinscope.landscape.module.hooks import drop_idle_hooks, refuse_fed
-from basinscope.landscape.module.loss import Answer, LossFunction, first_line
+from basinscope.landscape.module.loss import Answer, LossFunction
 from basinscope.landscape.module.passes import EMPTY, Passes
 from basinscope.landscape.module.reach import Graph, modules_called
 from basinscope.landscape.module.state import attributes_of, changed_attributes
 from basinscope.landscape.module.twin import Twin
-from basinscope.memory import is_out_of_memory
 
 _log = logging.getLogger(__name__)
 NUDGE = 0.1
@@ -170,37 +169,13 @@ def _first_pass(twin: Twin, passes: Passes, begin: Begin, loss: LossFunction) ->
                 batch_number - 1,
                 time.monotonic() - began,
             )
-        try:
+        with loss.explained(f"batch {batch_number}", batch, widened=bool(twin.widened)):
             for answer in passes.pieces("loss", batch, lambda part: loss(twin.copy, part)):
                 sums.add(answer)
             twin.buffers.note_hidden_writes()
-        except (InputError, MemoryError):
-            raise
-        except Exception as error:  # the user's function can fail in any way
-            if is_out_of_memory(error):
-                raise
-            raise InputError(
-                f"{loss.what} fails on batch {batch_number}, a {_described(batch)}: {type(error).__name__}: "
-                f"{first_line(error)}{_hint(twin, error)}"
-            ) from error
     if not batch_number:
         raise InputError(EMPTY)
     return sums
-
-
-def _hint(twin: Twin, error: Exception) -> str:
-    """What else may explain an error of the user's function."""
-    if twin.widened and "dtype" in str(error):
-        return "; half-precision networks are evaluated in float32: remove casts, or pass precision='own'"
-    return ""
-
-
-def _described(batch: Any) -> str:
-    kind = type(batch).__name__
-    if isinstance(batch, tuple | list):
-        return f"{kind} of {', '.join(_described(part) for part in batch[:NAMED])}"
-    shape = getattr(batch, "shape", None)
-    return f"{kind} of shape {tuple(shape)}" if shape is not None else kind
 
 
 def _plain_pass(passes: Passes, begin: Begin, loss: LossFunction, twin: Twin) -> _Sums:

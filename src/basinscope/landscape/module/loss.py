@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, kind_of, with_article
 from basinscope.landscape.module.conditions import Conditions
 from basinscope.landscape.module.counting import Count, Counting
+from basinscope.memory import is_out_of_memory
 
 Loss = Callable[[Any, Any], Any]
 """`loss_fn(model, batch)`: each sample's loss, `(sum of losses, count)`, or the mean over the batch."""
+
+
+_NUM_NAMED = 3
+"""Parts of a batch named in a message."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,31 @@ class LossFunction:
         """The return value for one batch."""
         with torch.enable_grad(), self.conditions.applied():
             return self.function(model, batch)
+
+    @contextlib.contextmanager
+    def explained(self, where: str, batch: Any, *, widened: bool) -> Iterator[None]:
+        """Context in which an exception of the user's function becomes one line that names the function and the batch.
+
+        Args:
+            where: Number of the batch.
+            batch: The batch.
+            widened: Whether a network of half precision is evaluated in single precision.
+
+        Raises:
+            InputError: The function fails, but not for want of memory.
+        """
+        try:
+            yield
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:  # the user's function can fail in any way
+            if is_out_of_memory(error):
+                raise
+            hint = "; half-precision networks are evaluated in float32: remove casts, or pass precision='own'"
+            raise InputError(
+                f"{self.what} fails on {where}, {with_article(described(batch))}: {type(error).__name__}: "
+                f"{first_line(error)}{hint if widened and 'dtype' in str(error) else ''}"
+            ) from error
 
     def understood(self, found: Any, batch: Any) -> Answer:
         """Interpret the return value for one batch."""
@@ -108,10 +139,19 @@ def exact(value: Any, what: str) -> Tensor:
         return torch.tensor(float(value), dtype=torch.float64)
     if not isinstance(value, Tensor):
         hint = "; return its .loss" if isinstance(getattr(value, "loss", None), Tensor) else ""
-        raise InputError(f"{what} is a {type(value).__name__}: a tensor is needed{hint}")
+        raise InputError(f"{what} is {kind_of(value)}: a tensor is needed{hint}")
     if value.is_complex():
         raise InputError(f"{what} is complex: a real tensor is needed")
     return value.to(torch.float32 if value.device.type == "mps" else torch.float64)
+
+
+def described(batch: Any) -> str:
+    """Types and shapes of a batch."""
+    kind = type(batch).__name__
+    if isinstance(batch, tuple | list):
+        return f"{kind} of {', '.join(described(part) for part in batch[:_NUM_NAMED])}"
+    shape = getattr(batch, "shape", None)
+    return f"{kind} of shape {tuple(shape)}" if shape is not None else kind
 
 
 def first_line(error: BaseException) -> str:

@@ -6,14 +6,14 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from basinscope.errors import InputError, check_choice
+from basinscope.errors import InputError, kind_of
 from basinscope.landscape.directions import (
     Center,
     Direction,
@@ -41,6 +41,7 @@ from basinscope.landscape.module.scores import Scores
 from basinscope.landscape.module.twin import Precision, Twin, bits_of, version_of
 from basinscope.landscape.module.whole import Whole
 from basinscope.landscape.protocol import Line, Step
+from basinscope.settings import checks_settings
 
 
 class Objective(Described, ManyPoints, Whole):
@@ -95,6 +96,7 @@ class Objective(Described, ManyPoints, Whole):
 
     nonnegative = False
 
+    @checks_settings
     def __init__(
         self,
         model: nn.Module,
@@ -103,7 +105,7 @@ class Objective(Described, ManyPoints, Whole):
         *,
         parameters: Which | None = None,
         normalization: Scheme = "filter",
-        one_dim: OneDim = "fixed",
+        one_dim: OneDim | str = "fixed",
         unit: str = "",
         journal: str | Path | None = None,
         metrics: Mapping[str, Loss] | None = None,
@@ -112,16 +114,14 @@ class Objective(Described, ManyPoints, Whole):
         precision: Precision = "single",
     ) -> None:
         if not isinstance(model, nn.Module):
-            raise InputError(f"model is a {type(model).__name__}: pass an nn.Module")
+            raise InputError(f"model is {kind_of(model)}: pass an nn.Module")
         if not callable(loss_fn):
-            raise InputError(f"loss_fn is a {type(loss_fn).__name__}: pass a function of the model and a batch")
-        check_choice("normalization", normalization, get_args(Scheme))
-        check_choice("precision", precision, get_args(Precision))
-        if points_at_once is not None and not (isinstance(points_at_once, int) and points_at_once >= 1):
-            raise InputError(f"points_at_once = {points_at_once!r}: must be a whole number of at least 1")
+            raise InputError(f"loss_fn is {kind_of(loss_fn)}: pass a function of the model and a batch")
+        if points_at_once is not None and points_at_once < 1:
+            raise InputError(f"Objective: points_at_once = {points_at_once}: must be at least 1")
         self.model, self.unit, self.network = model, unit, type(model).__name__
         self.scheme: Scheme = normalization
-        self.one_dim: OneDim = one_dim_choice(one_dim)
+        self.one_dim: OneDim = one_dim_choice(one_dim, stacklevel=4)  # past the check of settings
         self._sets = data_sets(batches)
         self._begin = next(iter(self._sets.values()))
         self.num_evaluations = 0
@@ -342,14 +342,18 @@ class Objective(Described, ManyPoints, Whole):
         with self._quiet():
             return [part / self._count for part in self._derivatives.product(vector, held=bool(self._held))]
 
-    def loss_of(self, state: Mapping[str, Tensor]) -> float:
+    def loss_of(self, state: Mapping[str, Any]) -> float:
         """Mean loss of another network of the same architecture, including its buffers and frozen tensors.
 
         Args:
             state: Its tensors by name; missing ones are taken from the network itself.
+
+        Raises:
+            InputError: A name or a shape does not fit the network.
         """
         self._check_again()
         self._derivatives.kept = None
+        state = self.effective(state)
         with self._quiet(), torch.no_grad(), self._twin.holding(state):
             return self._summed()
 

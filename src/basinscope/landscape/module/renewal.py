@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, with_article
 from basinscope.landscape.module.data_sets import Begin
+from basinscope.landscape.module.loss import described, first_line
 from basinscope.landscape.module.passes import Passes
 from basinscope.landscape.module.twin import Twin
+from basinscope.memory import is_out_of_memory
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
@@ -48,6 +50,27 @@ class Renewal:
         with self.twin.buffers.replaced(self._statistics()):
             yield
 
+    def _answered(self, batch: Any) -> Any:
+        """Loss of one batch.
+
+        Raises:
+            InputError: It cannot be computed, because the batch has one sample, or differs from those of the objective.
+        """
+        try:
+            return self.answer(batch)
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:  # the user's function can fail in any way
+            if is_out_of_memory(error):
+                raise
+            if "more than 1 value per channel" in str(error):
+                why = f"BatchNorm has no statistics of a batch with one sample: {first_line(error)}"
+                raise InputError(f"recalibrate: {why}") from error
+            raise InputError(
+                f"recalibrate: the loss function fails on {with_article(described(batch))}: {type(error).__name__}: "
+                f"{first_line(error)}; pass batches like those of the objective, or True for these"
+            ) from error
+
     def _statistics(self) -> dict[str, torch.Tensor]:
         """Mean and variance of each layer's inputs, by buffer name."""
         written = self.twin.buffers.written
@@ -59,7 +82,7 @@ class Renewal:
                 layer.momentum = 1.0  # the statistics after a batch are the batch's own
 
             def statistics(batch: Any) -> dict[str, torch.Tensor]:
-                weight = float(self.answer(batch).count)
+                weight = float(self._answered(batch).count)
                 found = {"": torch.tensor(weight, dtype=torch.float64)}
                 for name, layer in self.layers.items():
                     for part in ("running_mean", "running_var"):
@@ -69,10 +92,6 @@ class Renewal:
             with torch.no_grad():
                 for found in self.passes.each("loss", self.begin, statistics):
                     sums = {name: sums[name] + value if sums else value for name, value in found.items()}
-        except ValueError as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"recalibrate: BatchNorm has no statistics of a batch with one sample: {error}") from error
         finally:
             for name, layer in self.layers.items():
                 layer.training, layer.momentum = before[name]

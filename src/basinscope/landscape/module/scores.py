@@ -38,24 +38,28 @@ class Scores:
         """Means over each data set.
 
         Raises:
-            InputError: A metric returns none of the forms accepted for a loss, or a data set is empty.
+            InputError: A metric fails or returns none of the forms accepted for a loss, or a data set is empty.
         """
         return np.stack([self._of(name, begin) for name, begin in self.sets.items()])
 
     def _of(self, name: str, begin: Begin) -> Float[np.ndarray, " functions"]:
         sums, counts = np.zeros(len(self.functions)), np.zeros(len(self.functions))
 
-        def answers(batch: Any) -> list[tuple[float, float]]:
+        def answers(part: Any, where: str, batch: Any) -> list[tuple[float, float]]:
             with _remembering(self.twin.copy):
                 sums = []
                 for function in self.functions.values():
-                    answer = function(self.twin.copy, batch)
-                    sums.append((float(answer.total.detach()), answer.count))
+                    with function.explained(where, batch, widened=bool(self.twin.widened)):
+                        answer = function(self.twin.copy, part)
+                        sums.append((float(answer.total.detach()), answer.count))
                 return sums
 
-        for pairs in self.passes.each("scores", begin, answers):
-            parts = np.array(pairs)
-            sums, counts = sums + parts[:, 0], counts + parts[:, 1]
+        of = f" of {name!r}" if len(self.sets) > 1 else ""
+        for number, batch in enumerate(self.passes.batches(begin), start=1):
+            where = f"batch {number}{of}"
+            for pairs in self.passes.pieces("scores", batch, lambda part, w=where, b=batch: answers(part, w, b)):
+                parts = np.array(pairs)
+                sums, counts = sums + parts[:, 0], counts + parts[:, 1]
         if not counts.all():
             raise InputError(f"batches[{name!r}]: {EMPTY}" if len(self.sets) > 1 else EMPTY)
         return sums / counts

@@ -16,8 +16,9 @@ from basinscope.errors import InputError
 from basinscope.landscape.directions import Center, Direction, Stored
 from basinscope.landscape.filters import Choice, Filters, OneDim, moved_filters
 from basinscope.landscape.module.buffers import Buffers
-from basinscope.landscape.module.copying import is_parametrised, make_effective, plain_copy, widen
+from basinscope.landscape.module.copying import is_parametrised, make_effective, plain_copy, sources_of, widen
 from basinscope.landscape.module.hooks import watch_hooks
+from basinscope.landscape.names import Names, fitted, names_of
 from basinscope.landscape.protocol import Step
 
 Precision = Literal["single", "own"]
@@ -109,8 +110,7 @@ class Twin:
 
     @contextlib.contextmanager
     def holding(self, state: Mapping[str, Tensor]) -> Iterator[None]:
-        """Context in which the copy has other parameters and buffers, from a network's state dictionary."""
-        state = self.effective(state)
+        """Context in which the copy has other parameters and buffers, by name as `effective` returns them."""
         ours = dict(self.copy.named_parameters())
         shapes = {name: buffer.shape for name, buffer in self.copy.named_buffers()}
         buffers = {name: state[name] for name, shape in shapes.items() if name in state and state[name].shape == shape}
@@ -156,17 +156,36 @@ class Twin:
             if name in theirs:
                 module.training = theirs[name].training
 
-    def effective(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Tensors of another network of the same kind under the names of the copy's, from its state dictionary."""
-        if isinstance(state, Effective) or not is_parametrised(self.model):
+    def effective(self, state: Mapping[str, Any], *, what: str, required: Collection[str]) -> dict[str, Tensor]:
+        """Tensors of another network of the same kind under the names of the copy's.
+
+        Args:
+            state: Its state dictionary, whose names may be those of a wrapped network; see `landscape.names`.
+            what: Its name in messages.
+            required: Names of the copy's tensors that it must determine.
+
+        Raises:
+            InputError: It does not fit the network.
+        """
+        if isinstance(state, Effective):
             return state
+        names, network = names_of(self.model), type(self.model).__name__
+        sources = sources_of(self.model)
+        if sources:
+            copied = {**dict(self.copy.named_buffers()), **dict(self.copy.named_parameters())}
+            names = Names({**copied, **names.tensors}, sources)
+        given = fitted(state, names, required=required, what=what, network=network)
+        computed = [name for name, parts in sources.items() if given.keys() >= set(parts)]
+        if not computed:
+            return given
         other = copy.deepcopy(self.model)
         with torch.no_grad():
             for name, tensor in (*other.named_parameters(), *other.named_buffers()):
-                if name in state and state[name].shape == tensor.shape:
-                    tensor.copy_(state[name])
+                if name in given:
+                    tensor.copy_(given[name])
         make_effective(other)
-        return Effective({**state, **dict(other.named_parameters()), **dict(other.named_buffers())})
+        values = {**dict(other.named_buffers()), **dict(other.named_parameters())}
+        return {**given, **{name: values[name] for name in computed}}
 
     @torch.no_grad()
     def move_to(self, steps: Sequence[Step], *, cache: bool = False) -> None:

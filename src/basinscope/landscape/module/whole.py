@@ -66,9 +66,13 @@ class Whole(ABC):
             Whether they are.
 
         Raises:
-            InputError: The network has no running statistics, but `recalibrate` asks for new ones.
+            InputError: `recalibrate` is neither a boolean nor batches, or asks for new statistics of a network that has
+                none.
         """
-        begin = self._begin if recalibrate is None or isinstance(recalibrate, bool) else checked(recalibrate)
+        try:
+            begin = self._begin if recalibrate is None or isinstance(recalibrate, bool) else checked(recalibrate)
+        except InputError as error:
+            raise InputError(f"recalibrate: {error}") from error
         renewal = Renewal(self._twin, self._passes, begin, self._answer)
         wanted = recalibrate is not False and bool(renewal.layers)
         if recalibrate is not None and recalibrate is not False and not wanted:

@@ -201,7 +201,7 @@ def _fixed(dims: Sequence[Dim], shape: Sequence[int]) -> list[Dim]:
     return [dim(size, fixed=True) for size in shape]
 
 
-def cut(whole: Dim, begin: int, end: int) -> Dim:
+def section(whole: Dim, begin: int, end: int) -> Dim:
     """The entries `begin` to `end − 1` of a dimension; axes are split where possible, else fixed."""
     for boundary in (begin, end):
         _split_at(whole, boundary)

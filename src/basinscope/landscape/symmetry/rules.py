@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from basinscope.landscape.symmetry.axes import Dim, cut, dim, fix, regrouped, size_of, unite
+from basinscope.landscape.symmetry.axes import Dim, dim, fix, regrouped, section, size_of, unite
 from basinscope.landscape.symmetry.recording import CONSTANTS, Dims, Found, Recording, Rule, free
 
 RULES: dict[str, Rule] = {}
@@ -191,19 +191,19 @@ def sliced(recording: Recording, result: Any, args: Any, kwargs: Any) -> Found:
         fix(dims[axis])
         dims[axis] = dim(result.shape[axis], fixed=True)
     elif end - begin < size:
-        dims[axis] = cut(dims[axis], begin, end)
+        dims[axis] = section(dims[axis], begin, end)
     return [dims]
 
 
 @_rule("split split_with_sizes unsafe_split unsafe_split_with_sizes chunk unsafe_chunk tensor_split")
-def split(recording: Recording, result: Any, args: Any, kwargs: Any) -> Found:
+def divided_up(recording: Recording, result: Any, args: Any, kwargs: Any) -> Found:
     """Consecutive parts along an axis."""
     dims = recording.dims(args[0])
     axis = _at(args, kwargs, 2, "dim", 0) % args[0].ndim
     found, begin = [], 0
     for part in result:
         end = begin + part.shape[axis]
-        found.append([cut(d, begin, end) if k == axis else d for k, d in enumerate(dims)])
+        found.append([section(d, begin, end) if k == axis else d for k, d in enumerate(dims)])
         begin = end
     return found
 
