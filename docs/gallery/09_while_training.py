@@ -14,8 +14,8 @@ torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.Tanh(), torch.nn.Linear(32, 10))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.15)
 objective = bs.Objective(model, squared_error, batches, one_dim="moved")
-recorder = bs.Recorder(model, every=25, probes=objective, optimizer=optimizer)
-for _ in range(1500):
+recorder = bs.Recorder(model, every=20, probes=objective, optimizer=optimizer)
+for _ in range(1000):
     optimizer.zero_grad()
     squared_error(model, (inputs, labels)).mean().backward()
     optimizer.step()

@@ -275,6 +275,23 @@ def test_a_lightning_run_brings_its_optimizer_if_it_has_one(monkeypatch):
         assert ("threshold" in recorder.measured()) == wanted
 
 
+def test_warnings_of_the_checks_are_logged_once(caplog):
+    class Unused(nn.Sequential):
+        """A network with a layer that does not reach the loss."""
+
+        def forward(self, inputs):
+            return self[0](inputs)
+
+    net = Unused(nn.Linear(3, 3), nn.Linear(3, 3)).double()
+    optimizer = torch.optim.SGD(net[0].parameters(), lr=0.1)
+    recorder = Recorder(net, probes=around(net, one_dim="moved"), optimizer=optimizer)
+    _train(recorder, net, optimizer, 3)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "the loss does not depend on 1.weight, 1.bias"
+    ]
+    assert recorder.measured().attrs["num_moved"] == 12
+
+
 def test_they_are_public():
     assert bs.TrainingProbes is TrainingProbes
     assert bs.Recorder is Recorder

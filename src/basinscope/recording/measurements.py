@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,33 @@ _OF = {
 """Variables of each ready-made measurement."""
 _NUM_NAMED = 3
 """Tensors named in a message."""
+_CHECKS = [logging.getLogger(f"basinscope.landscape.module.{name}") for name in ("first_passes", "derivatives")]
+"""Loggers of the objective's checks, which run at each copy."""
+
+
+class _Once(logging.Filter):
+    """Drops messages that were logged before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        new = message not in self._seen
+        self._seen.add(message)
+        return new
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """Context in which the objective's checks say nothing twice."""
+        for logger in _CHECKS:
+            logger.addFilter(self)
+        try:
+            yield
+        finally:
+            for logger in _CHECKS:
+                logger.removeFilter(self)
 
 
 class Measurements:
@@ -63,6 +91,7 @@ class Measurements:
         self._further: list[dict[str, float]] = []
         self._vector: Tensor | None = None
         self._logged: set[str] = set()
+        self._once = _Once()
         objective = probes.objective
         if objective is not None:
             self._refuse_other_model(objective)
@@ -138,7 +167,7 @@ class Measurements:
         sources = [] if objective is None else objective.sources
         if self.optimizer is not None:
             self._read_limit(row, self.optimizer)
-        with as_found(models, sources, guarded=bool(further)):
+        with as_found(models, sources, guarded=bool(further)), self._once.applied():
             if objective is not None:
                 self._attempt(row, LOSS, lambda: self._around(objective, row))
             for name, function in further.items():

@@ -27,8 +27,8 @@ class TrainingProbes:
     Costs per copy, in passes over the objective's batches (a backward pass counts as two): the loss takes 2 or 3, which
     are also the objective's checks. The top eigenvalue takes one product for each Lanczos step and one more, usually 8
     to 20, and 5 passes over one batch for the check of the gradient; a product takes 5 passes over a single batch, 10
-    over several. The trace takes 2 · `trace_vectors` products, sharpness 56 passes. So a few hundred samples or one
-    large batch are usually enough for the objective.
+    over several. The trace takes 2 · `trace_vectors` products, sharpness 56 passes. So give the objective one batch, or
+    a few hundred samples.
 
     Args:
         objective: The loss, around the network that is trained; None measures only your own functions. For the limit
