@@ -50,7 +50,7 @@ def test_eigenvalue_limit_and_loss_are_drawn():
 
 def test_a_limit_far_above_is_named_and_leaves_the_eigenvalues_readable():
     figure = plot(_result(limit=1000.0))
-    assert "stability limit 2/η ≥ 1e+03, above the axis" in _legend(figure)
+    assert "stability limit 2/η; lowest value 1e+03, above the axis" in _legend(figure)
     assert figure.axes[0].get_ylim()[1] < 10
 
 

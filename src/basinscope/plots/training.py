@@ -133,7 +133,7 @@ def _limits(axes: Axes, having: Named, named: Named) -> dict[str, list[Artist]]:
         label = f"{key}: {formula}" if key else f"stability limit {formula}"
         if not np.isfinite(shown).any():
             low = limit[np.isfinite(limit)]
-            label += f" ≥ {low.min():.3g}, above the axis" if len(low) else ", not finite"
+            label += f"; lowest value {low.min():.3g}, above the axis" if len(low) else "; not finite"
         seen.append(shown[np.isfinite(shown)])
         # A learning rate holds until the next measurement, as far as is known.
         drawn = axes.plot(
