@@ -13,7 +13,7 @@ from basinscope.results.schema import KINDS
 
 GROUPS = {
     "Your own network": "survey Survey Objective slice1d slice2d linear_path connect basin_radius log_volume curvature "
-    "mean_curvature sharpness Recorder tsne plot save load InputError",
+    "mean_curvature sharpness Recorder TrainingProbes tsne plot save load InputError",
     "Landscapes of small networks and of streamed images": "CleanLoss StreamedLoss PointObjective Normalization "
     "gaussian scale_last_layer top_eigenvalue rising_lines tsne_map decision_boundary moving_boundary input_margin",
     "Training good and bad minima": "run Run MLP StackTrainer SingleTrainer Member StopRule Schedule Recipe",
@@ -33,7 +33,8 @@ returns an iterator; `Choice` patterns of names, or a function of name and tenso
 or `"sphere"`; `OneDim` is `"fixed"` or `"moved"`; `Precision` is `"single"` or `"own"`; `Count` is a function of a
 batch or the name of a field; `Scale` is `"plain"` or `"filter"`; `Minimum` is a state dictionary, a network or a file
 of safetensors; `Points` a list of these, the folder of a `Recorder`, or several of both by name; `Watcher` is True,
-False, None or a function of the finished share; a `Step` is a direction and a distance; `MAX_STEPS` is 100.
+False, None or a function of the finished share; a `Step` is a direction and a distance; `MAX_STEPS` is 100;
+`Probes` is an `Objective`, `TrainingProbes` or functions of the network by name.
 """,
     "api-paper.md": """# API reference: what the paper's figures are made with
 
@@ -72,6 +73,7 @@ def _kinds() -> list[str]:
         "curvature",
         "sharpness",
         "mean_curvature",
+        "training",
         "weight_map",
     ):
         lines += [f"### `{kind}`\n", "| variable | along | what it is |", "|---|---|---|"]

@@ -21,6 +21,7 @@ LEFT_TO_THE_VERB = {
     "Landscape", "PointObjective", "nn.Module", "nn.Module | Objective", "Loss", "Batches", "Batches | None", "Any",
     "Batches | Mapping[str, Batches]", "Minimum", "xr.Dataset", "Results", "AxesChoice | None", "Count | None",
     "str | Colormap | None", "Loss | None",
+    "Probes | None", "Optimizer | None",
 }  # fmt: skip
 """Annotations of classes and of anything iterable."""
 WRONG = {

@@ -10,7 +10,6 @@ from basinscope._version import __version__
 
 if TYPE_CHECKING:
     from basinscope.checkpoints.alignment import align
-    from basinscope.checkpoints.recorder import Recorder
     from basinscope.data.digits import scattered_digits
     from basinscope.data.images import Images, ImageTask
     from basinscope.data.samples import Samples
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
     from basinscope.probes.top_eigenvalue import top_eigenvalue
     from basinscope.probes.tsne import tsne
     from basinscope.probes.volume import log_volume
+    from basinscope.recording.recorder import Recorder
+    from basinscope.recording.training_probes import TrainingProbes
     from basinscope.runs.result_files import load, save
     from basinscope.training.ensemble import StackTrainer
     from basinscope.training.members import Member, StopRule
@@ -59,7 +60,7 @@ _HOMES = {
     "ParameterLayout": "parameters",
     "PointObjective": "landscape.stacked",
     "Recipe": "training.single",
-    "Recorder": "checkpoints.recorder",
+    "Recorder": "recording.recorder",
     "Run": "workflows.run",
     "Samples": "data.samples",
     "Schedule": "training.schedules",
@@ -67,6 +68,7 @@ _HOMES = {
     "StackTrainer": "training.ensemble",
     "StopRule": "training.members",
     "StreamedLoss": "landscape.streamed",
+    "TrainingProbes": "recording.training_probes",
     "align": "checkpoints.alignment",
     "basin_radius": "probes.radius",
     "connect": "probes.connect",
@@ -118,6 +120,7 @@ __all__ = [
     "StopRule",
     "StreamedLoss",
     "Survey",
+    "TrainingProbes",
     "__version__",
     "align",
     "basin_radius",

@@ -23,6 +23,19 @@ class InputError(ValueError):
     """A user mistake: an invalid value, an unknown name, a device that is not available."""
 
 
+class NonfiniteLossError(InputError):
+    """The loss at a network's weights is NaN or infinite.
+
+    Args:
+        message: One line.
+        loss: The loss.
+    """
+
+    def __init__(self, message: str, loss: float) -> None:
+        super().__init__(message)
+        self.loss = loss
+
+
 def check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
     """Check that a value is one of the allowed ones.
 

@@ -4,10 +4,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from basinscope.checkpoints.points import moved_tensors, spanned
-from basinscope.checkpoints.recorder import Recorder
 from basinscope.errors import InputError
 from basinscope.landscape.module.objective import Objective
 from basinscope.probes.slices import slice2d
+from basinscope.recording.recorder import Recorder
 from tests.problems import around, sample_losses, small_batches, small_net
 
 

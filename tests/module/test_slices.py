@@ -7,12 +7,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from basinscope.checkpoints.points import moved_tensors, spanned
-from basinscope.checkpoints.recorder import Recorder
 from basinscope.errors import InputError
 from basinscope.landscape.module.objective import Objective
 from basinscope.probes.curvature import curvature
 from basinscope.probes.linear_path import linear_path
 from basinscope.probes.slices import slice1d, slice2d
+from basinscope.recording.recorder import Recorder
 from basinscope.results.convert import check
 from tests.problems import Point, around, at, bowl, small_net, whole_loss
 

@@ -20,6 +20,7 @@ from basinscope.probes.sharpness import sharpness
 from basinscope.probes.slices import slice1d, slice2d
 from basinscope.probes.tsne import tsne
 from basinscope.probes.volume import log_volume
+from basinscope.recording.recorder import Recorder
 from basinscope.results.convert import dataset
 from tests.problems import around, small_net
 
@@ -367,6 +368,7 @@ def _verbs() -> dict[str, xr.Dataset]:
         "map": tsne(objective, points=others, perplexity=2),
         "sharpness": sharpness(objective, num_restarts=2, num_steps=2, **quiet),
         "worst alone": sharpness(objective, num_random=0, num_restarts=1, num_steps=2, **quiet),
+        "training": Recorder(objective.model, probes=objective).measured(),
     }
 
 

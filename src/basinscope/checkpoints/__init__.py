@@ -1,1 +1,1 @@
-"""Checkpoints of networks: points in the space of their parameters, files, and a recorder for training loops."""
+"""Checkpoints of networks: points in the space of their parameters, and files."""

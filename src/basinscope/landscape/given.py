@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, kind_of
 from basinscope.landscape.directions import Direction, Stored
 from basinscope.landscape.protocol import Landscape
 
@@ -38,7 +38,7 @@ def given_directions(landscape: Landscape, directions: Any, verb: str, *, num: i
         not isinstance(directions, Sequence) and np.ndim(directions) < 2 and hasattr(directions, "ndim")
     )
     if one or not hasattr(directions, "__iter__"):
-        raise InputError(f"{verb}: directions is a {type(directions).__name__}: give a list of directions")
+        raise InputError(f"{verb}: directions is {kind_of(directions)}: give a list of directions")
     chosen = list(directions)
     if not chosen or (num is not None and len(chosen) != num):
         raise InputError(f"{verb}: directions has {len(chosen)} entries: give {num or 'one or more'}")
@@ -107,7 +107,7 @@ def _split(landscape: Landscape, item: Any, what: str) -> list[Tensor]:
     try:
         flat = item if isinstance(item, Tensor) else torch.from_numpy(np.array(item, dtype=np.float64))
     except (TypeError, ValueError):
-        raise InputError(f"{what} is a {type(item).__name__}: {FORMS}") from None
+        raise InputError(f"{what} is {kind_of(item)}: {FORMS}") from None
     num = landscape.num_moved
     if flat.shape != (num,):
         raise InputError(f"{what} has shape {tuple(flat.shape)}, not ({num},): {FORMS}")

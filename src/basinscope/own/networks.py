@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from basinscope.checkpoints.files import fill, read_state
 from basinscope.checkpoints.points import recorded
-from basinscope.checkpoints.recorder import Recorder
 from basinscope.errors import InputError, kind_of
 from basinscope.landscape.filters import OneDim
 from basinscope.landscape.module.objective import Objective
 from basinscope.landscape.names import saved_weights
 from basinscope.own import fingerprint
 from basinscope.own.problem import OPTIONS, Problem
+from basinscope.recording.recorder import Recorder
 from basinscope.runs import atomic
 
 Checkpoint = Any

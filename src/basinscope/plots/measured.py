@@ -23,6 +23,7 @@ from basinscope.plots.slice1d import plot_slice1d, slice1d_panels
 from basinscope.plots.slice2d import Levels, plot_slice2d, slice2d_panels
 from basinscope.plots.slice2d_surface import plot_slice2d_surface, surface_panels
 from basinscope.plots.style import COLOURS, look
+from basinscope.plots.training import plot_training, training_panels
 from basinscope.plots.volume import plot_volume, volume_panels
 from basinscope.plots.weight_map import plot_weight_map, weight_map_panels
 from basinscope.settings import checks_settings
@@ -61,6 +62,7 @@ DRAWN: Mapping[str, Drawn] = {
     "curvature": Drawn(curvature_panels, plot_curvature, ("log",)),
     "sharpness": _RISES,
     "ball": _RISES,
+    "training": Drawn(training_panels, plot_training, ("log",)),
     "weight_map": Drawn(weight_map_panels, plot_weight_map),
 }
 """Drawing functions of each kind of result, including the names in older files."""
@@ -83,7 +85,8 @@ def plot(
     Args:
         results: A result, or several by name of the network.
         ax: Axes to draw into: one, or several in the order of the panels or by name. Planes, surfaces and maps have one
-            panel per network, lines one per metric, spectra `eigenvalues` and `density`.
+            panel per network, lines one per metric, spectra `eigenvalues` and `density`, training one per
+            quantity, such as `top eigenvalue` and `loss`.
         title: Replaces the default title.
         log: Whether to draw losses, radii or eigenvalues on a log scale; None chooses.
         surface: Draw planes as surfaces in three dimensions.

@@ -123,6 +123,7 @@ def top_eigenvalues(
     max_steps: int,
     vectors: bool = False,
     verified: bool = False,
+    next_tolerance: float | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Top:
     """Compute the largest eigenvalues, with their residuals.
@@ -138,6 +139,8 @@ def top_eigenvalues(
         vectors: Whether to return eigenvectors too.
         verified: Whether to compute ‖H·v − λ·v‖ by one more product for each pair; else residuals are estimates from
             the tridiagonal matrix, which rounding can exceed.
+        next_tolerance: Also wait for the pair after the requested ones, up to this relative residual. A start close to
+            an eigenvector converges to it before a larger eigenvalue, of which it has little, has emerged.
         progress: Called after each product with the share of `max_steps`.
     """
 
@@ -147,9 +150,12 @@ def top_eigenvalues(
     def converged(space: Krylov) -> bool:
         if progress:
             progress(len(space.basis) / max_steps)
-        if len(space.basis) < num:
+        if len(space.basis) < num + (next_tolerance is not None):
             return False
-        return bool((space.residuals()[-num:] <= bound(space.ritz()[0])).all())
+        residuals, limit = space.residuals(), bound(space.ritz()[0])
+        if next_tolerance is not None and residuals[-num - 1] > next_tolerance / tolerance * limit:
+            return False
+        return bool((residuals[-num:] <= limit).all())
 
     space = lanczos(product, start, max_steps, done=converged, least=num)
     values, small = space.ritz()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def checked(batches: Batches) -> Callable[[], Iterator[Any]]:
                 f"batches is {kind_of(batches)}, which can be iterated only once: pass a list, a "
                 "DataLoader, or a function that returns a new iterator"
             )
-        return lambda: iter(batches)
+        return partial(iter, batches)  # not a lambda, so that `source_of` finds the batches
     if callable(batches):
 
         def begin() -> Iterator[Any]:
@@ -44,6 +45,11 @@ def checked(batches: Batches) -> Callable[[], Iterator[Any]]:
 
         return begin
     raise InputError(f"batches is {kind_of(batches)}: pass a list of batches or a DataLoader")
+
+
+def source_of(begin: Callable[[], Iterator[Any]]) -> Any:
+    """The list or `DataLoader` over which a function returned by `checked` iterates; None for a user's function."""
+    return begin.args[0] if isinstance(begin, partial) else None
 
 
 def _refuse_single(batches: Any) -> None:

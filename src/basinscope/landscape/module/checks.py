@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from basinscope.errors import InputError
+from basinscope.errors import InputError, NonfiniteLossError
 from basinscope.landscape.module.data_sets import Begin
 from basinscope.landscape.module.loss import Answer
 from basinscope.landscape.module.passes import Passes
@@ -49,7 +49,7 @@ def refuse_not_finite(mean: float, losses: Sequence[float]) -> None:
         losses: Mean of each batch.
 
     Raises:
-        InputError: It is NaN or infinite; the message names the first batch to blame.
+        NonfiniteLossError: It is NaN or infinite; the message names the first batch to blame.
     """
     if math.isfinite(mean):
         return
@@ -60,7 +60,8 @@ def refuse_not_finite(mean: float, losses: Sequence[float]) -> None:
             f": batch {bad[0] + 1} of {len(losses)} gives {losses[bad[0]]}, for example because all of its labels are "
             "ignored; leave it out, or return (sum, count)"
         )
-    raise InputError(message + ("" if bad and len(bad) < len(losses) else "; nothing can be measured around it"))
+    end = "" if bad and len(bad) < len(losses) else "; nothing can be measured around it"
+    raise NonfiniteLossError(message + end, mean)
 
 
 def tolerance_of(dtypes: Iterable[torch.dtype]) -> float:

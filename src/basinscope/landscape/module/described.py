@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from basinscope.landscape.directions import UNITS, Center, Direction, Orthogonal, RandomDirection, Scheme, cosine
 from basinscope.landscape.filters import Filters
+from basinscope.landscape.module.batches import source_of
 from basinscope.landscape.module.data_sets import Begin
 from basinscope.landscape.module.loss import Loss, LossFunction
 from basinscope.landscape.module.many import Many
@@ -73,6 +74,16 @@ class Described(ABC):
     def functions(self) -> dict[str, Loss]:
         """The loss function and the metrics, by name."""
         return {name: function.function for name, function in self._functions.items()}
+
+    @property
+    def sources(self) -> list[Any]:
+        """The data sets as they were given; None for a function that returns an iterator."""
+        return [source_of(begin) for begin in self._sets.values()]
+
+    @property
+    def chosen(self) -> list[str]:
+        """Names of the tensors chosen to be moved, with those that the loss does not depend on."""
+        return [filters.name for filters in self._twin.candidates]
 
     def batches(self, name: str | None = None) -> Iterator[Any]:
         """Start a pass over a data set, by default the probed one."""

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from basinscope.checkpoints.recorder import Recorder
 from basinscope.errors import InputError
 from basinscope.plots.measured import plot
 from basinscope.probes.slices import named_points, slice2d
+from basinscope.recording.recorder import Recorder
 from tests.problems import around, sample_losses, small_batches, small_net
 
 
