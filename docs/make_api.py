@@ -12,8 +12,8 @@ import basinscope as bs
 from basinscope.results.schema import KINDS
 
 GROUPS = {
-    "Your own network": "survey Survey Objective slice1d slice2d linear_path align connect basin_radius log_volume curvature "
-    "mean_curvature sharpness Recorder TrainingProbes tsne plot save load InputError",
+    "Your own network": "survey Survey Objective slice1d slice2d linear_path align connect basin_radius log_volume "
+    "curvature mean_curvature sharpness Recorder TrainingProbes tsne plot save load InputError",
     "Landscapes of small networks and of streamed images": "CleanLoss StreamedLoss PointObjective Normalization "
     "gaussian scale_last_layer top_eigenvalue rising_lines tsne_map decision_boundary moving_boundary input_margin",
     "Training good and bad minima": "run Run MLP StackTrainer SingleTrainer Member StopRule Schedule Recipe",
