@@ -67,6 +67,11 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
     raise InputError(f"{path}: contains a {type(content).__name__}, not a state dictionary; save model.state_dict()")
 
 
+def form_of(tensor: Tensor) -> str:
+    """Shape of a tensor, and whether it is complex, in words."""
+    return f"{'complex ' if tensor.is_complex() else ''}{tuple(tensor.shape)}"
+
+
 def fill(model: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
     """Load a state dictionary into a network, completely or not at all.
 
@@ -79,7 +84,7 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
         what: Their name in messages.
 
     Raises:
-        InputError: Names or shapes differ; the message names the first three.
+        InputError: Names or shapes differ, or only one of two tensors is complex; the message names the first three.
     """
     own = model.state_dict()
     given = dict(state)
@@ -94,9 +99,9 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
     ]
     foreign = [f"{name}: not in the network" for name in given if name not in own]
     other = [
-        f"{name}: {tuple(given[name].shape)}, not {tuple(tensor.shape)}"
+        f"{name}: {form_of(given[name])}, not {form_of(tensor)}"
         for name, tensor in own.items()
-        if name in given and given[name].shape != tensor.shape
+        if name in given and form_of(given[name]) != form_of(tensor)
     ]
     # Alternate between the kinds: a wrong prefix shows only in missing and foreign names together.
     wrong = [line for lines in zip_longest(missing, foreign, other) for line in lines if line]

@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from basinscope.checkpoints.files import read_state, unwrapped
+from basinscope.checkpoints.files import form_of, read_state, unwrapped
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Center, Combination
+from basinscope.landscape.filters import Filters, as_real
 from basinscope.landscape.protocol import Landscape, moving_all, renewing
 
 Minimum = Mapping[str, Tensor] | Tensor | nn.Module | str | Path
@@ -76,7 +77,7 @@ def recorded(folder: str | Path) -> list[Path]:
 def moved_tensors(
     landscape: Landscape, point: Minimum, what: str, *, needed: Collection[str] | None = None
 ) -> list[Tensor]:
-    """Pick the moved tensors out of a state dictionary.
+    """Pick the moved tensors out of a state dictionary, complex ones as real numbers.
 
     Args:
         landscape: The landscape.
@@ -91,18 +92,24 @@ def moved_tensors(
     # A state dictionary lists tied tensors under all of their names.
     optional = {f.name for f in landscape.filters if needed is not None and f.name not in needed}
     wrong = [
-        f"{f.name}: {'missing' if f.name not in state else tuple(state[f.name].shape)}, not {tuple(f.shape)}"
+        f"{f.name}: {'missing' if f.name not in state else form_of(state[f.name])}, not {_wanted(f)}"
         for f in landscape.filters
-        if (f.name not in state and f.name not in optional) or (f.name in state and state[f.name].shape != f.shape)
+        if (f.name not in state and f.name not in optional)
+        or (f.name in state and form_of(state[f.name]) != _wanted(f))
     ]
     if wrong:
         more = f" and {len(wrong) - _NUM_NAMED} more" if len(wrong) > _NUM_NAMED else ""
         raise InputError(f"{what} does not fit {landscape.network}: {'; '.join(wrong[:_NUM_NAMED])}{more}")
     own = zip(landscape.filters, landscape.center.tensors, strict=True)
-    tensors = [state.get(f.name, tensor).detach() for f, tensor in own]
+    tensors = [as_real(state.get(f.name, tensor).detach()) for f, tensor in own]
     if not all(bool(tensor.isfinite().all()) for tensor in tensors):
         raise InputError(f"{what} contains weights that are not finite")
     return tensors
+
+
+def _wanted(filters: Filters) -> str:
+    """The form that a moved tensor must have, as of `form_of`."""
+    return f"complex {tuple(filters.shape[:-1])}" if filters.is_complex else f"{tuple(filters.shape)}"
 
 
 @contextlib.contextmanager

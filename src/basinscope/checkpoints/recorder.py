@@ -14,6 +14,16 @@ from basinscope.errors import InputError
 from basinscope.runs import atomic
 
 
+def _save(state: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(state, path)
+    except KeyError as error:  # of a table of types; which of the complex ones it has depends on the version
+        name = next((name for name, tensor in state.items() if tensor.dtype == error.args[0]), next(iter(state)))
+        raise InputError(
+            f"Recorder: {name} is {error.args[0]}, which safetensors files cannot hold: leave out folder"
+        ) from error
+
+
 class Recorder(Sequence[Mapping[str, Tensor]]):
     """Records copies of a network's parameters and running statistics during training.
 
@@ -31,7 +41,7 @@ class Recorder(Sequence[Mapping[str, Tensor]]):
         folder: Folder for the copies, as safetensors files; None stores them in CPU memory.
 
     Raises:
-        InputError: `every` is below 1, or the folder already contains copies.
+        InputError: `every` is below 1, the folder already contains copies, or a tensor's type cannot be stored there.
     """
 
     def __init__(self, model: nn.Module, *, every: int = 1, folder: str | Path | None = None) -> None:
@@ -61,7 +71,7 @@ class Recorder(Sequence[Mapping[str, Tensor]]):
         if self._folder is None:
             self._kept.append(state)
         else:
-            atomic.write(self._path(self._done), lambda partial: save_file(state, partial))
+            atomic.write(self._path(self._done), lambda partial: _save(state, partial))
         self.steps.append(self._done)
 
     def _path(self, step: int) -> Path:
