@@ -365,6 +365,18 @@ def test_masks_are_followed_when_they_change():
     assert followed.num_moved == sum(int(pruned[k].weight_mask.sum()) for k in (0, 2))
 
 
+def test_pruned_and_tied_weights_are_refused_until_pruning_is_permanent():
+    net = nn.Sequential(nn.Linear(4, 4, dtype=torch.float64), nn.Tanh(), nn.Linear(4, 4, dtype=torch.float64))
+    net[2].weight = net[0].weight
+    for layer in (net[0], net[2]):
+        prune.custom_from_mask(layer, "weight", torch.eye(4))
+    with pytest.raises(InputError, match=r"^0\.weight is pruned and tied.*prune\.remove.*masks='zeros'$"):
+        bs.Objective(net.eval(), mean_loss, vectors())
+    for layer in (net[0], net[2]):
+        prune.remove(layer, "weight")
+    assert bs.Objective(net, mean_loss, vectors(), masks="zeros").num_moved == 4
+
+
 def test_an_untrained_adapter_is_refused_although_its_zeros_rest():
     class Adapted(nn.Module):
         def __init__(self):

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -217,13 +218,24 @@ def make_effective(model: nn.Module) -> None:
 
 
 def pruned_masks(model: nn.Module) -> dict[str, Tensor]:
-    """Masks of the tensors that `torch.nn.utils.prune` has pruned, by the name of the effective tensor."""
+    """Masks of the tensors that `torch.nn.utils.prune` has pruned, by the name of the effective tensor.
+
+    Raises:
+        InputError: A pruned tensor is tied to another layer's: the effective ones would move apart, and count twice.
+    """
     masks: dict[str, Tensor] = {}
+    holders = Counter(id(tensor) for module in model.modules() for tensor in module._parameters.values())
     for prefix, module in model.named_modules():
         for key, name in _computing_hooks(module):
             mask = module._buffers.get(f"{name}_mask")
             if isinstance(module._forward_pre_hooks[key], prune.BasePruningMethod) and mask is not None:
-                masks[f"{prefix}.{name}" if prefix else name] = mask
+                label = f"{prefix}.{name}" if prefix else name
+                if holders[id(module._parameters.get(f"{name}_orig"))] > 1:
+                    raise InputError(
+                        f"{label} is pruned and tied to another layer's: make the pruning permanent by "
+                        "torch.nn.utils.prune.remove, and pass masks='zeros'"
+                    )
+                masks[label] = mask
     return masks
 
 
