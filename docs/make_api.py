@@ -33,7 +33,8 @@ returns an iterator; `Choice` patterns of names, or a function of name and tenso
 or `"sphere"`; `OneDim` is `"fixed"` or `"moved"`; `Precision` is `"single"` or `"own"`; `Count` is a function of a
 batch or the name of a field; `Scale` is `"plain"` or `"filter"`; `Minimum` is a state dictionary, a network or a file
 of safetensors; `Points` a list of these, the folder of a `Recorder`, or several of both by name; `Watcher` is True,
-False, None or a function of the finished share; a `Step` is a direction and a distance; `MAX_STEPS` is 100;
+False, None or a function of the finished share; `Masks` is `"zeros"` or tensors of 0 and 1 by parameter name;
+`Instance` is a network or a function that makes one; a `Step` is a direction and a distance; `MAX_STEPS` is 100;
 `Probes` is an `Objective`, `TrainingProbes` or functions of the network by name.
 """,
     "api-paper.md": """# API reference: what the paper's figures are made with

@@ -21,7 +21,7 @@ LEFT_TO_THE_VERB = {
     "Landscape", "PointObjective", "nn.Module", "nn.Module | Objective", "Loss", "Batches", "Batches | None", "Any",
     "Batches | Mapping[str, Batches]", "Minimum", "xr.Dataset", "Results", "AxesChoice | None", "Count | None",
     "str | Colormap | None", "Loss | None",
-    "Probes | None", "Optimizer | None",
+    "Probes | None", "Instance | None", "Optimizer | None",
 }  # fmt: skip
 """Annotations of classes and of anything iterable."""
 WRONG = {
@@ -45,6 +45,7 @@ WRONG = {
     "Scheme": ["nope", 3, ["filter"]],
     "OneDim | str": [3, ["fixed"]],
     "Precision": ["half", 3],
+    "Masks": [3, ["a"], "ones"],
     "Levels": ["x", 2.5, [math.nan], True],
     "Which": [3, [torch.zeros(2)], list(perceptron().parameters())],
     "Mapping[str, Loss]": [3, [len]],
@@ -76,7 +77,7 @@ def _annotations(verb):
         if words in LEFT_TO_THE_VERB:
             continue
         bare = words.removesuffix(" | None")
-        found[name] = (bare, bare != words or bare == "Watcher")
+        found[name] = (bare, bare != words or bare in ("Watcher", "Masks"))
     return found
 
 

@@ -1,10 +1,16 @@
+import inspect
 import re
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from basinscope.errors import InputError
-from basinscope.own.problem import load_problem
+from basinscope.landscape.module.objective import Objective
+from basinscope.own.networks import of_problem
+from basinscope.own.problem import OPTIONS, load_problem
+from basinscope.own.problem import PARTS as PARTS_OF_A_FILE
 
 PARTS = "from torch import nn\nmodel = nn.Linear(2, 2)\nbatches = [1]\ndef loss_fn(model, batch): return model\n"
 
@@ -19,6 +25,39 @@ def test_names_in_the_file_are_taken(tmp_path):
     found = load_problem(_write(tmp_path, PARTS + "unit = 'nat'\nother = 3\n"))
     assert set(found.parts) == {"model", "loss_fn", "batches", "unit"}
     assert found.parts["unit"] == "nat"
+
+
+def test_all_settings_of_an_objective_can_be_given(tmp_path):
+    parameters = set(inspect.signature(Objective).parameters)
+    assert {*PARTS_OF_A_FILE, *OPTIONS} == parameters - {"journal"}  # a run resumes without one
+    found = load_problem(_write(tmp_path, PARTS + "masks = 'zeros'\ninstance = lambda: nn.Linear(2, 2)\n"))
+    assert found.parts["masks"] == "zeros"
+    assert isinstance(found.parts["instance"](), nn.Linear)
+
+
+def test_masks_and_instances_of_a_file_reach_the_objective(tmp_path):
+    text = """
+import threading, torch
+from torch import nn
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.lock = nn.Linear(2, 2), threading.Lock()
+        self.layer.weight.data.copy_(torch.tensor([[1.0, 0.0], [2.0, 3.0]]))
+    def forward(self, inputs): return self.layer(inputs)
+model, instance, masks = Net().eval(), Net, "zeros"
+batches = [torch.ones(3, 2)]
+def loss_fn(model, batch): return model(batch).square().sum(1)
+"""
+    problem = load_problem(_write(tmp_path, text))
+    state = tmp_path / "state.pt"
+    weight = torch.tensor([[0.0, 0.0], [2.0, 3.0]])
+    torch.save({"layer.weight": weight, "layer.bias": torch.zeros(2)}, state)
+    (own,) = of_problem(problem, [], name=None, device=None)
+    assert own.opened().num_moved == 3
+    (other,) = of_problem(problem, [state], name=None, device=None)
+    assert other.opened().num_moved == 2
+    assert other.opened().center_loss == 25
 
 
 @pytest.mark.parametrize("gives", ["(1, 2, 3)", "dict(model=1, loss_fn=2, batches=3)"])

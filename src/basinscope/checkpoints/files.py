@@ -60,7 +60,7 @@ def fill(model: nn.Module, state: Mapping[str, Any], what: str) -> None:
         what: Their name in messages.
 
     Raises:
-        InputError: Names or shapes differ; the message names the first three.
+        InputError: Names or shapes differ, or only one of two tensors is complex; the message names the first three.
     """
     own, names = model.state_dict(), names_of(model)
     parameters = dict(model.named_parameters(remove_duplicate=False))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from basinscope.checkpoints.files import read_state
 from basinscope.errors import InputError, kind_of
 from basinscope.landscape.directions import Center, Combination
+from basinscope.landscape.filters import as_real
 from basinscope.landscape.names import Names, fitted
 from basinscope.landscape.protocol import Landscape, moving_all, renewing
 
@@ -87,7 +88,7 @@ def recorded(folder: str | Path) -> list[Path]:
 def moved_tensors(
     landscape: Landscape, point: Minimum, what: str, *, needed: Collection[str] | None = None
 ) -> list[Tensor]:
-    """Pick the moved tensors out of a state dictionary.
+    """Pick the moved tensors out of a state dictionary, complex ones as real numbers.
 
     Args:
         landscape: The landscape.
@@ -100,7 +101,7 @@ def moved_tensors(
     """
     state = state_of(landscape, point, what, needed=needed)
     own = zip(landscape.filters, landscape.center.tensors, strict=True)
-    tensors = [state.get(f.name, tensor).detach() for f, tensor in own]
+    tensors = [as_real(state.get(f.name, tensor).detach()) for f, tensor in own]
     if not all(bool(tensor.isfinite().all()) for tensor in tensors):
         raise InputError(f"{what} contains weights that are not finite")
     return tensors

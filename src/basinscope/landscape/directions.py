@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from basinscope.landscape.filters import Filters
+from basinscope.landscape.filters import Filters, as_real
 from basinscope.seeds import child_seed
 
 Scheme = Literal["filter", "layer", "gaussian_filter", "sphere"]
@@ -33,8 +33,8 @@ class Center:
     """The network's own tensors, not copies."""
 
     def exact(self, place: int) -> Tensor:
-        """One tensor in float32, or in float64 if it has that precision."""
-        tensor = self.tensors[place].detach()
+        """One tensor as real numbers in float32, or in float64 if it has that precision."""
+        tensor = as_real(self.tensors[place].detach())
         return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
@@ -90,8 +90,8 @@ class RandomDirection:
         drawn = torch.empty(filters.shape).normal_(generator=stream)
         if filters.still is not None:
             drawn[filters.still] = 0
-        tensor = self.center.tensors[place]
-        return drawn.to(tensor.device, torch.promote_types(tensor.dtype, torch.float32))
+        tensor = as_real(self.center.tensors[place].detach())
+        return filters.masked(drawn.to(tensor.device, torch.promote_types(tensor.dtype, torch.float32)))
 
     def block(self, place: int) -> Tensor:
         """See `Direction`."""
@@ -100,7 +100,7 @@ class RandomDirection:
             return drawn / self._length()
         weights = self.center.exact(place)
         if self.scheme == "layer":
-            return drawn * (weights.norm() / drawn.norm())
+            return drawn * (filters.masked(weights).norm() / drawn.norm())
         lengths = filters.norms(drawn)
         if self.scheme == "gaussian_filter":
             scale = filters.norms(weights)
@@ -232,7 +232,7 @@ def _filter_normalized(center: Center, place: int, directions: Sequence[Any]) ->
         row.normal_(generator=_generator(direction, filters, place, stream))
     if filters.still is not None:
         drawn[:, filters.still] = 0
-    drawn = drawn.to(weights).reshape(num, *filters.split)
+    drawn = filters.masked(drawn.to(weights)).reshape(num, *filters.split)
     lengths = torch.linalg.vector_norm(drawn, dim=[axis + 1 for axis in filters.inner], keepdim=True)
     scale = torch.where(lengths > 0, filters.norms(weights) / lengths, 0.0)
     return (drawn * scale).reshape(num, filters.size)

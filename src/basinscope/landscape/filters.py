@@ -17,7 +17,8 @@ Biases, the scales and shifts of BatchNorm, LayerNorm, GroupNorm and RMSNorm, cl
 axis. A parametrised tensor (`torch.nn.utils.parametrize`) is split like its layer's weight. Tied tensors count once,
 split as in the first layer that holds them. Buffers, such as running statistics, and integer tensors are never
 perturbed; nor are filters of norm 0. The vector at an embedding's `padding_idx`, which gets no gradient, is perturbed
-only if the tensor is tied to another layer's.
+only if the tensor is tied to another layer's. A complex tensor is split like a real one, with both parts of an entry in
+the same filter. Masks, such as those of pruning, exclude single entries (see `masks`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal, cast, get_args
 
 import torch
@@ -66,19 +67,31 @@ class Filters:
     name: str
     """Dotted name, as in `named_parameters`."""
     shape: torch.Size
+    """Shape of the tensor as real numbers: that of a complex one has a last axis of real and imaginary parts."""
     split: tuple[int, ...]
-    """The tensor's shape, with groups on an axis of their own."""
+    """The shape, with groups on an axis of their own."""
     inner: tuple[int, ...]
     """Axes of `split` that lie within a filter."""
     still: int | None = None
     """Index on axis 0 that is not perturbed."""
     stream: int | None = None
     """Number of the tensor's random stream, if not its position among the moved tensors."""
+    is_complex: bool = False
+    """Whether the tensor is complex."""
+    mask: Tensor | None = field(default=None, compare=False, repr=False)
+    """True at the entries that are perturbed, in the shape of the tensor; None if there is no mask."""
+    num_resting: int = 0
+    """Number of entries that the mask excludes."""
 
     @property
     def size(self) -> int:
-        """Number of entries."""
+        """Number of entries, perturbed or not."""
         return math.prod(self.shape)
+
+    @property
+    def num_moved(self) -> int:
+        """Number of entries in n: those that the mask does not exclude."""
+        return self.size - self.num_resting
 
     @property
     def num_filters(self) -> int:
@@ -86,8 +99,42 @@ class Filters:
         return self.size // max(1, math.prod(self.split[axis] for axis in self.inner))
 
     def norms(self, tensor: Tensor) -> Tensor:
-        """Norm of each filter, in the shape of `split` with 1 on the inner axes."""
-        return torch.linalg.vector_norm(tensor.reshape(self.split), dim=self.inner, keepdim=True)
+        """Norm of each filter's perturbed entries, in the shape of `split` with 1 on the inner axes."""
+        return torch.linalg.vector_norm(self.masked(tensor).reshape(self.split), dim=self.inner, keepdim=True)
+
+    def root_mean_squares(self, tensor: Tensor) -> Tensor:
+        """‖w_f‖/√dim_f at each entry, with dim_f the number of perturbed entries of its filter."""
+        norms = self.norms(tensor)
+        if self.mask is None:
+            scales = norms / math.sqrt(math.prod(self.split[axis] for axis in self.inner))
+        else:
+            entries = self.mask.reshape(self.split).sum(self.inner, keepdim=True)
+            scales = norms / entries.clamp_min(1).to(norms).sqrt()
+        return scales.expand(self.split).reshape(self.shape)
+
+    def excluding(self, mask: Tensor) -> Filters:
+        """The same filters with a mask: a boolean tensor of their shape, True at the entries that are perturbed."""
+        return replace(self, mask=mask, num_resting=int((~mask).sum()))
+
+    def masked(self, tensor: Tensor) -> Tensor:
+        """The tensor with 0 at the entries that the mask excludes; it may have further axes in front."""
+        return tensor if self.mask is None else torch.where(self.mask.to(tensor.device), tensor, 0.0)
+
+    def picked(self, tensor: Tensor) -> Tensor:
+        """The entries that the mask does not exclude, as a vector."""
+        return tensor.reshape(-1) if self.mask is None else tensor[self.mask.to(tensor.device)]
+
+    def placed(self, vector: Tensor) -> Tensor:
+        """Inverse of `picked`: a tensor with 0 at the other entries."""
+        if self.mask is None:
+            return vector.view(self.shape)
+        mask = self.mask.to(vector.device)
+        return torch.zeros(self.shape, dtype=vector.dtype, device=vector.device).masked_scatter(mask, vector)
+
+
+def as_real(tensor: Tensor) -> Tensor:
+    """A tensor as real numbers: a complex one with a last axis of real and imaginary parts, sharing its memory."""
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
 _STACK = 3
@@ -121,6 +168,11 @@ def _owned(model: nn.Module) -> Iterator[tuple[str, nn.Module, Tensor]]:
         yield name, modules[before.rstrip(".") if parametrised else owner], tensor
 
 
+def is_continuous(tensor: Tensor) -> bool:
+    """Whether a tensor holds real or complex numbers, not integers."""
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
 def _chosen(choice: Choice | None, name: str, tensor: Tensor) -> bool:
     if choice is None:
         return tensor.requires_grad
@@ -145,7 +197,7 @@ def moved_filters(
         Those tensors, in the order of `named_parameters`.
 
     Raises:
-        InputError: No tensor is left to move, or a selected one is complex or has no shape yet.
+        InputError: No tensor is left to move, or a selected one has no shape yet.
     """
     one_dim = one_dim_choice(one_dim)
     filters, chosen, seen = [], [], []
@@ -157,12 +209,15 @@ def moved_filters(
         chosen.append(name)
         if nn.parameter.is_lazy(tensor):
             raise InputError(f"{name} has no shape yet: call the model on one batch first")
-        if tensor.is_complex():
-            raise InputError(f"{name} is complex: only real tensors can be moved; exclude it by parameters=")
-        if tensor.is_floating_point() and tensor.numel() and (tensor.ndim > 1 or one_dim == "moved"):
+        if is_continuous(tensor) and tensor.numel() and (tensor.ndim > 1 or one_dim == "moved"):
             tied = holders[id(tensor)] > 1
             still = None if tied or not isinstance(module, nn.Embedding | nn.EmbeddingBag) else module.padding_idx
-            filters.append(Filters(name, tensor.shape, *_split(module, tensor), still))
+            split, inner = _split(module, tensor)
+            if tensor.is_complex():
+                split, inner = (*split, 2), (*inner, len(split))
+            filters.append(
+                Filters(name, as_real(tensor.detach()).shape, split, inner, still, is_complex=tensor.is_complex())
+            )
     if not filters:
         raise InputError(_nothing_to_move(model, parameters, seen, chosen))
     return tuple(filters)

@@ -225,13 +225,7 @@ def _problems(
     other = []
     for name, found in reading.found.items():
         own = names.tensors[name]
-        other += [
-            f"{name}: {tuple(given[one].shape)}, not {tuple(own.shape)}"
-            for one in found
-            if given[one].shape != own.shape
-        ]
-        if any(given[one].is_complex() for one in found) and not own.is_complex():
-            other.append(f"{name}: complex, not real")
+        other += [f"{name}: {_form(given[one])}, not {_form(own)}" for one in found if _form(given[one]) != _form(own)]
         if not all(_equal(given[found[0]], given[one]) for one in found[1:]):
             other.append(f"{name}: {' and '.join(found)} both name it and differ")
     for group in tied:
@@ -266,6 +260,11 @@ def _equal(one: Tensor, two: Tensor) -> bool:
 
 def _same(one: Mapping[str, Tensor], two: Mapping[str, Tensor]) -> bool:
     return one.keys() == two.keys() and all(_equal(one[name], two[name]) for name in one)
+
+
+def _form(tensor: Tensor) -> str:
+    """Shape of a tensor, and whether it is complex, in words."""
+    return f"{'complex ' if tensor.is_complex() else ''}{tuple(tensor.shape)}"
 
 
 def _spelled(prefix: str) -> str:

@@ -76,7 +76,7 @@ class Landscape(Protocol):
 
     @property
     def num_moved(self) -> int:
-        """Number of moved entries, n."""
+        """Number of moved entries, n; without those that masks exclude."""
         ...
 
     @property

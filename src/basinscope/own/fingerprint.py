@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from basinscope.landscape.masks import digests_of
 from basinscope.landscape.module.objective import Objective
 
 _PLAIN = (str, int, float, bool, bytes, complex, type(None))
@@ -130,4 +131,6 @@ def of_objective(objective: Objective, *, functions: Mapping[str, Callable[..., 
         "value": [f"{objective.center_loss:.6g}", objective.num_samples],
         "device": str(objective.device),
     }
+    if masks := digests_of(objective.filters):
+        facts["masks"] = masks
     return of_text(json.dumps(facts, sort_keys=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from basinscope.checkpoints.files import fill, read_state
 from basinscope.checkpoints.points import recorded
 from basinscope.errors import InputError, kind_of
 from basinscope.landscape.filters import OneDim
+from basinscope.landscape.module.copying import duplicate
 from basinscope.landscape.module.objective import Objective
 from basinscope.landscape.names import saved_weights
 from basinscope.own import fingerprint
@@ -119,7 +121,7 @@ def of_model(objective: Objective, checkpoints: Any, *, name: str | None) -> lis
         label = plain(name or "model")
         return [Network(label=label, opened=lambda: objective, identity=identified(objective), facts=where)]
     one_dim: OneDim = objective.one_dim  # pyright: ignore[reportAssignmentType]
-    twin, moved = copy.deepcopy(objective.model), {f.name for f in objective.filters}
+    twin, moved = _second(objective), {f.name for f in objective.filters}
 
     def make() -> Objective:
         return Objective(
@@ -132,6 +134,7 @@ def of_model(objective: Objective, checkpoints: Any, *, name: str | None) -> lis
             normalization=objective.scheme,
             one_dim=one_dim,
             unit=objective.unit,
+            **objective.evaluated_with,
         )
 
     networks = []
@@ -155,6 +158,21 @@ def of_model(objective: Objective, checkpoints: Any, *, name: str | None) -> lis
             )
         )
     return networks
+
+
+def _second(objective: Objective) -> nn.Module:
+    """A copy of an objective's network, to be loaded with checkpoints.
+
+    Raises:
+        InputError: The network cannot be copied, and its only other instance is in use.
+    """
+    instance = objective.evaluated_with["instance"]
+    if instance is None:
+        with contextlib.suppress(Exception):  # copying a custom class can fail with any exception
+            return copy.deepcopy(objective.model)
+    if isinstance(instance, nn.Module):
+        raise InputError("checkpoints: they need a third instance of the network: pass instance= a function")
+    return duplicate(objective.model, instance)
 
 
 def _at(

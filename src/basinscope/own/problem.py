@@ -15,7 +15,18 @@ from basinscope.memory import is_out_of_memory
 from basinscope.runs import atomic
 
 PARTS = ("model", "loss_fn", "batches")
-OPTIONS = ("parameters", "normalization", "one_dim", "unit", "metrics", "points_at_once")
+OPTIONS = (
+    "parameters",
+    "normalization",
+    "one_dim",
+    "unit",
+    "metrics",
+    "points_at_once",
+    "count",
+    "precision",
+    "masks",
+    "instance",
+)
 """Optional definitions, passed on to `Objective`."""
 
 
@@ -36,8 +47,8 @@ def load_problem(address: str) -> Problem:
     """Run a problem file and return what it defines.
 
     The file defines `model`, `loss_fn` and `batches` directly, or a function that returns them as a tuple or a
-    dictionary. The file or the dictionary may also define `parameters`, `normalization`, `one_dim`, `unit`, `metrics`
-    and `points_at_once`.
+    dictionary. The file or the dictionary may also define `parameters`, `normalization`, `one_dim`, `unit`, `metrics`,
+    `points_at_once`, `count`, `precision`, `masks` and `instance`.
 
     Args:
         address: `FILE.py`, or `FILE.py:NAME` for a function, tuple or dictionary not called `problem`.

@@ -41,18 +41,14 @@ class Hessian:
         self.num_products = 0
         self._diagonal: list[Tensor] | None = None
         if scale == "filter":
-            self._diagonal = []
-            for filters, weights in zip(center.filters, exact, strict=True):
-                entries = math.prod(filters.split[axis] for axis in filters.inner)
-                norms = filters.norms(weights) / math.sqrt(entries)
-                self._diagonal.append(norms.expand(filters.split).reshape(filters.shape))
+            self._diagonal = [f.root_mean_squares(weights) for f, weights in zip(center.filters, exact, strict=True)]
 
     def blocks(self, flat: Float[Tensor, " size"]) -> list[Tensor]:
-        """Split a flat vector into tensors, scaled by D."""
+        """Split a flat vector into tensors, scaled by D; 0 at entries that masks exclude."""
         center = self.landscape.center
-        parts = flat.split([filters.size for filters in center.filters])
+        parts = flat.split([filters.num_moved for filters in center.filters])
         tensors = [
-            part.view(filters.shape).to(tensor.device)
+            filters.placed(part.to(tensor.device))
             for part, filters, tensor in zip(parts, center.filters, center.tensors, strict=True)
         ]
         if self._diagonal is not None:
@@ -69,7 +65,8 @@ class Hessian:
         parts = [part.to(self.like.dtype) for part in self.landscape.hessian_vector_product(self.blocks(flat))]
         if self._diagonal is not None:
             parts = [part * scale for part, scale in zip(parts, self._diagonal, strict=True)]
-        product = torch.cat([part.reshape(-1).to(self.like.device) for part in parts])
+        filters = self.landscape.center.filters
+        product = torch.cat([f.picked(part).to(self.like.device) for f, part in zip(filters, parts, strict=True)])
         if not product.isfinite().all():
             raise InputError(
                 "the Hessian of the loss is not finite at the network's weights: look for roots, logarithms or powers "

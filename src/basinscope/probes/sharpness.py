@@ -45,7 +45,7 @@ class _Ball:
         drawn = []
         for k, filters in enumerate(self.center.filters):
             stream = torch.Generator().manual_seed(child_seed(seed, "ball", number, k))
-            drawn.append(torch.randn(filters.shape, generator=stream).to(self.center.exact(k)))
+            drawn.append(filters.masked(torch.randn(filters.shape, generator=stream).to(self.center.exact(k))))
         length = self._norm(drawn)
         return [part * self.scale(k) * (self.rho / length) for k, part in enumerate(drawn)]
 

@@ -26,6 +26,16 @@ MEASURED = "training.nc"
 """Name of the file with the measurements, beside the copies."""
 
 
+def _save(state: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(state, path)
+    except KeyError as error:  # of a table of types; which of the complex ones it has depends on the version
+        name = next((name for name, tensor in state.items() if tensor.dtype == error.args[0]), next(iter(state)))
+        raise InputError(
+            f"Recorder: {name} is {error.args[0]}, which safetensors files cannot hold: leave out folder"
+        ) from error
+
+
 class Recorder(Sequence[Mapping[str, Tensor]]):
     """Records copies of a network's parameters and running statistics during training, and measures at each copy.
 
@@ -56,8 +66,8 @@ class Recorder(Sequence[Mapping[str, Tensor]]):
             `for_lightning` and `for_transformers` find it themselves.
 
     Raises:
-        InputError: `model` is no network, `every` is below 1, the folder already contains copies, the objective or the
-            optimizer is of another network, or the first measurement fails.
+        InputError: `model` is no network, `every` is below 1, the folder already contains copies or cannot hold
+            a tensor's type, the objective or the optimizer is of another network, or the first measurement fails.
 
     References:
         Cohen et al. 2021, arXiv 2103.00065 (edge of stability).
@@ -126,7 +136,7 @@ class Recorder(Sequence[Mapping[str, Tensor]]):
         if self._folder is None:
             self._kept.append(state)
         else:
-            atomic.write(self._path(self._done), lambda partial: save_file(state, partial))
+            atomic.write(self._path(self._done), lambda partial: _save(state, partial))
         self.steps.append(self._done)
 
     def _path(self, step: int) -> Path:

@@ -13,19 +13,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrize, prune
 
 from basinscope.errors import InputError
+from basinscope.landscape.module.instance import Instance, filled_instance
 from basinscope.landscape.module.loss import first_line
+from basinscope.landscape.module.wrappers import Unwrapped, wrappers_of
 
-_WRAPPED = {"OptimizedModule": "_orig_mod", "DistributedDataParallel": "module", "DataParallel": "module"}
-"""Attribute that holds the network, by type of wrapper."""
 _DEPTH = 5
 """Nesting of containers and objects in which kept tensors are looked for."""
 _COMPUTED_FROM = ("g", "v", "orig", "mask", "u")
@@ -33,54 +34,19 @@ _COMPUTED_FROM = ("g", "v", "orig", "mask", "u")
 _BACKWARD_HOOKS = ("_backward_hooks", "_backward_pre_hooks")
 
 
-class Unwrapped(nn.Module):
-    """A wrapped network without the function of its wrapper, so that names and attributes stay the same.
-
-    Args:
-        attribute: Attribute under which the wrapper holds the network.
-        inner: The network.
-    """
-
-    def __init__(self, attribute: str, inner: nn.Module) -> None:
-        super().__init__()
-        self._attribute = attribute
-        self._modules[attribute] = inner  # `add_module` would look the attribute up in the network
-        self.training = inner.training
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the network."""
-        return self._modules[self._attribute](*args, **kwargs)  # pyright: ignore[reportOptionalCall]
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(self._modules[self.__dict__["_attribute"]], name)
-
-
-def plain_copy(model: nn.Module) -> nn.Module:
+def plain_copy(model: nn.Module, instance: Instance | None = None) -> nn.Module:
     """Copy a network; see the table above.
 
+    Args:
+        model: The network.
+        instance: A second instance of it, which becomes the copy; see `instance`.
+
     Raises:
-        InputError: A tensor has no data, tensors overlap in memory, or the network cannot be copied.
+        InputError: A tensor has no data, tensors overlap in memory, the network cannot be copied, or the instance is
+            not one of the same network.
     """
-    refuse_meta(model)
-    memo: dict[int, Any] = {}
-    kind = type(model).__name__
-    for module in model.modules():
-        _detach_results(vars(module), memo)
-    # Tensors created in inference mode could later be neither overwritten nor differentiated.
+    copied = duplicate(model, instance)
     with torch.inference_mode(False):
-        try:
-            for wrapper, attribute in _wrappers(model):
-                if id(wrapper) not in memo:
-                    inner = wrapper.get_submodule(attribute)
-                    memo[id(wrapper)] = Unwrapped(attribute, copy.deepcopy(inner, memo))
-            copied = copy.deepcopy(model, memo)
-        except Exception as error:  # copying a custom class can fail with any exception
-            raise InputError(f"{kind} cannot be copied: {first_line(error)}") from error
-        for own in model.modules():
-            _restore_forward(own, memo.get(id(own)))
         for module in copied.modules():
             for name in _BACKWARD_HOOKS:
                 getattr(module, name, {}).clear()
@@ -88,7 +54,65 @@ def plain_copy(model: nn.Module) -> nn.Module:
         _tie(model, copied)
     for tensor in copied.parameters():
         tensor.grad = None
+        if tensor.is_conj():
+            tensor.data = tensor.data.resolve_conj()
     return copied
+
+
+def duplicate(model: nn.Module, instance: Instance | None = None) -> nn.Module:
+    """Copy a network without wrappers and compiled functions, with its parametrisations and hooks.
+
+    Args:
+        model: The network.
+        instance: See `plain_copy`.
+
+    Raises:
+        InputError: See `plain_copy`.
+    """
+    refuse_meta(model)
+    _refuse_scripted(model)
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        _detach_results(vars(module), memo)
+    # Tensors created in inference mode could later be neither overwritten nor differentiated.
+    with torch.inference_mode(False):
+        if instance is not None:
+            if isinstance(instance, nn.Module) and is_parametrised(model):
+                raise InputError(
+                    f"{type(model).__name__} has parametrised or pruned weights: pass instance= a function that makes "
+                    "another instance, not the instance itself"
+                )
+            copied = filled_instance(model, instance, memo)
+        else:
+            try:
+                for wrapper, attribute in wrappers_of(model):
+                    if id(wrapper) not in memo:
+                        inner = wrapper.get_submodule(attribute)
+                        memo[id(wrapper)] = Unwrapped(attribute, copy.deepcopy(inner, memo))
+                copied = copy.deepcopy(model, memo)
+            except Exception as error:  # copying a custom class can fail with any exception
+                raise InputError(
+                    f"{type(model).__name__} cannot be copied: {first_line(error)}; pass instance=make_model, a "
+                    "function that makes another instance of it"
+                ) from error
+        _restore_attributes(model, memo)
+        for own in model.modules():
+            _restore_forward(own, memo.get(id(own)))
+    return copied
+
+
+def _restore_attributes(model: nn.Module, memo: dict[int, Any]) -> None:
+    """Give copied parameters the attributes that `nn.Parameter` loses in a deep copy, such as scales of subclasses."""
+    for own in model.parameters():
+        copied = memo.get(id(own))
+        if copied is None or copied is own:
+            continue
+        copied.requires_grad_(own.requires_grad)
+        for name, value in vars(own).items():
+            try:
+                vars(copied)[name] = copy.deepcopy(value, memo)
+            except Exception:  # copying a custom class can fail with any exception
+                vars(copied)[name] = value
 
 
 def _detach_results(value: Any, memo: dict[int, Any], depth: int = 0) -> None:
@@ -116,6 +140,9 @@ def widen(model: nn.Module) -> frozenset[torch.dtype]:
         if tensor.dtype in (torch.bfloat16, torch.float16):
             found.add(tensor.dtype)
             tensor.data = tensor.data.float()
+        elif tensor.dtype == torch.complex32:
+            found.add(torch.float16)
+            tensor.data = tensor.data.to(torch.complex64)
     return frozenset(found)
 
 
@@ -130,14 +157,6 @@ def refuse_meta(model: nn.Module) -> None:
             raise InputError(f"{name} is on the meta device, which holds no data: load the network's weights first")
 
 
-def _wrappers(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
-    """Wrappers inside a network, innermost first, with the attribute that holds the wrapped network."""
-    found = [(m, _WRAPPED[type(m).__name__]) for m in model.modules() if type(m).__name__ in _WRAPPED]
-    for module, attribute in reversed(found):
-        if isinstance(module._modules.get(attribute), nn.Module):
-            yield module, attribute
-
-
 def _restore_forward(own: nn.Module, copied: Any) -> None:
     """Replace a compiled `forward` of the network's by the plain one: the compiled one would use its weights."""
     compiled = vars(own).get("forward")
@@ -149,6 +168,20 @@ def _restore_forward(own: nn.Module, copied: Any) -> None:
     for method in (plain, *inner):
         if getattr(method, "__func__", None) is type(own).forward and method.__self__ is own:
             vars(copied).pop("forward", None)
+
+
+def _refuse_scripted(model: nn.Module) -> None:
+    """Refuse TorchScript, which copies weights as results of a computation, and has no ordinary buffers and hooks.
+
+    Raises:
+        InputError: There is such a layer; the message names it.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise InputError(
+                f"{name or 'the model'} is a TorchScript module, in which weights cannot be moved: use the nn.Module "
+                "that it was made from"
+            )
 
 
 def is_parametrised(model: nn.Module) -> bool:
@@ -200,6 +233,28 @@ def make_effective(model: nn.Module) -> None:
             for part in ("mask", "u", "v"):
                 module._buffers.pop(f"{name}_{part}", None)
             _own(module, name, value, any(part is not None and part.requires_grad for part in parts))
+
+
+def pruned_masks(model: nn.Module) -> dict[str, Tensor]:
+    """Masks of the tensors that `torch.nn.utils.prune` has pruned, by the name of the effective tensor.
+
+    Raises:
+        InputError: A pruned tensor is tied to another layer's: the effective ones would move apart, and count twice.
+    """
+    masks: dict[str, Tensor] = {}
+    holders = Counter(id(tensor) for module in model.modules() for tensor in module._parameters.values())
+    for prefix, module in model.named_modules():
+        for key, name in _computing_hooks(module):
+            mask = module._buffers.get(f"{name}_mask")
+            if isinstance(module._forward_pre_hooks[key], prune.BasePruningMethod) and mask is not None:
+                label = f"{prefix}.{name}" if prefix else name
+                if holders[id(module._parameters.get(f"{name}_orig"))] > 1:
+                    raise InputError(
+                        f"{label} is pruned and tied to another layer's: make the pruning permanent by "
+                        "torch.nn.utils.prune.remove, and pass masks='zeros'"
+                    )
+                masks[label] = mask
+    return masks
 
 
 def _own(module: nn.Module, name: str, value: Tensor, wanted: bool) -> None:

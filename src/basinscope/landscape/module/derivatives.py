@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Stored
+from basinscope.landscape.filters import as_real
 from basinscope.landscape.module.data_sets import Begin
 from basinscope.landscape.module.loss import Answer, first_line
 from basinscope.landscape.module.passes import Passes
@@ -33,6 +34,9 @@ class NotTwiceDifferentiableError(RuntimeError):
 
 class Derivatives:
     """Differentiates the summed loss with respect to the moved tensors of the working copy.
+
+    Complex tensors count as pairs of real ones, so gradients hold derivatives with respect to real and imaginary parts.
+    Derivatives are 0 at entries that masks exclude.
 
     Args:
         twin: Working copy of the network.
@@ -66,8 +70,8 @@ class Derivatives:
 
     def zeros(self) -> list[Tensor]:
         """Accumulators for sums over batches, in single precision or higher."""
-        targets = self.twin.targets
-        return [torch.zeros_like(t, dtype=torch.promote_types(t.dtype, torch.float32)) for t in targets]
+        reals = self.twin.reals
+        return [torch.zeros_like(t, dtype=torch.promote_types(t.dtype, torch.float32)) for t in reals]
 
     def gradient(self, steps: Sequence[Step], *, cache: bool) -> tuple[float, list[Tensor]]:
         """Summed loss at a point, and its gradient."""
@@ -87,7 +91,7 @@ class Derivatives:
             for loss, parts in self.passes.each("gradient", self.begin, slopes):
                 total += loss
                 _add(gradient, parts)
-        return total, gradient
+        return total, self._masked(gradient)
 
     def product(self, vector: Sequence[Tensor], *, held: bool) -> list[Tensor]:
         """Product of the Hessian of the summed loss at the center and a vector."""
@@ -95,7 +99,7 @@ class Derivatives:
         if self.by_differences:
             return self._difference(vector)
         try:
-            return self._second_derivative(vector, held=held)
+            return self._masked(self._second_derivative(vector, held=held))
         except NotTwiceDifferentiableError as error:
             self.by_differences = str(error)
             self.kept = None
@@ -105,7 +109,7 @@ class Derivatives:
     def _second_derivative(self, vector: Sequence[Tensor], *, held: bool) -> list[Tensor]:
         """Product by differentiating twice."""
         with self.twin.differentiable(), _twice_differentiable(self.twin.copy):
-            cast = [v.to(t).contiguous() for v, t in zip(vector, self.twin.targets, strict=True)]
+            cast = [_aligned(v.to(t).contiguous()) for v, t in zip(vector, self.twin.reals, strict=True)]
             product = self.zeros()
             if held and self._multiply_only_batch(cast, product):
                 return product
@@ -122,7 +126,7 @@ class Derivatives:
         if not length > 0:
             return self.zeros()
         weights = max(_norm(self.twin.exact), 1.0)
-        coarsest = max(torch.finfo(target.dtype).eps for target in self.twin.targets)
+        coarsest = max(torch.finfo(real.dtype).eps for real in self.twin.reals)
         step = coarsest ** (1 / 3) * weights / length
         # Stored with the vector's own blocks: they are added to the center, not normalised.
         direction = Stored(tuple(v.to(own) for v, own in zip(vector, self.twin.exact, strict=True)), "")
@@ -161,9 +165,9 @@ class Derivatives:
         loss, slope = sum(total for total, _, _ in parts) / count, self.zeros()
         for _, _, slopes in parts:
             _add(slope, slopes)
-        slope = [part / count for part in slope]
+        slope = [part / count for part in self._masked(slope)]
         steepness, weights = _norm(slope), _norm(self.twin.exact)
-        coarsest = max(torch.finfo(target.dtype).eps for target in self.twin.targets)
+        coarsest = max(torch.finfo(real.dtype).eps for real in self.twin.reals)
         noise = NOISE * coarsest * max(abs(loss), 1e-3)
         if not (math.isfinite(steepness) and steepness > 0):
             return
@@ -198,11 +202,12 @@ class Derivatives:
         if self.reentrant:
             clear(self.twin.targets)
             total.backward()
-            gradients = [target.grad for target in self.twin.targets]
+            gradients = self._gradients()
             clear(self.twin.targets)
             return gradients
         try:
-            return torch.autograd.grad(total, self.twin.targets, create_graph=again, allow_unused=True)
+            found = torch.autograd.grad(total, self.twin.targets, create_graph=again, allow_unused=True)
+            return [None if part is None else as_real(part) for part in found]
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
@@ -252,7 +257,20 @@ class Derivatives:
                 if is_out_of_memory(error):
                     raise
                 raise NotTwiceDifferentiableError(first_line(error)) from error
-        return [target.grad for target in self.twin.targets]
+        return self._gradients()
+
+    def _gradients(self) -> list[Tensor | None]:
+        """Accumulated gradients of the moved tensors."""
+        return [None if target.grad is None else as_real(target.grad) for target in self.twin.targets]
+
+    def _masked(self, parts: Sequence[Tensor]) -> list[Tensor]:
+        """Derivatives without those of entries that rest."""
+        return [f.masked(part) for f, part in zip(self.twin.filters, parts, strict=True)]
+
+
+def _aligned(tensor: Tensor) -> Tensor:
+    """The tensor, copied if it begins at an odd place in memory, where pairs of reals cannot be complex numbers."""
+    return tensor.clone() if int(tensor.storage_offset()) % 2 else tensor
 
 
 def _detached(

@@ -22,6 +22,8 @@ class Described(ABC):
 
     model: nn.Module
     scheme: Scheme
+    evaluated_with: Mapping[str, Any]
+    """Settings under which another network is evaluated alike, besides the moved tensors and the normalization."""
     _sets: Mapping[str, Begin]
     _functions: Mapping[str, LossFunction]
     _begin: Begin
@@ -57,8 +59,8 @@ class Described(ABC):
 
     @property
     def num_moved(self) -> int:
-        """Number of moved entries: the dimension of the probed space."""
-        return sum(filters.size for filters in self.filters)
+        """Number of moved entries, n: the dimension of the probed space, without entries that masks exclude."""
+        return sum(filters.num_moved for filters in self.filters)
 
     @property
     def units(self) -> str:

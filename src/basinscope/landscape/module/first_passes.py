@@ -22,6 +22,7 @@ from torch import Tensor
 
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Direction, RandomDirection
+from basinscope.landscape.filters import as_real, is_continuous
 from basinscope.landscape.module import checks
 from basinscope.landscape.module.data_sets import Begin
 from basinscope.landscape.module.hooks import drop_idle_hooks, refuse_fed
@@ -125,7 +126,7 @@ def measure_center(
         begin,
         lambda batch: loss(twin.copy, batch),
         changed,
-        precision=checks.tolerance_of(t.dtype for t in twin.targets),
+        precision=checks.tolerance_of(t.dtype for t in twin.reals),
     )
     taken = 2
     if loss.counting.settle(lambda part: _value(twin, passes, loss, part), modified=passes.lender.modified):
@@ -220,7 +221,7 @@ def _second_pass(twin: Twin, passes: Passes, begin: Begin, loss: LossFunction) -
 def _is_differentiable(twin: Twin, passes: Passes, begin: Begin, loss: LossFunction) -> bool:
     """Whether the loss over the first batch has a gradient for any parameter, moved or not."""
     batch = next(iter(passes.batches(begin)), None)
-    graph, parameters = Graph(), [p for p in twin.copy.parameters() if p.is_floating_point()]
+    graph, parameters = Graph(), [p for p in twin.copy.parameters() if is_continuous(p)]
 
     def look(part: Any) -> None:
         graph.add(loss(twin.copy, part).total)
@@ -236,16 +237,18 @@ def _is_differentiable(twin: Twin, passes: Passes, begin: Begin, loss: LossFunct
 def _without_slope(twin: Twin, passes: Passes, begin: Begin, loss: LossFunction, known: Collection[str]) -> list[str]:
     """Tensors whose gradient is exactly zero because another is, such as those of a low-rank adapter before training.
 
-    Only looked for if a moved tensor is zero everywhere, because directions scaled by norms of weights do not move it.
+    Only looked for if a moved tensor is zero everywhere, so that directions scaled by norms of weights do not move it,
+    or if masks exclude a whole tensor.
     """
-    if all(bool(target.any()) for target in twin.targets):
+    if all(bool(target.any()) for target in twin.targets) and not twin.rests_whole:
         return []
-    slopes = [torch.zeros_like(target) for target in twin.targets]
+    slopes = [torch.zeros_like(real) for real in twin.reals]
     with twin.differentiable():
         for batch in passes.batches(begin):
             for answer in passes.pieces("gradient", batch, lambda part: loss(twin.copy, part)):
                 found = torch.autograd.grad(answer.total, twin.targets, allow_unused=True)
-                slopes = [s if f is None else s + f.abs() for s, f in zip(slopes, found, strict=True)]
+                parts = zip(twin.filters, slopes, found, strict=True)
+                slopes = [s if g is None else s + f.masked(as_real(g)).abs() for f, s, g in parts]
             if all(bool(slope.any()) for slope in slopes):
                 return []
     names = [f.name for f, slope in zip(twin.filters, slopes, strict=True) if not bool(slope.any())]

@@ -21,6 +21,7 @@ import torch
 
 from basinscope.errors import InputError
 from basinscope.landscape.filters import Filters
+from basinscope.landscape.masks import digests_of
 from basinscope.landscape.protocol import Step
 
 Place = list[list[str | int]]
@@ -112,7 +113,7 @@ def fingerprint_of(
     count: float,
     device: torch.device,
 ) -> str:
-    """Hash that identifies a network, its batches and the moved tensors.
+    """Hash that identifies a network, its batches, the moved tensors and their masks.
 
     Args:
         filters: The moved tensors.
@@ -124,4 +125,6 @@ def fingerprint_of(
     """
     moved = [(f.name, list(f.shape), list(f.split), list(f.inner)) for f in filters]
     facts = [moved, one_dim, bits, loss.hex(), float(count).hex(), str(device)]
+    if masks := digests_of(filters):
+        facts.append(masks)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]

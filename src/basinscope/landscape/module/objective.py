@@ -13,15 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from basinscope.errors import InputError, kind_of
-from basinscope.landscape.directions import (
-    Center,
-    Direction,
-    RandomDirection,
-    Scheme,
-)
+from basinscope.landscape.directions import Center, Direction, RandomDirection, Scheme
 from basinscope.landscape.filters import Choice as Which
 from basinscope.landscape.filters import Filters, OneDim, one_dim_choice
+from basinscope.landscape.masks import Masks
 from basinscope.landscape.module import checks
 from basinscope.landscape.module.batches import Batches
 from basinscope.landscape.module.conditions import Conditions, autocast_around
@@ -30,6 +25,7 @@ from basinscope.landscape.module.data_sets import LOSS, checked_metrics, data_se
 from basinscope.landscape.module.derivatives import Derivatives
 from basinscope.landscape.module.described import Described
 from basinscope.landscape.module.first_passes import measure_center
+from basinscope.landscape.module.instance import Instance
 from basinscope.landscape.module.journal import Journal, fingerprint_of, place_of
 from basinscope.landscape.module.line import ModuleLine
 from basinscope.landscape.module.loss import Answer, Loss, loss_functions
@@ -38,6 +34,7 @@ from basinscope.landscape.module.many_points import ManyPoints
 from basinscope.landscape.module.passes import Passes
 from basinscope.landscape.module.rounding import rounding_of
 from basinscope.landscape.module.scores import Scores
+from basinscope.landscape.module.settings import check_settings
 from basinscope.landscape.module.twin import Precision, Twin, bits_of, version_of
 from basinscope.landscape.module.whole import Whole
 from basinscope.landscape.protocol import Line, Step
@@ -79,6 +76,10 @@ class Objective(Described, ManyPoints, Whole):
             graphs, or the labels of a language model, confirmed on parts of a batch.
         precision: `single` evaluates bfloat16 and float16 networks in float32, so that no short step is lost in
             rounding; `own` evaluates them in their own precision, and refuses steps that are lost.
+        masks: Entries that rest, which are not perturbed or counted in n: tensors of 0 (rests) and 1 by parameter name,
+            or `"zeros"` for every entry that is exactly 0. Entries pruned by `torch.nn.utils.prune` always rest.
+        instance: For a network that cannot be copied: a function without arguments that makes another instance of it,
+            or that instance, which is then modified. Gets the network's weights and is measured in its place.
 
     If memory runs out, batches are halved along their first axis and retried. A warning is logged, and later passes use
     the smaller batch size.
@@ -87,7 +88,8 @@ class Objective(Described, ManyPoints, Whole):
         num_evaluations: Passes over the batches so far, one per point; derivatives are not counted.
 
     Raises:
-        InputError: The batches can be iterated only once, nothing can be moved, or the network cannot be copied.
+        InputError: The batches can be iterated only once, nothing can be moved, a mask does not fit, the network cannot
+            be copied, or the instance is one of another network.
 
     Example:
         >>> objective = Objective(model, lambda model, batch: cross_entropy(model(batch[0]), batch[1]), batches)
@@ -112,13 +114,10 @@ class Objective(Described, ManyPoints, Whole):
         points_at_once: int | None = None,
         count: Count | None = None,
         precision: Precision = "single",
+        masks: Masks = None,
+        instance: Instance | None = None,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise InputError(f"model is {kind_of(model)}: pass an nn.Module")
-        if not callable(loss_fn):
-            raise InputError(f"loss_fn is {kind_of(loss_fn)}: pass a function of the model and a batch")
-        if points_at_once is not None and points_at_once < 1:
-            raise InputError(f"Objective: points_at_once = {points_at_once}: must be at least 1")
+        check_settings(model, loss_fn, points_at_once=points_at_once, masks=masks)
         self.model, self.unit, self.network = model, unit, type(model).__name__
         self.scheme: Scheme = normalization
         self.one_dim: OneDim = one_dim_choice(one_dim, stacklevel=4)  # past the check of settings
@@ -127,7 +126,10 @@ class Objective(Described, ManyPoints, Whole):
         self.num_evaluations = 0
         self._conditions = Conditions()
         self._functions = loss_functions(loss_fn, checked_metrics(metrics), self._conditions, model, count)
-        self._twin = Twin(model, parameters=parameters, one_dim=self.one_dim, precision=precision)
+        self.evaluated_with = {"count": count, "precision": precision, "masks": masks, "instance": instance}
+        self._twin = Twin(
+            model, parameters=parameters, one_dim=self.one_dim, precision=precision, masks=masks, instance=instance
+        )
         self._asked = parameters is not None
         self._passes = Passes(self._twin)
         self._derivatives = Derivatives(self._twin, self._passes, self._begin, self._answer)
@@ -212,12 +214,12 @@ class Objective(Described, ManyPoints, Whole):
                 causes.
         """
         version = self._current()
-        if version == self._version and bits_of(self.model) == self._bits:
+        if version == self._version and bits_of(self.model, self._twin.masks) == self._bits:
             return
         self._twin.follow()
         self._rows = None
         self._many.forget()
-        bits = bits_of(self.model)
+        bits = bits_of(self.model, self._twin.masks)
         with self._quiet():
             found = measure_center(
                 self._twin,
@@ -239,7 +241,8 @@ class Objective(Described, ManyPoints, Whole):
     def _current(self) -> tuple[Any, ...]:
         """Cheap indicator of the network's state, and of the settings under which it is evaluated."""
         settings = self._conditions.autocast if self._held else autocast_around([self._twin.device])
-        return version_of(self.model), settings
+        self._twin.refuse_taken()
+        return version_of(self.model, self._twin.masks), settings
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,10 +13,20 @@ from torch import Tensor, nn
 
 from basinscope.errors import InputError
 from basinscope.landscape.directions import Center, Direction, Stored
-from basinscope.landscape.filters import Choice, Filters, OneDim, moved_filters
+from basinscope.landscape.filters import Choice, Filters, OneDim, as_real, is_continuous, moved_filters
+from basinscope.landscape.masks import Masks, masked_filters
 from basinscope.landscape.module.buffers import Buffers
-from basinscope.landscape.module.copying import is_parametrised, make_effective, plain_copy, sources_of, widen
+from basinscope.landscape.module.copying import (
+    duplicate,
+    is_parametrised,
+    make_effective,
+    plain_copy,
+    pruned_masks,
+    sources_of,
+    widen,
+)
 from basinscope.landscape.module.hooks import watch_hooks
+from basinscope.landscape.module.instance import Instance, holder_of, refuse_taken
 from basinscope.landscape.names import Names, fitted, names_of
 from basinscope.landscape.protocol import Step
 
@@ -40,15 +49,26 @@ class Twin:
         model: The network; never modified.
         parameters, one_dim: Which tensors are moved; see `filters.moved_filters`.
         precision: `single` evaluates half-precision networks in single precision, `own` in theirs.
+        masks: Entries that rest; see `masks`.
+        instance: A second instance of a network that cannot be copied; see `instance`.
 
     Raises:
         InputError: The network cannot be copied, or nothing can be moved.
     """
 
     def __init__(
-        self, model: nn.Module, *, parameters: Choice | None, one_dim: OneDim, precision: Precision = "single"
+        self,
+        model: nn.Module,
+        *,
+        parameters: Choice | None,
+        one_dim: OneDim,
+        precision: Precision = "single",
+        masks: Masks = None,
+        instance: Instance | None = None,
     ) -> None:
         self.model, self._parameters = model, parameters
+        self._masks: Masks = masks
+        self._instance = instance
         self._one_dim: OneDim = one_dim
         self._precision: Precision = precision
         self.widened: frozenset[torch.dtype] = frozenset()
@@ -60,13 +80,11 @@ class Twin:
 
     def _build(self) -> None:
         """Copy the network."""
-        self.copy = plain_copy(self.model)
+        self.copy = plain_copy(self.model, self._instance)
+        self._holder = holder_of(self.copy)
         if self._precision == "single":
             self.widened = widen(self.copy)
-        self.candidates: tuple[Filters, ...] = moved_filters(
-            self.copy, parameters=self._parameters, one_dim=self._one_dim
-        )
-        """All tensors that were chosen to be moved."""
+        self._chosen = moved_filters(self.copy, parameters=self._parameters, one_dim=self._one_dim)
         watch_hooks(self.copy)
         self.copy.requires_grad_(False)
         self._own: dict[str, Tensor] = dict(self.model.named_parameters())
@@ -76,7 +94,25 @@ class Twin:
                 self._own[name] = tensor.detach().clone()
         self.buffers = Buffers(self.copy, dict(self.model.named_buffers()))
         self._train()
+        self._mask()
+
+    def _mask(self) -> None:
+        """Exclude the entries that rest at the network's current weights and masks."""
+        self.candidates: tuple[Filters, ...] = masked_filters(
+            self._chosen, self.copy, self._masks, pruned_masks(self.model)
+        )
+        """All tensors that were chosen to be moved."""
         self.restrict(())
+
+    @property
+    def rests_whole(self) -> bool:
+        """Whether masks exclude all entries of some tensor."""
+        return len(self.candidates) < len(self._chosen)
+
+    @property
+    def masks(self) -> tuple[Tensor, ...]:
+        """The user's masks."""
+        return tuple(self._masks.values()) if isinstance(self._masks, Mapping) else ()
 
     @property
     def device(self) -> torch.device:
@@ -100,7 +136,7 @@ class Twin:
         self.reload()
         self.buffers.follow(dict(self.model.named_buffers()))
         self._train()
-        self.restrict(())
+        self._mask()
 
     @torch.no_grad()
     def reload(self) -> None:
@@ -126,9 +162,9 @@ class Twin:
 
     @contextlib.contextmanager
     def moving_all(self) -> Iterator[None]:
-        """Context in which all real parameters are moved."""
+        """Context in which all real and complex parameters are moved, whatever the masks."""
         before, resting = self.candidates, {f.name for f in self.candidates} - {f.name for f in self.filters}
-        self.candidates = moved_filters(self.copy, parameters=lambda _, t: t.is_floating_point(), one_dim="moved")
+        self.candidates = moved_filters(self.copy, parameters=lambda _, t: is_continuous(t), one_dim="moved")
         self.restrict(())
         try:
             yield
@@ -142,9 +178,14 @@ class Twin:
         named = dict(self.copy.named_parameters())
         # A tensor keeps its random stream whichever others are moved.
         self.filters: tuple[Filters, ...] = tuple(
-            replace(f, stream=k) if resting else f for k, f in enumerate(self.candidates) if f.name not in resting
+            replace(f, stream=k if f.stream is None else f.stream) if resting else f
+            for k, f in enumerate(self.candidates)
+            if f.name not in resting
         )
         self.targets: tuple[Tensor, ...] = tuple(named[f.name] for f in self.filters)
+        """The moved tensors of the copy."""
+        self.reals = tuple(as_real(target.detach()) if target.is_complex() else target for target in self.targets)
+        """The same tensors as real numbers, in the same memory."""
         self.center = Center(self.filters, tuple(self._own[f.name] for f in self.filters))
         self.exact = [self.center.exact(index) for index in range(len(self.filters))]
         self.cached = []
@@ -178,7 +219,7 @@ class Twin:
         computed = [name for name, parts in sources.items() if given.keys() >= set(parts)]
         if not computed:
             return given
-        other = copy.deepcopy(self.model)
+        other = duplicate(self.model, self._instance)
         with torch.no_grad():
             for name, tensor in (*other.named_parameters(), *other.named_buffers()):
                 if name in given:
@@ -195,8 +236,9 @@ class Twin:
             steps: Directions and distances; empty for the center.
             cache: Cache generated directions for later points.
         """
+        self.refuse_taken()
         cached = [self.blocks_of(direction) if cache else None for direction, _ in steps]
-        for index, (own, target) in enumerate(zip(self.exact, self.targets, strict=True)):
+        for index, (own, target) in enumerate(zip(self.exact, self.reals, strict=True)):
             point = own
             for (direction, distance), blocks in zip(steps, cached, strict=True):
                 block = direction.block(index).to(point) if blocks is None else blocks[index]
@@ -204,6 +246,14 @@ class Twin:
             target.copy_(point)
             if steps and target.dtype in _HALF:
                 self._refuse_lost(own, point, target)
+
+    def refuse_taken(self) -> None:
+        """Refuse a copy that another objective has filled since, because both were given the same instance.
+
+        Raises:
+            InputError: It has.
+        """
+        refuse_taken(self.copy, self._holder)
 
     def _refuse_lost(self, own: Tensor, point: Tensor, target: Tensor) -> None:
         """Refuse a step that rounding to half precision distorts.
@@ -261,20 +311,20 @@ def clear(tensors: Iterable[Tensor]) -> None:
         tensor.grad = None
 
 
-def version_of(model: nn.Module) -> tuple[Any, ...]:
+def version_of(model: nn.Module, masks: Iterable[Tensor] = ()) -> tuple[Any, ...]:
     """Cheap indicator of changes: addresses and version counters of the tensors, types and modes of the modules."""
-    tensors = (*model.parameters(), *model.buffers())
+    tensors = (*model.parameters(), *model.buffers(), *masks)
     # Tensors created in inference mode have no version counter, but cannot be trained either.
     versions = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
     return versions, tuple((type(module), module.training) for module in model.modules())
 
 
-def bits_of(model: nn.Module) -> tuple[int, ...]:
+def bits_of(model: nn.Module, masks: Iterable[Tensor] = ()) -> tuple[int, ...]:
     """Sum of the bits of each tensor; detects writes without a version increment, such as through `.data`."""
     kinds = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     sums = []
-    for tensor in (*model.parameters(), *model.buffers()):
-        plain = torch.view_as_real(tensor.detach()) if tensor.is_complex() else tensor.detach()
+    for tensor in (*model.parameters(), *model.buffers(), *masks):
+        plain = as_real(tensor.detach())
         kind = kinds.get(plain.element_size())
         sums.append(plain.view(kind).sum() if kind is not None and plain.layout == torch.strided else 0)
     return tuple(map(int, sums))
