@@ -244,7 +244,7 @@ WRONG = {
     "returns itself": (lambda: NET, r"instance\(\) is the network itself"),
     "shares a layer": (lambda: nn.Sequential(NET.net), r"shares layers with it"),
     "fails": (lambda: 1 / 0, r"instance\(\) fails: ZeroDivisionError: division by zero"),
-    "no network": (lambda: 3, r"instance\(\) gives a int: it must make another Locked"),
+    "no network": (lambda: 3, r"instance\(\) gives an int: it must make another Locked"),
     "class": (perceptron, r"instance is another network than Locked: layer net is missing"),
     "layers": (_other(Deeper), r"layer net\.3 is not in the network"),
     "shapes": (_other(Wider), r"net\.2\.weight: \(4, 5\), not \(3, 5\)"),
