@@ -14,7 +14,7 @@ from torch import Tensor
 from basinscope.checkpoints.points import Points, moved_tensors, named_points, own_loss, spanned, towards
 from basinscope.errors import InputError, check_choice
 from basinscope.landscape.directions import Combination, Direction
-from basinscope.landscape.protocol import Landscape, renewing, require
+from basinscope.landscape.protocol import Landscape, products_of, renewing, require
 from basinscope.probes.curvature import top_directions
 from basinscope.probes.grid import around, plane_coordinates, refuse_coarse
 from basinscope.probes.labels import labelled
@@ -101,6 +101,7 @@ def slice1d(
         seed=str(seed),
         scheme=landscape.scheme,
         directions=directions,
+        **_of_hessian(landscape, directions),
     )
 
 
@@ -206,7 +207,13 @@ def slice2d(
             scheme=landscape.scheme,
             directions=directions,
             recalibrated=int(renewed),
+            **_of_hessian(landscape, directions),
         )
+
+
+def _of_hessian(landscape: Landscape, directions: str) -> dict[str, str]:
+    """How the Hessian was multiplied, for results along its eigenvectors."""
+    return {"products": products_of(landscape)} if directions == "hessian" else {}
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from basinscope.landscape.flat import FlatLandscape
 from basinscope.landscape.protocol import Landscape, require
-from basinscope.probes.curvature import Hessian
+from basinscope.probes.flat_matrix import Hessian
 from basinscope.probes.lanczos import EIGEN_TOLERANCE
 
 
