@@ -102,7 +102,8 @@ def curvature(
 
     A product costs about as much as five passes over a single batch, or ten over several. The search for the default
     five eigenvalues takes 12 to 45, depending on the spectrum; the residual ‖H·v − λ·v‖ of each pair one more; and a
-    check, which finds eigenvalues that the search has skipped and further copies of repeated ones, 6 to 30.
+    check, which finds eigenvalues that the search has skipped and further copies of repeated ones, 6 to 30, and more if
+    there are some.
 
     Args:
         landscape: The loss, around the center.
@@ -139,9 +140,9 @@ def curvature(
         Trace, diagonal and density have standard errors that are widened by Student's t for few vectors or starts, such
         that ± 1.96 of them are a 95 % interval. Parts not requested are empty, NaN or absent.
 
-        Attributes: `products`, how the matrix was multiplied: `second derivatives`, `differences of gradients` or
-        `operator`; with vectors or a diagonal `tensors`, a JSON list of the [name, shape] of the tensors whose entries
-        follow each other along `entry`.
+        The attribute `products` says how the matrix was multiplied: `second derivatives`, `differences of gradients`
+        or `operator`. With vectors or a diagonal, `tensors` is a JSON list of the [name, shape] of the tensors whose
+        entries follow each other along `entry`.
 
     Raises:
         InputError: A setting is out of range, the network cannot be differentiated, or the operator is not a symmetric
