@@ -7,34 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from basinscope.probes.lanczos import lanczos, spectral_density, top_eigenvalues, trace
+from basinscope.probes.lanczos import lanczos, spectral_density, top_eigenvalues
+from basinscope.probes.uncertainty import student_factor
+from tests.probes.matrices import noise, symmetric, with_eigenvalues
 
 TIGHT = {"tolerance": 1e-10, "max_steps": 200}
 
 
-def _noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def _with_eigenvalues(*values: float, seed: int = 0) -> Tensor:
-    basis, _ = torch.linalg.qr(_noise(len(values), len(values), seed=seed))
-    return basis @ torch.diag(torch.tensor(values, dtype=torch.float64)) @ basis.T
-
-
-def _symmetric(size: int, seed: int = 0) -> Tensor:
-    """A dense random matrix, about as many eigenvalues below 0 as above."""
-    matrix = _noise(size, size, seed=seed)
-    return 0.5 * (matrix + matrix.T)
-
-
 def _top(matrix: Tensor, num: int, **chosen):
-    return top_eigenvalues(lambda v: matrix @ v, _noise(len(matrix), seed=99), num, **TIGHT | chosen)
+    return top_eigenvalues(lambda v: matrix @ v, noise(len(matrix), seed=99), num, **TIGHT | chosen)
 
 
 @settings(max_examples=10)
 @given(size=st.integers(1, 25), num=st.integers(1, 5), seed=st.integers(0, 5))
 def test_the_largest_eigenvalues_of_an_indefinite_matrix_are_those_of_numpy(size, num, seed):
-    matrix, num = _symmetric(size, seed), min(num, size)
+    matrix, num = symmetric(size, seed), min(num, size)
     found = _top(matrix, num, vectors=True)
     np.testing.assert_allclose(found.values, np.linalg.eigh(matrix)[0][::-1][:num], rtol=1e-8, atol=1e-8)
     for value, vector in zip(found.values, found.vectors, strict=True):
@@ -44,7 +31,7 @@ def test_the_largest_eigenvalues_of_an_indefinite_matrix_are_those_of_numpy(size
 
 @pytest.mark.parametrize("max_steps", [5, 12, 25])
 def test_residuals_are_the_norms_of_what_the_pairs_leave_whether_they_are_found_or_not(max_steps):
-    matrix = _symmetric(60)
+    matrix = symmetric(60)
     found = _top(matrix, 4, vectors=True, max_steps=max_steps)
     left = [float((matrix @ v - t * v).norm()) for t, v in zip(found.values.tolist(), found.vectors, strict=True)]
     np.testing.assert_allclose(found.residuals, left, rtol=1e-6, atol=1e-9)
@@ -56,15 +43,15 @@ def test_residuals_are_the_norms_of_what_the_pairs_leave_whether_they_are_found_
 
 
 def test_residuals_are_true_in_single_precision_too():
-    matrix = _symmetric(60).float()
-    found = top_eigenvalues(lambda v: matrix @ v, _noise(60).float(), 3, tolerance=1e-3, max_steps=100, vectors=True)
+    matrix = symmetric(60).float()
+    found = top_eigenvalues(lambda v: matrix @ v, noise(60).float(), 3, tolerance=1e-3, max_steps=100, vectors=True)
     left = [float((matrix @ v - t * v).norm()) for t, v in zip(found.values.tolist(), found.vectors, strict=True)]
     np.testing.assert_allclose(found.residuals, left, atol=1e-5)
     assert (found.residuals <= found.bound).all()
 
 
 def test_the_tolerance_is_relative_to_the_eigenvalue_farthest_from_0_of_either_sign():
-    matrix = _with_eigenvalues(-1000.0, *np.linspace(-1, 1, 49))
+    matrix = with_eigenvalues(-1000.0, *np.linspace(-1, 1, 49))
     found = _top(matrix, 1, tolerance=1e-3)
     assert found.bound == pytest.approx(1.0, rel=1e-3)
     assert found.residuals[0] <= found.bound
@@ -72,8 +59,8 @@ def test_the_tolerance_is_relative_to_the_eigenvalue_farthest_from_0_of_either_s
 
 
 def test_the_basis_is_orthonormal_after_many_steps_on_a_spectrum_that_decays():
-    matrix = _with_eigenvalues(*(10.0 ** -np.linspace(0, 5, 120)))
-    space = lanczos(lambda v: matrix @ v, _noise(120), 100)
+    matrix = with_eigenvalues(*(10.0 ** -np.linspace(0, 5, 120)))
+    space = lanczos(lambda v: matrix @ v, noise(120), 100)
     basis = torch.stack(space.basis)
     assert len(basis) > 50
     torch.testing.assert_close(basis @ basis.T, torch.eye(len(basis), dtype=torch.float64), rtol=0, atol=1e-12)
@@ -84,8 +71,8 @@ def test_the_basis_is_orthonormal_after_many_steps_on_a_spectrum_that_decays():
 
 def test_an_eigenvalue_that_stands_several_times_ends_the_search_with_what_there_is():
     # One start sees one vector of each eigenspace: three steps hold all there is.
-    matrix = _with_eigenvalues(5, 5, 5, 2, 2, -1)
-    space = lanczos(lambda v: matrix @ v, _noise(6), 6)
+    matrix = with_eigenvalues(5, 5, 5, 2, 2, -1)
+    space = lanczos(lambda v: matrix @ v, noise(6), 6)
     np.testing.assert_allclose(space.ritz()[0], [-1, 2, 5], atol=1e-9)
     np.testing.assert_array_equal(space.residuals(), 0)
 
@@ -95,7 +82,7 @@ def test_an_eigenvalue_that_stands_several_times_ends_the_search_with_what_there
     [((3.0,) * 8, 3), ((4.0, 0, 0, 0, 0, 0, 0), 5), ((5.0, 5.0, 2.0, 2.0), 4), ((0.0,) * 5, 2), ((-7.0,), 1)],
 )
 def test_a_space_that_is_exhausted_early_goes_on_until_there_are_as_many_as_asked_for(values, num):
-    matrix = _with_eigenvalues(*values)
+    matrix = with_eigenvalues(*values)
     found = _top(matrix, num, vectors=True)
     assert len(found.values) == num
     np.testing.assert_allclose(found.residuals, 0, atol=1e-9)
@@ -109,7 +96,7 @@ def test_a_space_that_is_exhausted_early_goes_on_until_there_are_as_many_as_aske
 
 def test_progress_ends_no_later_than_at_1_and_grows():
     shares: list[float] = []
-    found = _top(_symmetric(40), 2, max_steps=40, progress=shares.append)
+    found = _top(symmetric(40), 2, max_steps=40, progress=shares.append)
     assert len(shares) == found.num_products
     assert shares == sorted(shares)
     assert 0 < shares[-1] <= 1
@@ -121,7 +108,7 @@ SPECTRUM = np.concatenate([np.linspace(-1, 1, 150), [6.0, 8.0, 10.0]])
 def _density(matrix: Tensor, **chosen):
     size = len(matrix)
     chosen = {"num_starts": 30, "steps": 40} | chosen
-    return spectral_density(lambda v: matrix @ v, lambda k: _noise(size, seed=1000 + k), **chosen)
+    return spectral_density(lambda v: matrix @ v, lambda k: noise(size, seed=1000 + k), **chosen)
 
 
 def _moments(density: np.ndarray, value: np.ndarray) -> list[float]:
@@ -129,10 +116,10 @@ def _moments(density: np.ndarray, value: np.ndarray) -> list[float]:
 
 
 def test_the_density_integrates_to_1_and_its_mean_and_variance_are_those_of_the_spectrum():
-    matrix, width = _with_eigenvalues(*SPECTRUM), 0.005
+    matrix, width = with_eigenvalues(*SPECTRUM), 0.005
     means, variances = [], []
     for group in range(10):
-        starts = [_noise(len(matrix), seed=100 * group + k) for k in range(4)]
+        starts = [noise(len(matrix), seed=100 * group + k) for k in range(4)]
         found = spectral_density(lambda v: matrix @ v, starts.__getitem__, num_starts=4, steps=20, width=width)
         whole, mean, square = _moments(found.density, found.value)
         assert whole == pytest.approx(1, abs=1e-4)
@@ -145,20 +132,35 @@ def test_the_density_integrates_to_1_and_its_mean_and_variance_are_those_of_the_
         assert error < 0.1 * SPECTRUM.var()
 
 
-def test_the_error_of_the_density_is_the_spread_over_starts():
-    matrix = _with_eigenvalues(*SPECTRUM)
+def test_the_error_of_the_density_is_the_spread_over_starts_widened_by_students_t():
+    matrix = with_eigenvalues(*SPECTRUM)
     places, values, errors = np.array([-0.5, 0.5, 8.0]), [], []
     for first in range(0, 96, 6):
         found = spectral_density(
-            lambda v: matrix @ v, lambda k, f=first: _noise(len(matrix), seed=5000 + f + k), num_starts=6, steps=8
+            lambda v: matrix @ v, lambda k, f=first: noise(len(matrix), seed=5000 + f + k), num_starts=6, steps=8
         )
         values.append(np.interp(places, found.value, found.density))
         errors.append(np.interp(places, found.value, found.stderr))
-    np.testing.assert_allclose(np.std(values, axis=0, ddof=1), np.mean(errors, axis=0), rtol=0.5)
+    np.testing.assert_allclose(student_factor(6) * np.std(values, axis=0, ddof=1), np.mean(errors, axis=0), rtol=0.5)
+
+
+def test_the_error_of_the_density_covers_the_smoothed_spectrum_next_to_outliers_too():
+    values, width, covered = np.concatenate([np.linspace(-1, 1, 60), [6.0, 8.0, 10.0]]), 0.05, []
+    matrix = torch.diag(torch.from_numpy(values))
+    for first in range(0, 120, 4):
+        found = spectral_density(
+            lambda v: matrix @ v, lambda k, f=first: noise(63, seed=f + k), num_starts=4, steps=20, width=width
+        )
+        spread = width * (found.value[-1] - found.value[0]) / (1 + 10 * width)
+        bumps = np.exp(-0.5 * ((found.value[:, None] - values) / spread) ** 2) / (spread * math.sqrt(2 * math.pi))
+        exact = bumps.mean(1)
+        shown = exact > 1e-3 * exact.max()
+        covered.append(np.abs(found.density - exact)[shown] <= 1.96 * found.stderr[shown])
+    assert np.concatenate(covered).mean() >= 0.93
 
 
 def test_an_outlier_has_the_share_of_one_eigenvalue():
-    found = _density(_with_eigenvalues(*SPECTRUM), num_starts=60, steps=12)
+    found = _density(with_eigenvalues(*SPECTRUM), num_starts=60, steps=12)
     near = np.abs(found.value - 10) < 0.6
     share = np.trapezoid(found.density[near], found.value[near])
     assert share == pytest.approx(1 / len(SPECTRUM), rel=0.5)
@@ -166,7 +168,7 @@ def test_an_outlier_has_the_share_of_one_eigenvalue():
 
 @pytest.mark.parametrize("values", [(2.0,) * 5, (0.0,) * 5, (3.0,)])
 def test_the_density_of_a_single_eigenvalue_is_one_peak(values):
-    found = _density(_with_eigenvalues(*values), num_starts=2)
+    found = _density(with_eigenvalues(*values), num_starts=2)
     assert np.isfinite(found.density).all()
     assert np.trapezoid(found.density, found.value) == pytest.approx(1, abs=1e-4)
     assert found.value[found.density.argmax()] == pytest.approx(values[0], abs=0.01 * max(1, values[0]))
@@ -174,65 +176,4 @@ def test_the_density_of_a_single_eigenvalue_is_one_peak(values):
 
 
 def test_one_start_has_no_error():
-    assert np.isnan(_density(_symmetric(10), num_starts=1, steps=5).stderr).all()
-
-
-def _trace(matrix: Tensor, num: int, seed: int = 0) -> tuple[float, float]:
-    return trace(lambda v: matrix @ v, len(matrix), num, like=matrix, seed=seed)
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 12])
-@pytest.mark.parametrize("surplus", [0, 3])
-def test_as_many_vectors_as_the_side_give_the_trace_itself(size, surplus):
-    matrix = _symmetric(size)
-    found, error = _trace(matrix, size + surplus)
-    assert found == pytest.approx(float(matrix.trace()), rel=1e-12)
-    assert error == 0
-
-
-def test_no_more_products_are_taken_than_there_are_columns():
-    calls: list[int] = []
-    matrix = _symmetric(12)
-
-    def product(vector: Tensor) -> Tensor:
-        calls.append(1)
-        return matrix @ vector
-
-    for num, wanted in ((4, 8), (6, 12), (30, 12)):
-        calls.clear()
-        trace(product, 12, num, like=matrix, seed=0)
-        assert len(calls) == wanted
-
-
-@pytest.mark.parametrize(
-    "matrix",
-    [_symmetric(40), _with_eigenvalues(*np.linspace(0.5, 1, 40)), _with_eigenvalues(*(0.7 ** np.arange(40)))],
-    ids=["indefinite", "flat", "decaying"],
-)
-def test_the_trace_is_unbiased_and_its_error_is_honest(matrix):
-    found = np.array([_trace(matrix, 8, seed) for seed in range(200)])
-    off = found[:, 0] - float(matrix.trace())
-    assert abs(off.mean()) < 4 * off.std() / math.sqrt(len(off))
-    # As the docstring says: the vectors share a basis, so that the error is up to one and a half times too small.
-    assert 0.85 < off.std() / np.sqrt(np.square(found[:, 1]).mean()) < 1.5
-    assert np.mean(np.abs(off / found[:, 1]) < 4) > 0.93
-
-
-def test_on_a_spectrum_that_decays_it_beats_as_many_plain_products():
-    matrix = _with_eigenvalues(*(0.7 ** np.arange(60)))
-    exact, num = float(matrix.trace()), 10
-    ours = [_trace(matrix, num, seed)[0] - exact for seed in range(50)]
-    plain = []
-    for seed in range(50):
-        tests = _noise(60, 2 * num, seed=seed)
-        plain.append(float((tests * (matrix @ tests)).sum()) / (2 * num) - exact)
-    assert np.std(ours) < 0.2 * np.std(plain)
-
-
-@pytest.mark.parametrize("rank", [0, 1, 3])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_trace_of_a_matrix_of_low_rank_is_exact(rank, dtype):
-    matrix = _with_eigenvalues(*range(1, rank + 1), *[0.0] * (40 - rank)).to(dtype)
-    found, error = _trace(matrix, 8)
-    assert found == pytest.approx(rank * (rank + 1) / 2, abs=1e-5)
-    assert 0 <= error < 1e-5
+    assert np.isnan(_density(symmetric(10), num_starts=1, steps=5).stderr).all()

@@ -184,7 +184,7 @@ def _refused(words, make):
         (["metrics['label']", "str"], {"label": lambda model, batch: "good"}),
         (["odd", "train", "nan"], {"odd": lambda model, batch: model(batch[0]).sum(1) * torch.nan}),
         (["name"], {" ": error}),
-        (["metrics", "list"], [error]),
+        (["metrics", "dictionary"], [error]),
     ],
 )
 def test_bad_metrics_are_refused_in_one_line(words, metrics, points_at_once, untyped):

@@ -121,3 +121,8 @@ def test_a_piecewise_linear_loss_has_no_curvature():
     center = torch.tensor([0.3, -0.2], dtype=torch.float64)
     loss = PointObjective(lambda p: p.relu().sum(1), ParameterLayout(("w",), (torch.Size([1, 2]),)))
     assert loss.hessian_vector_product(center, torch.ones_like(center)).tolist() == [0.0, 0.0]
+
+
+def test_a_matrix_of_zeros_has_the_eigenvalue_zero():
+    flat = PointObjective(lambda p: 0 * p.square().sum(1), ParameterLayout(("w",), (torch.Size([2, 3]),)))
+    assert top_eigenvalue(flat.around(torch.ones(6, dtype=torch.float64))) == 0

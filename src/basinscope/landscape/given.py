@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from basinscope.errors import InputError, kind_of
 from basinscope.landscape.directions import Direction, Stored
+from basinscope.landscape.filters import as_real
 from basinscope.landscape.protocol import Landscape
 
 Given = Direction | Mapping[str, Tensor] | Sequence[Tensor] | Tensor | np.ndarray
 """A direction: displacements by parameter name, in which missing ones are 0; one tensor for each moved one, in their
-order; or a flat vector of the moved entries, such as an `eigenvector` of `curvature`."""
+order; or a flat vector of the moved entries, such as an `eigenvector` of `curvature`. Entries that masks exclude
+rest."""
 UNIT = "lengths of the given direction"
 FORMS = "give displacements by name, one tensor for each moved one, or a flat vector of the moved entries"
 
@@ -54,13 +56,14 @@ def unit_of(directions: Sequence[Direction]) -> str:
 def stored_directions(landscape: Landscape, directions: Sequence[Direction]) -> Float[Tensor, "directions entry"]:
     """Directions as rows of moved entries, in the order that `given_directions` accepts."""
     places = range(len(landscape.filters))
-    rows = [torch.cat([direction.block(k).reshape(-1).cpu() for k in places]) for direction in directions]
+    filters = landscape.filters
+    rows = [torch.cat([filters[k].picked(direction.block(k)).cpu() for k in places]) for direction in directions]
     return torch.stack(rows)
 
 
 def tensors_of(landscape: Landscape) -> str:
     """Names and shapes of the moved tensors in the order of stored entries, as JSON."""
-    return json.dumps([[f.name, list(f.shape)] for f in landscape.filters])
+    return json.dumps([[f.name, list(f.shape)] for f in landscape.filters], ensure_ascii=False)
 
 
 def _direction(landscape: Landscape, item: Any, what: str) -> Direction:
@@ -87,19 +90,20 @@ def _blocks(landscape: Landscape, item: Any, what: str) -> list[Tensor]:
         if foreign:
             raise InputError(f"{what}: {', '.join(foreign[:3])} not among the moved tensors, such as {filters[0].name}")
         parts = [
-            torch.as_tensor(item[f.name]) if f.name in item else torch.zeros_like(landscape.center.exact(k))
+            as_real(torch.as_tensor(item[f.name])) if f.name in item else torch.zeros_like(landscape.center.exact(k))
             for k, f in enumerate(filters)
         ]
     elif isinstance(item, Sequence) and not isinstance(item, str) and all(isinstance(part, Tensor) for part in item):
         if len(item) != len(filters):
             raise InputError(f"{what} has {len(item)} tensors, not {len(filters)}, one for each moved tensor")
-        parts = list(item)
+        parts = [as_real(part) for part in item]
     else:
         return _split(landscape, item, what)
     for f, part in zip(filters, parts, strict=True):
         if part.shape != f.shape:
             raise InputError(f"{what}: {f.name} has shape {tuple(part.shape)}, not {tuple(f.shape)}")
-    return parts
+    # Entries that masks exclude rest.
+    return [f.placed(f.picked(part)) for f, part in zip(filters, parts, strict=True)]
 
 
 def _split(landscape: Landscape, item: Any, what: str) -> list[Tensor]:
@@ -111,4 +115,5 @@ def _split(landscape: Landscape, item: Any, what: str) -> list[Tensor]:
     num = landscape.num_moved
     if flat.shape != (num,):
         raise InputError(f"{what} has shape {tuple(flat.shape)}, not ({num},): {FORMS}")
-    return list(flat.split([f.size for f in landscape.filters]))
+    parts = flat.split([f.num_moved for f in landscape.filters])
+    return [f.placed(part) for f, part in zip(landscape.filters, parts, strict=True)]

@@ -18,6 +18,8 @@ from basinscope.landscape.filters import Filters
 
 Step = tuple[Direction, float]
 """A direction and the distance along it."""
+SECOND_DERIVATIVES, DIFFERENCES = "second derivatives", "differences of gradients"
+"""How a landscape multiplies its Hessian by a vector."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,15 @@ def require(landscape: Any, probe: str, *needed: str) -> Landscape:
 def resolution_of(landscape: Landscape) -> float:
     """Smallest difference of losses that is not attributed to rounding; 0 if the landscape does not know it."""
     return float(getattr(landscape, "resolution", 0.0))
+
+
+def products_of(landscape: Landscape) -> str:
+    """How products of the Hessian and a vector are computed; known after the first one.
+
+    Returns:
+        `SECOND_DERIVATIVES`, or `DIFFERENCES` for a network that cannot be differentiated twice.
+    """
+    return str(getattr(landscape, "products", SECOND_DERIVATIVES))
 
 
 def moving_all(landscape: Landscape) -> AbstractContextManager[Any]:

@@ -72,6 +72,8 @@ def facts(result: xr.Dataset) -> str:
     if directions is None:
         scheme = result.attrs.get("scheme")
         directions = f"random directions, {_NORMALIZED.get(str(scheme), scheme)}"
+    elif (products := result.attrs.get("products", "second derivatives")) != "second derivatives":
+        directions += f", by {products}"
     aligned = ", units aligned" if result.attrs.get("aligned") else ""
     return f"{model_facts({'': result})}\n{directions}{aligned}"
 

@@ -16,7 +16,8 @@ from basinscope.plots.style import COLOURS
 
 DECADES = 7
 """Powers of ten over which a density is drawn, below its maximum."""
-_SCALED = {"plain": "Hessian", "filter": "Hessian scaled by filter norms"}
+_SCALED = {"plain": "", "filter": " scaled by filter norms"}
+_STATUS = {1: "not converged", 2: "not checked for skipped ones"}
 
 
 def curvature_panels(results: Results) -> Panels:
@@ -29,7 +30,7 @@ def curvature_panels(results: Results) -> Panels:
 def plot_curvature(
     results: Results, ax: AxesChoice, *, title: str | None = None, log: bool | None = None
 ) -> dict[str, list[Artist]]:
-    """Draw eigenvalues with their residuals as error bars, and the density beside them.
+    """Draw eigenvalues with their residuals as error bars, the smallest hollow, and the density beside them.
 
     Args:
         results: A `curvature` dataset, or several by name of the network.
@@ -48,32 +49,40 @@ def plot_curvature(
     named = by_name(results)
     panels = choose_axes(ax, curvature_panels(named).names)
     unit = common_unit(named, "eigenvalue")
-    values = np.concatenate([result["eigenvalue"].values for result in named.values()])
-    residuals = np.concatenate([result["residual"].values for result in named.values()])
+    ends = {prefix for result in named.values() for prefix in _ends(result)}
+    values, residuals = (
+        np.concatenate([result[end + name].values for result in named.values() for end in _ends(result)])
+        for name in ("eigenvalue", "residual")
+    )
     _scale(panels[0], values, residuals, log)
     artists: dict[str, list[Artist]] = {}
     for position, (colour, (name, result)) in enumerate(zip(COLOURS, named.items(), strict=False)):
         # Side by side, so that networks with similar eigenvalues do not overlap.
         aside = 0.12 * (position - (len(named) - 1) / 2)
-        bars = panels[0].errorbar(
-            result["rank"].values + aside,
-            result["eigenvalue"].values,
-            result["residual"].values,
-            fmt="o",
-            color=colour,
-            markersize=3,
-            elinewidth=1,
-            capsize=2,
-            label=_words(name, result),
-        )
-        artists[name] = [bars.lines[0], *bars.lines[1], *bars.lines[2]]
+        artists[name] = []
+        for end in _ends(result):
+            bars = panels[0].errorbar(
+                result[f"{end}rank"].values + aside,
+                result[f"{end}eigenvalue"].values,
+                result[f"{end}residual"].values,
+                fmt="o",
+                color=colour,
+                markersize=3,
+                markerfacecolor="none" if end else None,
+                elinewidth=1,
+                capsize=2,
+                label=None if end else _words(name, result),
+            )
+            artists[name] += [bars.lines[0], *bars.lines[1], *bars.lines[2]]
     contain(panels[0], np.concatenate([values - residuals, values + residuals]))
-    panels[0].set_xlabel("rank")
+    panels[0].set_xlabel("rank" if len(ends) == 1 else "rank (hollow: smallest first)")
     panels[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].set_ylabel(with_unit("eigenvalue ± residual", unit))
     example = next(iter(named.values()))
     model, scale = example.attrs.get("model", ""), str(example.attrs.get("scale"))
-    set_title(panels[0], f"{model}: {_SCALED.get(scale, scale)}" if title is None else title)
+    matrices = {_matrix(result) for result in named.values()}
+    what = " and ".join(sorted(matrices)) + _SCALED.get(scale, f", {scale}")
+    set_title(panels[0], f"{model}: {what}" if title is None else title)
     faint_grid(panels[0])
     if len(panels) > 1:
         _density(panels[1], named, artists)
@@ -81,10 +90,23 @@ def plot_curvature(
     return artists
 
 
+def _ends(result: xr.Dataset) -> list[str]:
+    """Prefixes of the variables of each end of the spectrum that a result has."""
+    return ["", "smallest_"] if "smallest_eigenvalue" in result else [""]
+
+
+def _matrix(result: xr.Dataset) -> str:
+    return "operator" if result.attrs.get("products") == "operator" else "Hessian"
+
+
 def _words(name: str, result: xr.Dataset) -> str:
     trace, error = float(result["trace"]), float(result["trace_stderr"])
     words = f"{name or 'eigenvalues'}" + (f"; trace {trace:.3g} ± {error:.2g}" if np.isfinite(trace) else "")
-    return words + (f"; {num} not converged" if (num := int((result["status"].values != 0).sum())) else "")
+    status = np.concatenate([result[f"{end}status"].values for end in _ends(result)])
+    words += "".join(f"; {num} {what}" for code, what in _STATUS.items() if (num := int((status == code).sum())))
+    # Results of earlier releases do not say how products were computed.
+    products = str(result.attrs.get("products", ""))
+    return words + (f"; {products}" if products not in ("", "second derivatives") else "")
 
 
 def _scale(axes: Axes, values: np.ndarray, residuals: np.ndarray, log: bool | None) -> None:

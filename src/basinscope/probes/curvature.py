@@ -1,94 +1,56 @@
-"""Largest eigenvalues, trace and spectral density of a network's Hessian."""
+"""Eigenvalues, trace, diagonal and spectral density of a network's Hessian, or of another matrix of its weights."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, get_args
 
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Float
-from torch import Tensor
 
 from basinscope.errors import InputError, check_choice
 from basinscope.landscape.directions import Stored
+from basinscope.landscape.given import tensors_of
 from basinscope.landscape.protocol import Landscape, require
+from basinscope.probes.diagonal import diagonal
+from basinscope.probes.extremes import Eigenpairs, extreme_eigenpairs
+from basinscope.probes.flat_matrix import FlatMatrix, Hessian, Operator, Scale
 from basinscope.probes.labels import labelled
-from basinscope.probes.lanczos import EIGEN_TOLERANCE, Product, spectral_density, top_eigenvalues, trace
+from basinscope.probes.lanczos import EIGEN_TOLERANCE, spectral_density
+from basinscope.probes.trace import trace
 from basinscope.progress import Watcher, watched
+from basinscope.results.convert import Values
 from basinscope.seeds import child_seed
 from basinscope.settings import checks_settings
 
 _log = logging.getLogger(__name__)
-Scale = Literal["plain", "filter"]
 MAX_STEPS = 100
 ANNOUNCED_BYTES = 2**30
-"""Size of the Lanczos vectors above which it is announced."""
+"""Size of the stored vectors above which it is announced."""
 
 
-class Hessian:
-    """The Hessian of the moved tensors as one flat matrix H, or D·H·D with D the filter norms."""
-
-    def __init__(self, landscape: Landscape, scale: Scale) -> None:
-        self.landscape = landscape
-        center = landscape.center
-        exact = [center.exact(place) for place in range(len(center.filters))]
-        self.like = exact[0].new_empty(0)
-        self.size = landscape.num_moved
-        self.num_products = 0
-        self._diagonal: list[Tensor] | None = None
-        if scale == "filter":
-            self._diagonal = [f.root_mean_squares(weights) for f, weights in zip(center.filters, exact, strict=True)]
-
-    def blocks(self, flat: Float[Tensor, " size"]) -> list[Tensor]:
-        """Split a flat vector into tensors, scaled by D; 0 at entries that masks exclude."""
-        center = self.landscape.center
-        parts = flat.split([filters.num_moved for filters in center.filters])
-        tensors = [
-            filters.placed(part.to(tensor.device))
-            for part, filters, tensor in zip(parts, center.filters, center.tensors, strict=True)
-        ]
-        if self._diagonal is not None:
-            tensors = [part * scale for part, scale in zip(tensors, self._diagonal, strict=True)]
-        return tensors
-
-    def product(self, flat: Float[Tensor, " size"]) -> Float[Tensor, " size"]:
-        """Multiply the matrix by a flat vector.
-
-        Raises:
-            InputError: The product is not finite.
-        """
-        self.num_products += 1
-        parts = [part.to(self.like.dtype) for part in self.landscape.hessian_vector_product(self.blocks(flat))]
-        if self._diagonal is not None:
-            parts = [part * scale for part, scale in zip(parts, self._diagonal, strict=True)]
-        filters = self.landscape.center.filters
-        product = torch.cat([f.picked(part).to(self.like.device) for f, part in zip(filters, parts, strict=True)])
-        if not product.isfinite().all():
-            raise InputError(
-                "the Hessian of the loss is not finite at the network's weights: look for roots, logarithms or powers "
-                "of 0 in the network or the loss"
-            )
-        return product
-
-    def start(self, seed: int, number: int) -> Float[Tensor, " size"]:
-        """A random starting vector."""
-        stream = torch.Generator().manual_seed(child_seed(seed, "lanczos", number))
-        return torch.randn(self.size, generator=stream).to(self.like)
-
-
-def _announce_memory(hessian: Hessian, vectors: int) -> None:
-    size = vectors * hessian.size * hessian.like.element_size()
+def _announce_memory(matrix: FlatMatrix, vectors: int) -> None:
+    size = vectors * matrix.size * matrix.like.element_size()
     if size >= ANNOUNCED_BYTES:
         _log.warning(
             "curvature: stores up to %d vectors of %s entries, %.1f GiB; fewer steps need less",
             vectors,
-            f"{hessian.size:,}",
+            f"{matrix.size:,}",
             size / 2**30,
         )
+
+
+def _eigen_vectors(size: int, steps: int, wanted: int) -> int:
+    """Vectors stored by a search for eigenvalues: the Krylov space, and twice as many pairs as wanted."""
+    return min(steps, size) + 2 + min(2 * wanted, size)
+
+
+def _starts(matrix: FlatMatrix, seed: int) -> Callable[[int], torch.Tensor]:
+    """Starting vectors of a search for eigenvalues and of its checks."""
+    return lambda number: matrix.start(seed, number, "check" if number else "lanczos")
 
 
 def top_directions(landscape: Landscape, num: int, *, seed: int, progress: Watcher) -> Sequence[Stored]:
@@ -100,22 +62,23 @@ def top_directions(landscape: Landscape, num: int, *, seed: int, progress: Watch
     Raises:
         InputError: The network has fewer moved entries than eigenvectors requested.
     """
-    hessian = Hessian(require(landscape, "curvature", "hessian_vector_product"), "filter")
-    if num > hessian.size:
-        raise InputError(f"{num} eigenvectors of a network with {hessian.size} moved entries: ask for fewer")
-    _announce_memory(hessian, MAX_STEPS + 2)
+    landscape = require(landscape, "curvature", "hessian_vector_product")
     with landscape.held(), watched("eigenvectors", progress) as tell:
-        pairs = top_eigenvalues(
+        hessian = Hessian(landscape, "filter")
+        if num > hessian.size:
+            raise InputError(f"{num} eigenvectors of a network with {hessian.size} moved entries: ask for fewer")
+        _announce_memory(hessian, _eigen_vectors(hessian.size, max(MAX_STEPS, num), num))
+        found = extreme_eigenpairs(
             hessian.product,
-            hessian.start(seed, 0),
+            _starts(hessian, seed),
             num,
-            tolerance=1e-3,
+            tolerance=EIGEN_TOLERANCE,
             max_steps=min(max(MAX_STEPS, num), hessian.size),
-            vectors=True,
+            verified=False,
             progress=tell,
         )
     scale = math.sqrt(hessian.size)
-    return [Stored(tuple(hessian.blocks(scale * vector)), "filter norms") for vector in pairs.vectors]
+    return [Stored(tuple(hessian.blocks(scale * vector)), "filter norms") for vector in found.top.vectors]
 
 
 @checks_settings
@@ -123,118 +86,202 @@ def curvature(
     landscape: Landscape,
     *,
     top: int = 5,
+    smallest: int = 0,
+    vectors: bool = False,
     density: bool = False,
+    operator: Any = None,
     scale: Scale = "plain",
     tolerance: float = EIGEN_TOLERANCE,
     max_steps: int = MAX_STEPS,
     trace_vectors: int = 10,
+    diagonal_vectors: int = 0,
     density_starts: int = 8,
     density_steps: int = 40,
     seed: int = 0,
     progress: Watcher = None,
 ) -> xr.Dataset:
-    """Measure eigenvalues, trace and density of a network's Hessian by Hessian-vector products.
+    """Measure eigenvalues, trace, diagonal and density of a network's Hessian by Hessian-vector products.
 
-    A product costs about as much as five passes over a single batch, or ten over several. The residual ‖H·v − λ·v‖ of
-    each eigenpair takes one more.
+    A product costs about as much as five passes over a single batch, or ten over several. The search for the default
+    five eigenvalues takes 12 to 45, depending on the spectrum; the residual ‖H·v − λ·v‖ of each pair one more; and a
+    check, which finds eigenvalues that the search has skipped and further copies of repeated ones, 6 to 30, and more if
+    there are some.
 
     Args:
         landscape: The loss, around the center.
         top: Number of largest eigenvalues.
+        smallest: Number of smallest eigenvalues, from the same Lanczos vectors; where they lie dense, such as around 0,
+            they need many steps.
+        vectors: Whether to return eigenvectors too, as directions in weight space.
         density: Whether to estimate the density of all eigenvalues too.
+        operator: Another symmetric matrix A of the moved entries, measured in place of the Hessian and assumed to be in
+            its unit, such as a Gauss–Newton or Fisher matrix: anything with `@` on a flat vector (a numpy or torch
+            matrix, a `LinearOperator` of scipy, an operator of curvlinops), or a function of a flat torch vector that
+            returns a numpy or torch vector. Entries are those of the tensors in `landscape.filters`, in this order,
+            each tensor row by row. Two further products check that <Ax, y> = <x, Ay> for random vectors, to 10⁻³ of
+            their typical size in single precision and 10⁻⁶ in double.
         scale: `plain`, the Hessian H; `filter`, D·H·D with D = ‖w_f‖/√dim_f, which does not change when a layer is
             scaled up and the next one down, and whose trace is the mean curvature along filter-normalised directions.
         tolerance: Residual of an eigenpair, relative to the eigenvalue of largest magnitude.
-        max_steps: Maximum number of Lanczos steps; stores one vector of moved entries per step, and two more.
+        max_steps: Maximum number of Lanczos steps of the search, and again of its check; stores one vector of moved
+            entries per step, two more, and two per eigenvalue.
         trace_vectors: Random vectors for the trace, 2 or more; takes twice as many products and stores three times as
             many vectors. 0 skips the trace. With at most twice as many moved entries, the trace is exact.
+        diagonal_vectors: Random vectors for the diagonal, 2 or more; takes as many products and stores six vectors.
+            0 skips it. With at most as many moved entries, the diagonal is exact.
         density_starts: Number of random starts for the density.
         density_steps: Lanczos steps per start.
         seed: Seed of all random vectors.
         progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
-        A `curvature` dataset: eigenvalues in descending order with their residuals and a status, the trace with its
-        standard error, and the density with its own; parts not requested are empty or NaN.
+        A `curvature` dataset. Eigenvalues in descending order, and `smallest_eigenvalue` in ascending order, with their
+        residuals and a status: `ok`; `max_steps` if the residual exceeds the tolerance; `unchecked` if the check ended
+        at `max_steps`, so that one farther out may have been skipped. That a check overlooks one has a probability
+        below 10⁻⁴. Eigenvectors v along `entry`, of length 1, as directions in weight space: D·v for `scale="filter"`.
+        Trace, diagonal and density have standard errors that are widened by Student's t for few vectors or starts, such
+        that ± 1.96 of them are a 95 % interval. Parts not requested are empty, NaN or absent.
+
+        The attribute `products` says how the matrix was multiplied: `second derivatives`, `differences of gradients`
+        or `operator`. With vectors or a diagonal, `tensors` is a JSON list of the [name, shape] of the tensors whose
+        entries follow each other along `entry`.
 
     Raises:
-        InputError: A setting is out of range, or the network cannot be differentiated twice.
+        InputError: A setting is out of range, the network cannot be differentiated, or the operator is not a symmetric
+            matrix of the moved entries.
 
     References:
-        Lanczos 1950; Epperly, Tropp and Webber 2024, arXiv 2301.07825 (trace); Ghorbani, Krishnan and Xiao 2019,
-        arXiv 1901.10159 (density).
+        Lanczos 1950; Epperly, Tropp and Webber 2024, arXiv 2301.07825 (trace); Bekas, Kokiopoulou and Saad 2007
+        (diagonal); Ghorbani, Krishnan and Xiao 2019, arXiv 1901.10159 (density).
     """
-    landscape = require(landscape, "curvature", "hessian_vector_product")
+    landscape = require(landscape, "curvature", *(() if operator is not None else ("hessian_vector_product",)))
     check_choice("scale", scale, get_args(Scale))
-    for name, value, least in (
-        ("top", top, 1),
-        ("max_steps", max_steps, 1),
-        ("trace_vectors", trace_vectors, 0),
-        ("density_starts", density_starts, 1),
-        ("density_steps", density_steps, 2),
-    ):
-        if value < least:
-            raise InputError(f"curvature: {name} = {value}: must be at least {least}")
-    if trace_vectors == 1:
-        raise InputError("curvature: trace_vectors = 1: must be at least 2, for a standard error, or 0 for no trace")
+    num_vectors = {"trace_vectors": trace_vectors, "diagonal_vectors": diagonal_vectors}
+    _refuse({"top": (top, 1), "smallest": (smallest, 0), "max_steps": (max_steps, 1)}, num_vectors)
+    _refuse({"density_starts": (density_starts, 1), "density_steps": (density_steps, 2)}, {})
     if not 0 < tolerance < 1:
         raise InputError(f"curvature: tolerance = {tolerance}: must lie between 0 and 1")
-    hessian = Hessian(landscape, scale)
-    num = min(top, hessian.size)
-    max_steps = max(max_steps, num)
-    num_stored = max(max_steps + 2, 3 * trace_vectors + 2, (density_steps + 2) * density)
-    _announce_memory(hessian, min(num_stored, hessian.size))
-    # Products of each part, by which progress is weighted.
-    plan = [max_steps, 2 * trace_vectors, density_starts * density_steps * density]
     with landscape.held(), watched("curvature", progress) as tell:
+        matrix = Hessian(landscape, scale) if operator is None else Operator(landscape, scale, operator, seed)
+        size = matrix.size
+        num_top, num_smallest = min(top, size), min(smallest, size)
+        max_steps = max(max_steps, min(num_top + num_smallest, size))
+        stored = (3 * trace_vectors + 2, (density_steps + 2) * density, 6 * (diagonal_vectors > 0))
+        stored = (min(max(stored), size), _eigen_vectors(size, max_steps, num_top + num_smallest))
+        _announce_memory(matrix, max(stored))
+        # Products of each part, by which progress is weighted.
+        plan = [2 * max_steps, 2 * trace_vectors, diagonal_vectors, density_starts * density_steps * density]
 
         def part(number: int) -> Callable[[float], None]:
             return lambda share: tell((sum(plan[:number]) + share * plan[number]) / sum(plan))
 
-        product: Product = hessian.product
-        limits = {"tolerance": tolerance, "max_steps": max_steps}
-        pairs = top_eigenvalues(product, hessian.start(seed, 0), num, **limits, verified=True, progress=part(0))
-        total, error = math.nan, math.nan
-        if trace_vectors:
-            total, error = trace(
-                product,
-                hessian.size,
-                trace_vectors,
-                like=hessian.like,
-                seed=child_seed(seed, "trace"),
-                progress=part(1),
-            )
-        value = curve = stderr = np.empty(0)
-        if density:
-            spread = spectral_density(
-                product,
-                lambda number: hessian.start(seed, 1 + number),
-                num_starts=density_starts,
-                steps=min(density_steps, hessian.size),
-                progress=part(2),
-            )
-            value, curve, stderr = spread.value, spread.density, spread.stderr
+        found = extreme_eigenpairs(
+            matrix.product,
+            _starts(matrix, seed),
+            num_top,
+            num_smallest,
+            tolerance=tolerance,
+            max_steps=max_steps,
+            progress=part(0),
+        )
+        values = _of_pairs(matrix, found.top, "", vectors=vectors)
+        if smallest:
+            values |= _of_pairs(matrix, found.smallest, "smallest_", vectors=vectors)
+        values |= _of_trace(matrix, trace_vectors, seed, part(1))
+        values |= _of_diagonal(matrix, diagonal_vectors, seed, part(2))
+        values |= _of_density(matrix, density_starts * density, min(density_steps, size), seed, part(3))
         tell(1.0)
-    unit, per = landscape.unit, ("" if scale == "filter" else "weight²")
+    return _labelled(matrix, values, seed=str(seed), scale=scale)
+
+
+def _refuse(least: Mapping[str, tuple[int, int]], num_vectors: Mapping[str, int]) -> None:
+    """Check that settings are in range.
+
+    Args:
+        least: Each setting and its smallest allowed value.
+        num_vectors: Numbers of random vectors, 0 or at least 2.
+
+    Raises:
+        InputError: A setting is out of range.
+    """
+    for name, (value, smallest) in {**least, **{name: (num, 0) for name, num in num_vectors.items()}}.items():
+        if value < smallest:
+            raise InputError(f"curvature: {name} = {value}: must be at least {smallest}")
+    for name, num in num_vectors.items():
+        if num == 1:
+            what = name.removesuffix("_vectors")
+            raise InputError(f"curvature: {name} = 1: must be at least 2, for a standard error, or 0 for no {what}")
+
+
+def _of_pairs(matrix: FlatMatrix, pairs: Eigenpairs, prefix: str, *, vectors: bool) -> dict[str, Values]:
+    """Variables of the eigenvalues at one end of the spectrum."""
+    values: dict[str, Values] = {
+        f"{prefix}rank": np.arange(1, len(pairs.values) + 1),
+        f"{prefix}eigenvalue": pairs.values,
+        f"{prefix}residual": pairs.residuals,
+        f"{prefix}status": pairs.status,
+    }
+    if vectors:
+        moved = [matrix.flat(matrix.blocks(vector)).cpu().numpy() for vector in pairs.vectors]
+        values[f"{prefix}eigenvector"] = np.stack(moved)
+    return values
+
+
+def _of_trace(matrix: FlatMatrix, num: int, seed: int, tell: Callable[[float], None]) -> dict[str, Values]:
+    total, error = math.nan, math.nan
+    if num:
+        total, error = trace(
+            matrix.product, matrix.size, num, like=matrix.like, seed=child_seed(seed, "trace"), progress=tell
+        )
+    return {"trace": total, "trace_stderr": error}
+
+
+def _of_diagonal(matrix: FlatMatrix, num: int, seed: int, tell: Callable[[float], None]) -> dict[str, Values]:
+    if not num:
+        return {}
+    entries, errors = diagonal(
+        matrix.product, matrix.size, num, like=matrix.like, seed=child_seed(seed, "diagonal"), progress=tell
+    )
+    return {"diagonal": entries, "diagonal_stderr": errors}
+
+
+def _of_density(
+    matrix: FlatMatrix, starts: int, steps: int, seed: int, tell: Callable[[float], None]
+) -> dict[str, Values]:
+    if not starts:
+        return {"value": np.empty(0), "density": np.empty(0), "density_stderr": np.empty(0)}
+    found = spectral_density(
+        matrix.product,
+        lambda number: matrix.start(seed, 1 + number),
+        num_starts=starts,
+        steps=steps,
+        progress=tell,
+    )
+    return {"value": found.value, "density": found.density, "density_stderr": found.stderr}
+
+
+def _labelled(matrix: FlatMatrix, values: Mapping[str, Values], **attributes: str) -> xr.Dataset:
+    """Build the dataset, with units and meanings of the matrix."""
+    landscape = matrix.landscape
+    unit, per = landscape.unit, ("" if attributes["scale"] == "filter" else "weight²")
     size = f"{unit or 1} / {per}" if per else unit
     inverse = f"{per or 1} / {unit}" if unit else per
-    return labelled(
+    inverses = ("density", "density_stderr")
+    unitless = ("rank", "status", "eigenvector", "num_products")
+    if {"eigenvector", "diagonal"} & set(values):
+        attributes["tensors"] = tensors_of(landscape)
+    result = labelled(
         "curvature",
         landscape,
-        {
-            "rank": np.arange(1, len(pairs.values) + 1),
-            "eigenvalue": pairs.values,
-            "residual": pairs.residuals,
-            "status": (pairs.residuals > pairs.bound).astype(np.int8),
-            "trace": total,
-            "trace_stderr": error,
-            "value": value,
-            "density": curve,
-            "density_stderr": stderr,
-            "num_products": hessian.num_products,
+        {**values, "num_products": matrix.num_products},
+        units={
+            name: inverse if name in inverses else size
+            for name in values
+            if name.removeprefix("smallest_") not in unitless
         },
-        units=dict.fromkeys(("eigenvalue", "residual", "trace", "trace_stderr", "value"), size)
-        | {"density": inverse, "density_stderr": inverse},
-        seed=str(seed),
-        scale=scale,
+        products=matrix.products,
+        **attributes,
     )
+    for variable in result.variables.values():
+        variable.attrs["long_name"] = variable.attrs["long_name"].replace("Hessian", matrix.name)
+    return result

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from basinscope.probes.curvature import MAX_STEPS, Hessian
+from basinscope.probes.curvature import MAX_STEPS
+from basinscope.probes.flat_matrix import Hessian
 from basinscope.probes.lanczos import EIGEN_TOLERANCE, top_eigenvalues
 
 RANDOM_PART = 0.3
@@ -65,8 +66,8 @@ def followed_eigenvalue(
         tolerance=tolerance,
         max_steps=min(max_steps, hessian.size),
         vectors=True,
-        verified=True,
         next_tolerance=NEXT_TOLERANCE,
     )
-    value, residual = float(pairs.values[0]), float(pairs.residuals[0])
-    return Followed(value, residual, residual <= pairs.bound, pairs.vectors[0])
+    value, vector = float(pairs.values[0]), pairs.vectors[0]
+    residual = float((hessian.product(vector) - value * vector).norm())
+    return Followed(value, residual, residual <= pairs.bound, vector)

@@ -1,15 +1,18 @@
-"""Top eigenvalues and spectral density of a large symmetric matrix by Lanczos iteration, and its trace by XTrace."""
+"""Top eigenvalues and spectral density of a large symmetric matrix by Lanczos iteration."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from basinscope.probes.uncertainty import student_factor
 
 Product = Callable[[Float[Tensor, " size"]], Float[Tensor, " size"]]
 """Multiplies a vector by the matrix."""
@@ -17,6 +20,9 @@ EIGEN_TOLERANCE = 1e-3
 """Largest relative residual of an eigenvalue, unless another is given."""
 BREAKDOWN = 1e-6
 """Norm of a new vector's residual, relative to the matrix, below which the Krylov space counts as exhausted."""
+
+SQUARED_LIMIT = 1e200
+"""Sum of squares above which a bound counts as 0."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +36,45 @@ class Krylov:
 
     def ritz(self) -> tuple[np.ndarray, np.ndarray]:
         """Ritz values, ascending, and the eigenvectors of the tridiagonal matrix."""
+        return self._ritz
+
+    @cached_property
+    def _ritz(self) -> tuple[np.ndarray, np.ndarray]:
         small = np.diag(self.diagonal)
         for k, entry in enumerate(self.beside[:-1]):
             small[k, k + 1] = small[k + 1, k] = entry
         values, vectors = np.linalg.eigh(small)
         return values, vectors
 
+    def vector(self, weights: Float[np.ndarray, " steps"]) -> Tensor:
+        """Combine the basis vectors with the given weights, and scale the result to length 1."""
+        combined = torch.zeros_like(self.basis[0])
+        for weight, part in zip(weights, self.basis, strict=True):
+            combined.add_(part, alpha=float(weight))
+        return combined / combined.norm()
+
     def residuals(self) -> np.ndarray:
         """‖A v − θ v‖ of each Ritz pair, in the order of `ritz`."""
         return np.abs(self.beside[-1] * self.ritz()[1][-1])
+
+    def hidden_share(self, value: float) -> float:
+        """Largest component that the starting vector can have along a unit eigenvector with this eigenvalue.
+
+        The component of the k-th basis vector is p_k(value) times that of the start, with p_k the orthonormal
+        polynomials of the tridiagonal matrix. As the basis is orthonormal, the squares sum to at most 1. For a value
+        above all Ritz values, or below, the bound shrinks exponentially with the steps.
+
+        References:
+            Parlett 1998, section 12.1 (the polynomials); Kuczyński and Woźniakowski 1992 (random starts).
+        """
+        before, current, total = 0.0, 1.0, 1.0
+        for k, entry in enumerate(self.beside):
+            if not entry or total > SQUARED_LIMIT:
+                return 0.0
+            coupling = self.beside[k - 1] * before if k else 0.0
+            before, current = current, ((value - self.diagonal[k]) * current - coupling) / entry
+            total += current**2
+        return float(total) ** -0.5
 
 
 @torch.no_grad()
@@ -49,6 +85,7 @@ def lanczos(
     *,
     done: Callable[[Krylov], bool] = lambda _: False,
     least: int = 1,
+    against: Sequence[Tensor] = (),
 ) -> Krylov:
     """Build a Krylov space from a starting vector, with full reorthogonalisation.
 
@@ -59,6 +96,8 @@ def lanczos(
         done: Called after each step; returns whether to stop.
         least: Minimum basis size, at most the number of rows; if the Krylov space is exhausted earlier, the iteration
             restarts from a random orthogonal vector.
+        against: Orthonormal vectors to which the whole space stays orthogonal: it is that of the deflated matrix P·A·P,
+            with P the projection onto their complement.
 
     Returns:
         The space. Each new vector is orthogonalised against all earlier ones, twice.
@@ -66,35 +105,39 @@ def lanczos(
     References:
         Lanczos 1950; Parlett 1998, chapter 13.
     """
+    start = orthogonal_to(against, start)
     basis = [start / start.norm()]
     diagonal, beside = [], []
     while True:
         vector = product(basis[-1])
-        diagonal.append(_dot(vector, basis[-1]))
-        for _ in range(2):
-            for earlier in basis:
-                vector = torch.sub(vector, earlier, alpha=_dot(vector, earlier))
+        diagonal.append(dot(vector, basis[-1]))
+        vector = orthogonal_to([*against, *basis], vector)
         length = float(vector.norm())
         size = max(*map(abs, diagonal), max(beside, default=0.0))
-        exhausted = not length > BREAKDOWN * size or len(basis) == len(start)
+        exhausted = not length > BREAKDOWN * size or len(against) + len(basis) == len(start)
         beside.append(0.0 if exhausted else length)
         space = Krylov(basis, np.array(diagonal), np.array(beside))
         if done(space) or len(basis) == steps or (exhausted and len(basis) >= min(least, len(start))):
             return space
-        basis.append(_random_orthogonal(basis) if exhausted else vector / length)
+        basis.append(_random_orthogonal([*against, *basis]) if exhausted else vector / length)
 
 
-def _random_orthogonal(basis: list[Tensor]) -> Tensor:
-    """Make a random unit vector orthogonal to the basis."""
-    stream = torch.Generator().manual_seed(len(basis))
-    vector = torch.randn(len(basis[0]), generator=stream).to(basis[0])
+def orthogonal_to(basis: Sequence[Tensor], vector: Tensor) -> Tensor:
+    """Subtract the projection of a vector onto the span of orthonormal vectors, twice against rounding."""
     for _ in range(2):
         for earlier in basis:
-            vector = torch.sub(vector, earlier, alpha=_dot(vector, earlier))
+            vector = torch.sub(vector, earlier, alpha=dot(vector, earlier))
+    return vector
+
+
+def _random_orthogonal(basis: Sequence[Tensor]) -> Tensor:
+    """Make a random unit vector orthogonal to the basis."""
+    stream = torch.Generator().manual_seed(len(basis))
+    vector = orthogonal_to(basis, torch.randn(len(basis[0]), generator=stream).to(basis[0]))
     return vector / vector.norm()
 
 
-def _dot(first: Tensor, second: Tensor) -> float:
+def dot(first: Tensor, second: Tensor) -> float:
     """Inner product, in float64 unless the vectors are very long or the device lacks it."""
     if first.device.type == "mps":
         return float(first @ second)
@@ -122,13 +165,14 @@ def top_eigenvalues(
     tolerance: float,
     max_steps: int,
     vectors: bool = False,
-    verified: bool = False,
     next_tolerance: float | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Top:
-    """Compute the largest eigenvalues, with their residuals.
+    """Compute the largest eigenvalues from a single start, with residuals estimated from the tridiagonal matrix.
 
-    From a single start, a repeated eigenvalue is returned once, unless there are fewer distinct ones than requested.
+    A repeated eigenvalue is returned once, unless there are fewer distinct ones than requested; and if the start has
+    almost no component along an eigenvector, the next eigenvalue is returned in its place. For checked ones see
+    `extremes.extreme_eigenpairs`.
 
     Args:
         product: The matrix.
@@ -137,8 +181,6 @@ def top_eigenvalues(
         tolerance: Residual at which a pair has converged, relative to the eigenvalue of largest magnitude.
         max_steps: Maximum number of products.
         vectors: Whether to return eigenvectors too.
-        verified: Whether to compute ‖H·v − λ·v‖ by one more product for each pair; else residuals are estimates from
-            the tridiagonal matrix, which rounding can exceed.
         next_tolerance: Also wait for the pair after the requested ones, up to this relative residual. A start close to
             an eigenvector converges to it before a larger eigenvalue, of which it has little, has emerged.
         progress: Called after each product with the share of `max_steps`.
@@ -160,19 +202,8 @@ def top_eigenvalues(
     space = lanczos(product, start, max_steps, done=converged, least=num)
     values, small = space.ritz()
     order = np.argsort(values)[::-1][:num]
-    eigenvectors = []
-    if vectors or verified:
-        for k in order:
-            vector = torch.zeros_like(start)
-            for weight, part in zip(small[:, k], space.basis, strict=True):
-                vector.add_(part, alpha=float(weight))
-            eigenvectors.append(vector / vector.norm())
-    residuals, num_products = space.residuals()[order], len(space.basis)
-    if verified:
-        pairs = zip(values[order], eigenvectors, strict=True)
-        residuals = np.array([float((product(vector) - float(value) * vector).norm()) for value, vector in pairs])
-        num_products += len(order)
-    return Top(values[order], residuals, eigenvectors if vectors else [], bound(values), num_products)
+    eigenvectors = [space.vector(small[:, k]) for k in order] if vectors else []
+    return Top(values[order], space.residuals()[order], eigenvectors, bound(values), len(space.basis))
 
 
 @dataclass(frozen=True)
@@ -183,7 +214,7 @@ class Density:
     density: Float[np.ndarray, " value"]
     """Its integral is 1."""
     stderr: Float[np.ndarray, " value"]
-    """Standard error over the starts."""
+    """Its standard error; NaN for one start."""
     num_products: int
 
 
@@ -201,6 +232,11 @@ def spectral_density(
 
     Each Ritz value is weighted by the square of its eigenvector's first entry and smoothed by a Gaussian.
 
+    The standard error is the larger of two, widened by `student_factor`: the spread over the starts; and, for f the
+    Gaussian around a value and A an n × n matrix, the spread of vᵀf(A)v over random unit vectors v,
+    √(2/(n + 2) · (tr f(A)²/n − (tr f(A)/n)²)), with both traces estimated from the same weights. The first alone is too
+    small next to isolated eigenvalues, where weights are skewed. It does not include the bias of too few steps.
+
     Args:
         product: The matrix.
         start: Returns the random starting vector of a number.
@@ -213,7 +249,7 @@ def spectral_density(
     References:
         Ghorbani, Krishnan and Xiao 2019, arXiv 1901.10159.
     """
-    nodes, weights = [], []
+    nodes, weights, size = [], [], 0
     for k in range(num_starts):
 
         def report(space: Krylov, k: int = k) -> bool:
@@ -222,104 +258,22 @@ def spectral_density(
             return False
 
         space = lanczos(product, start(k), steps, done=report)
+        size = len(space.basis[0])
         values, vectors = space.ritz()
         nodes.append(values)
         weights.append(vectors[0] ** 2)
     low, high = min(map(np.min, nodes)), max(map(np.max, nodes))
-    size = max(abs(low), abs(high))
+    largest = max(abs(low), abs(high))
     # With a single eigenvalue, rounding alone would set the width.
-    spread = width * (high - low if high - low > BREAKDOWN * size else size or 1.0)
+    spread = width * (high - low if high - low > BREAKDOWN * largest else largest or 1.0)
     grid = np.linspace(low - 5 * spread, high + 5 * spread, num_values)
-    curves = np.stack(
-        [
-            (w * np.exp(-0.5 * ((grid[:, None] - x) / spread) ** 2)).sum(1) / (spread * math.sqrt(2 * math.pi))
-            for x, w in zip(nodes, weights, strict=True)
-        ]
-    )
-    stderr = curves.std(0, ddof=1) / math.sqrt(num_starts) if num_starts > 1 else np.full(num_values, np.nan)
-    return Density(grid, curves.mean(0), stderr, sum(map(len, nodes)))
-
-
-@torch.no_grad()
-def trace(
-    product: Product,
-    size: int,
-    num: int,
-    *,
-    like: Tensor,
-    seed: int,
-    progress: Callable[[float], None] | None = None,
-) -> tuple[float, float]:
-    """Estimate the trace by XTrace: each random vector samples the complement of the others' span.
-
-    Args:
-        product: The matrix.
-        size: Its number of rows.
-        num: Random vectors, 2 or more; takes twice as many products, and stores three times as many vectors. If `num`
-            is at least half of `size`, the trace is computed exactly from `size` products.
-        like: A tensor whose device and precision are used.
-        seed: Seed of the vectors.
-        progress: Called after each product with the finished share.
-
-    Returns:
-        The estimate and its standard error. The per-vector estimates share a basis, so the standard error is biased
-        low: usually by 10 %, at worst by half (slowly decaying spectra, many vectors).
-
-    References:
-        Epperly, Tropp and Webber 2024, arXiv 2301.07825.
-    """
-    if 2 * num >= size:
-        return _exact_trace(product, size, like=like, progress=progress)
-    stream = torch.Generator().manual_seed(seed)
-    tests = torch.randn(size, num, generator=stream).to(like)
-    images = torch.empty_like(tests)
-    for k in range(num):
-        images[:, k] = product(tests[:, k])
-        if progress:
-            progress((k + 1) / (2 * num))
-    basis, triangle = torch.linalg.qr(images)
-    moved = torch.empty_like(basis)
-    for k in range(num):
-        moved[:, k] = product(basis[:, k])
-        if progress:
-            progress((num + k + 1) / (2 * num))
-    complements = torch.from_numpy(_complements(triangle.double().cpu().numpy())).to(basis)
-    small = basis.T @ moved
-    within, whole = basis.T @ tests, float(torch.trace(small))
-    estimates = []
-    for k in range(num):
-        part = complements[:, k]
-        projected = within[:, k] - part * (part @ within[:, k])
-        rest = tests[:, k] - basis @ projected
-        image = images[:, k] - moved @ projected
-        # Mean over the directions outside the span of the others, independent of the length of this one.
-        mean = float(rest @ image) / float(rest @ rest)
-        estimates.append(whole - float(part @ small @ part) + (size - num + 1) * mean)
-    values = np.array(estimates)
-    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(num))
-
-
-def _complements(triangle: Float[np.ndarray, "num num"]) -> Float[np.ndarray, "num num"]:
-    """For each column, a unit vector orthogonal to all other columns.
-
-    For a dependent column, a unit vector orthogonal to the whole span.
-    """
-    left, sizes, right = np.linalg.svd(triangle)
-    # Relative to the smallest singular value, so that a low-rank matrix causes no overflow.
-    sizes = np.maximum(sizes, np.finfo(float).eps * max(float(sizes[0]), np.finfo(float).tiny))
-    columns = (left * (sizes[-1] / sizes)) @ right
-    return columns / np.linalg.norm(columns, axis=0)
-
-
-def _exact_trace(
-    product: Product, size: int, *, like: Tensor, progress: Callable[[float], None] | None
-) -> tuple[float, float]:
-    """Sum the diagonal, entry by entry."""
-    total = 0.0
-    for k in range(size):
-        unit = torch.zeros(size).to(like)
-        unit[k] = 1.0
-        total += float(product(unit)[k])
-        if progress:
-            progress((k + 1) / size)
-    return total, 0.0
+    peaks = [np.exp(-0.5 * ((grid[:, None] - x) / spread) ** 2) for x in nodes]
+    area = spread * math.sqrt(2 * math.pi)
+    curves = np.stack([(w * peak).sum(1) / area for peak, w in zip(peaks, weights, strict=True)])
+    density = curves.mean(0)
+    stderr = np.full(num_values, np.nan)
+    if num_starts > 1:
+        squares = np.mean([(w * (peak / area) ** 2).sum(1) for peak, w in zip(peaks, weights, strict=True)], axis=0)
+        exact = np.sqrt(2 / (size + 2) * np.maximum(squares - density**2, 0))
+        stderr = np.maximum(curves.std(0, ddof=1), exact) * student_factor(num_starts) / math.sqrt(num_starts)
+    return Density(grid, density, stderr, sum(map(len, nodes)))

@@ -14,7 +14,7 @@ from basinscope.landscape.directions import RandomDirection
 from basinscope.landscape.flat import FlatLandscape
 from basinscope.landscape.gaussian import gaussian, rays_at_once
 from basinscope.landscape.normalize import Normalization
-from basinscope.landscape.protocol import Landscape, require
+from basinscope.landscape.protocol import Landscape, products_of, require
 from basinscope.probes.labels import labelled
 from basinscope.probes.top_eigenvalue import top_eigenvalue
 from basinscope.progress import Watcher, watched
@@ -152,6 +152,7 @@ def summarised(
         seed=str(seed),
         num_trace=len(per_entry),
         eigensolver=eigensolver,
+        products=products_of(landscape),
     )
 
 

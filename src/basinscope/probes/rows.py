@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from basinscope.landscape.protocol import DIFFERENCES
+
 
 @dataclass(frozen=True)
 class Row:
@@ -125,32 +127,38 @@ def volume_rows(found: xr.Dataset) -> list[Row]:
 
 
 def curvature_rows(found: xr.Dataset) -> list[Row]:
-    """Largest eigenvalues with residuals, and trace with standard error."""
-    unit = str(found["eigenvalue"].attrs["units"])
+    """Largest and smallest eigenvalues with residuals, trace with standard error, and how products were computed."""
+    unit, products = str(found["eigenvalue"].attrs["units"]), str(found.attrs.get("products", ""))
+    matrix = "operator" if products == "operator" else "Hessian"
+    failures = {1: ", not converged", 2: ", a farther one may be skipped"}
     rows = [
         Row(
-            f"eigenvalue {int(rank)} of the Hessian",
+            f"{prefix.replace('_', ' ')}eigenvalue {int(rank)} of the {matrix}",
             float(value),
-            f"residual {float(residual):.2g}" + (", not converged" if int(status) else ""),
+            f"residual {float(residual):.2g}{failures.get(int(status), '')}",
             unit,
             1,
         )
+        for prefix in ("", "smallest_")
+        if f"{prefix}eigenvalue" in found
         for rank, value, residual, status in zip(
-            found["rank"], found["eigenvalue"], found["residual"], found["status"], strict=True
+            *(found[prefix + name] for name in ("rank", "eigenvalue", "residual", "status")), strict=True
         )
     ]
     if np.isfinite(found["trace"]):
         error = float(found["trace_stderr"])
-        rows.append(Row("trace of the Hessian", float(found["trace"]), f"± {error:.2g}", unit, 1))
-    return rows
+        rows.append(Row(f"trace of the {matrix}", float(found["trace"]), f"± {error:.2g}", unit, 1))
+    # Results of earlier releases do not say how products were computed.
+    return rows + [Row(f"products with the {matrix}", int(found["num_products"]), products, "", 1)] * bool(products)
 
 
 def mean_curvature_rows(found: xr.Dataset) -> list[Row]:
     """Mean curvature along random directions, and the largest eigenvalue under the same scaling."""
+    how = f"; by {DIFFERENCES}" if found.attrs.get("products") == DIFFERENCES else ""
     unit, num = str(found["mean_curvature"].attrs["units"]), found.sizes["ray"]
     error = float(found["mean_curvature_stderr"])
     return [
-        Row("mean curvature along random directions", float(found["mean_curvature"]), f"± {error:.2g}", unit, num),
+        Row("mean curvature along random directions", float(found["mean_curvature"]), f"± {error:.2g}{how}", unit, num),
         Row("largest eigenvalue, filters scaled to norm 1", float(found["top_eigenvalue"]), "", unit, 1),
     ]
 

@@ -15,7 +15,7 @@ from basinscope.checkpoints.points import Points, moved_tensors, named_points, o
 from basinscope.errors import InputError, check_choice
 from basinscope.landscape.directions import Combination, Direction
 from basinscope.landscape.given import Given, given_directions, stored_directions, tensors_of, unit_of
-from basinscope.landscape.protocol import Landscape, renewing, require
+from basinscope.landscape.protocol import Landscape, products_of, renewing, require
 from basinscope.probes.curvature import top_directions
 from basinscope.probes.grid import around, plane_coordinates, refuse_coarse
 from basinscope.probes.labels import labelled
@@ -115,6 +115,7 @@ def slice1d(
         seed=str(seed),
         scheme=landscape.scheme,
         directions=kind,
+        **_of_hessian(landscape, kind),
     )
 
 
@@ -233,7 +234,13 @@ def slice2d(
             directions=kind,
             recalibrated=int(renewed),
             **({"tensors": tensors_of(landscape)} if vectors else {}),
+            **_of_hessian(landscape, kind),
         )
+
+
+def _of_hessian(landscape: Landscape, directions: str) -> dict[str, str]:
+    """How the Hessian was multiplied, for results along its eigenvectors."""
+    return {"products": products_of(landscape)} if directions == "hessian" else {}
 
 
 @contextlib.contextmanager

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
 from threadpoolctl import threadpool_limits
 
 from basinscope.errors import InputError
 from basinscope.landscape.flat import FlatLandscape
 from basinscope.landscape.protocol import Landscape, require
-from basinscope.probes.curvature import Hessian
+from basinscope.probes.flat_matrix import Hessian
 from basinscope.probes.lanczos import EIGEN_TOLERANCE
 from basinscope.settings import checks_settings
 
@@ -64,6 +64,10 @@ def top_eigenvalue(
             )
     except ArpackNoConvergence:
         return math.nan
+    except ArpackError:
+        if product(begin).any():
+            raise
+        return 0.0  # of a matrix that is zero, such as DHD where all weights are
     return float(values[0])
 
 

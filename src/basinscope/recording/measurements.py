@@ -17,11 +17,11 @@ from basinscope._version import __version__
 from basinscope.errors import InputError, NonfiniteLossError
 from basinscope.landscape.module.loss import first_line
 from basinscope.landscape.module.objective import Objective
-from basinscope.probes.curvature import Hessian
+from basinscope.probes.flat_matrix import Hessian
 from basinscope.probes.followed_eigenvalue import followed_eigenvalue
 from basinscope.probes.labels import labelled
-from basinscope.probes.lanczos import trace
 from basinscope.probes.sharpness import sharpness
+from basinscope.probes.trace import trace
 from basinscope.recording.as_found import as_found, refuse_shared_workers
 from basinscope.recording.stability import Limit, limit_of, plain_optimizer
 from basinscope.recording.training_probes import LOSS, SHARPNESS, TOP, TRACE, TrainingProbes

@@ -25,6 +25,9 @@ _EMBEDDING = {
     ),
 }
 """How an embedding was computed; results of earlier releases lack it."""
+_PAIR, _PAIR_STATUS = "whether the eigenpair was found", {0: "ok", 1: "max_steps", 2: "unchecked"}
+_STDERR = "its standard error, widened by Student's t: ± 1.96 of it are a 95 % interval"
+_VECTOR = "direction in weight space: the unit eigenvector v, or D·v if the Hessian is scaled by D"
 RAY_STATUS = {0: "ok", 1: "unbounded", 2: "nonfinite", 3: "max_evals", 4: "below", 5: "unresolved"}
 
 _KINDS = (
@@ -131,12 +134,20 @@ _KINDS = (
             "rank": Variable(("rank",), "", "rank of the eigenvalue, largest first"),
             "eigenvalue": Variable(("rank",), "", "eigenvalue of the Hessian"),
             "residual": Variable(("rank",), "", "‖Hv − λv‖ of the eigenpair"),
-            "status": Variable(("rank",), "", "whether the eigenpair converged", {0: "ok", 1: "max_steps"}),
+            "status": Variable(("rank",), "", _PAIR, _PAIR_STATUS),
+            "eigenvector": Variable(("rank", "entry"), "", _VECTOR, optional=True),
+            "smallest_rank": Variable(("smallest_rank",), "", "rank of the eigenvalue, smallest first", optional=True),
+            "smallest_eigenvalue": Variable(("smallest_rank",), "", "eigenvalue of the Hessian", optional=True),
+            "smallest_residual": Variable(("smallest_rank",), "", "‖Hv − λv‖ of the eigenpair", optional=True),
+            "smallest_status": Variable(("smallest_rank",), "", _PAIR, _PAIR_STATUS, optional=True),
+            "smallest_eigenvector": Variable(("smallest_rank", "entry"), "", _VECTOR, optional=True),
             "trace": Variable((), "", "trace of the Hessian"),
-            "trace_stderr": Variable((), "", "its standard error"),
+            "trace_stderr": Variable((), "", _STDERR),
+            "diagonal": Variable(("entry",), "", "diagonal of the Hessian", optional=True),
+            "diagonal_stderr": Variable(("entry",), "", _STDERR, optional=True),
             "value": Variable(("value",), "", "eigenvalue at which the density is given"),
             "density": Variable(("value",), "", "density of the eigenvalues; its integral is 1"),
-            "density_stderr": Variable(("value",), "", "its standard error over the starts"),
+            "density_stderr": Variable(("value",), "", _STDERR),
             "num_products": Variable((), "", "products of the Hessian and a vector"),
         },
     ),

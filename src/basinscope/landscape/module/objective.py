@@ -37,7 +37,7 @@ from basinscope.landscape.module.scores import Scores
 from basinscope.landscape.module.settings import check_settings
 from basinscope.landscape.module.twin import Precision, Twin, bits_of, version_of
 from basinscope.landscape.module.whole import Whole
-from basinscope.landscape.protocol import Line, Step
+from basinscope.landscape.protocol import DIFFERENCES, SECOND_DERIVATIVES, Line, Step
 from basinscope.settings import checks_settings
 
 
@@ -344,6 +344,11 @@ class Objective(Described, ManyPoints, Whole):
         self._check_again()
         with self._quiet():
             return [part / self._count for part in self._derivatives.product(vector, held=bool(self._held))]
+
+    @property
+    def products(self) -> str:
+        """How Hessian products are computed: `second derivatives`, or `differences of gradients` if these failed."""
+        return DIFFERENCES if self._derivatives.by_differences else SECOND_DERIVATIVES
 
     def loss_of(self, state: Mapping[str, Any]) -> float:
         """Mean loss of another network of the same architecture, including its buffers and frozen tensors.
