@@ -38,6 +38,8 @@ WRONG = {
     "Watcher": ["x", 3, [True]],
     "Callable[[float], None]": ["x", 3],
     "Points": [3, None, 0.5],
+    "Literal['random', 'hessian']": ["nope", 3, ["random"], None],
+    "Literal['random', 'hessian', 'between', 'pca']": ["nope", 3],
     "Scale": ["nope", 3, ["plain"]],
     "Scheme": ["nope", 3, ["filter"]],
     "OneDim | str": [3, ["fixed"]],

@@ -47,8 +47,8 @@ def linear_path(
         progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
-        A `slice1d` dataset of one ray; distance 0 is the center, 1 the other minimum, whose own loss is the attribute
-        `other_loss`. With metrics or several data sets also `values`.
+        A `slice1d` dataset of one ray; distance 0 is the center, 1 the other minimum. Their own losses are the
+        attributes `center_loss` and `other_loss`. With metrics or several data sets also `values`.
 
     Raises:
         InputError: A setting is out of range, the minimum does not fit the network, or the loss cannot be measured.
@@ -87,6 +87,7 @@ def linear_path(
             units={"distance": BETWEEN, "loss": landscape.unit},
             scheme="between",
             directions="between",
+            center_loss=landscape.center_loss,
             other_loss=other_loss,
             recalibrated=int(renewed),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basinscope.checkpoints.points import Points, moved_tensors, named_points, own_loss, spanned, towards
-from basinscope.errors import InputError, check_choice
+from basinscope.errors import InputError
 from basinscope.landscape.directions import Combination, Direction
 from basinscope.landscape.protocol import Landscape, renewing, require
 from basinscope.probes.curvature import top_directions
@@ -30,7 +30,7 @@ def slice1d(
     seed: int = 0,
     num_directions: int = 3,
     indices: Sequence[int] | None = None,
-    directions: str = "random",
+    directions: Literal["random", "hessian"] = "random",
     extent: float | None = None,
     resolution: int = 41,
     distances: Float[Tensor, " distances"] | None = None,
@@ -63,7 +63,6 @@ def slice1d(
         Li et al. 2018, arXiv 1712.09913.
     """
     landscape = require(landscape, "slice1d", "along")
-    check_choice("directions", directions, ("random", "hessian"))
     if distances is None:
         refuse_coarse("slice1d", resolution)
         line_distances = plane_coordinates("slice1d", extent, directions, resolution)
@@ -111,7 +110,7 @@ def slice1d(
 def slice2d(
     landscape: Landscape,
     *,
-    directions: str = "random",
+    directions: Literal["random", "hessian", "between", "pca"] = "random",
     points: Points = (),
     names: Sequence[str] | None = None,
     seed: int = 0,
@@ -156,7 +155,6 @@ def slice2d(
         Li et al. 2018, arXiv 1712.09913; Garipov et al. 2018, arXiv 1802.10026 (planes through three minima).
     """
     landscape = require(landscape, "slice2d", "across")
-    check_choice("directions", directions, ("random", "hessian", "between", "pca"))
     through = directions in ("between", "pca")
     if bool(points) != through:
         needed = "needs points" if through else "takes no points"
