@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from basinscope.errors import SHOWN, InputError, kind_of
 
@@ -139,9 +138,15 @@ def _alone(value: Any, hint: Any) -> Any:
     return _taken(value, hint)
 
 
+def _is_tensor(value: Any) -> bool:
+    """Whether a value is a tensor; figures do without torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
 def _number(value: Any, kind: type) -> Any:
     """A number or truth value as Python's; `_MISFIT` if it is none, or not finite."""
-    if isinstance(value, np.generic | np.ndarray | Tensor) and value.ndim == 0:
+    if (isinstance(value, np.generic | np.ndarray) or _is_tensor(value)) and value.ndim == 0:
         value = value.item()
     if kind is bool or isinstance(value, bool):
         return value if kind is bool and isinstance(value, bool) else _MISFIT
@@ -152,7 +157,9 @@ def _number(value: Any, kind: type) -> Any:
 
 def _array(value: Any, ndim: int) -> Any:
     """Finite numbers along some axes, as a tensor; `_MISFIT` if they are none."""
-    if not isinstance(value, Tensor):
+    import torch
+
+    if not isinstance(value, torch.Tensor):
         try:
             numbers = np.asarray(value)
         except (ValueError, TypeError):  # ragged, or objects of other kinds
@@ -166,9 +173,8 @@ def _array(value: Any, ndim: int) -> Any:
 
 def _several(value: Any, origin: Any, parts: tuple[Any, ...]) -> Any:
     """A list or tuple, each of its values as asked; `_MISFIT` if it is none."""
-    if isinstance(value, str | bytes | Mapping | Set) or not isinstance(value, Iterable):
-        return _MISFIT
-    if isinstance(value, np.ndarray | Tensor) and value.ndim == 0:
+    single = isinstance(value, str | bytes | Mapping | Set) or getattr(value, "ndim", 1) == 0
+    if single or not isinstance(value, Iterable):
         return _MISFIT
     if origin is Sequence and _is_open(parts[0]):
         return value
@@ -186,9 +192,13 @@ def _several(value: Any, origin: Any, parts: tuple[Any, ...]) -> Any:
 
 def _shown(name: str, value: Any) -> str:
     """An argument with its value, or with the type of one whose text is long."""
-    if isinstance(value, str | int | float | tuple | list | range | np.generic | None) and len(repr(value)) <= SHOWN:
+    parts = value if isinstance(value, list | tuple) else [value]
+    if (
+        all(isinstance(one, str | int | float | range | np.generic | None) for one in parts)
+        and len(repr(value)) <= SHOWN
+    ):
         return f"{name} = {value!r}"
-    inner = {type(one).__name__ for one in value} if isinstance(value, list | tuple) else set()
+    inner = {type(one).__name__ for one in parts} if parts is value else set()
     return f"{name} is {kind_of(value)}{f' of {inner.pop()}' if len(inner) == 1 else ''}"
 
 

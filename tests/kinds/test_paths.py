@@ -136,6 +136,21 @@ def test_networks_without_statistics_cannot_renew_them():
         bs.linear_path(objective, perceptron(seed=1), recalibrate=True, progress=False)
 
 
+@pytest.mark.parametrize(
+    ("recalibrate", "says"),
+    [
+        (_images()[0], "recalibrate: batches is a tuple of arrays of shape"),
+        ("images", "recalibrate: batches is a str: pass a list"),
+        ([_images()[0][0]], "recalibrate: the loss function fails on a Tensor of shape .*; pass batches like those of"),
+        ([(x[:1, :, :3, :3], y[:1]) for x, y in _images()], "one sample"),
+    ],
+)
+def test_batches_for_new_statistics_are_like_those_of_the_objective(recalibrate, says):
+    objective = bs.Objective(_trained(0), sample_losses, _images())
+    with pytest.raises(InputError, match=says):
+        bs.slice1d(objective, recalibrate=recalibrate, num_directions=1, resolution=3, progress=False)
+
+
 def test_the_state_of_an_adapter_alone_is_a_point():
     model = perceptron()
     model[0].requires_grad_(False)

@@ -51,14 +51,15 @@ def test_both_ends_are_the_minima_and_fitting_lowers_the_mean_loss():
     assert float(found["loss"][-1]) == pytest.approx(whole_loss(other))
     assert float(found["loss"].mean()) < float(found["straight_loss"].mean())
     assert all(torch.equal(a, b) for a, b in zip(before, objective.model.parameters(), strict=True))
-    axes = plot(found).axes[0]
+    figure = plot(found)
+    axes = figure.axes[0]
     assert axes.get_ylabel() == "loss [nat]"
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "fitted curve",
         "straight line",
         "other minimum's own loss",
     ]
-    assert axes.get_title().endswith("moved entries")
+    assert axes.get_title().endswith("moved entries\nfitted curve to another minimum")
 
 
 def _normed(seed: int, mean: float) -> nn.Module:
@@ -104,5 +105,5 @@ def test_settings_out_of_range(settings, says):
 
 
 def test_the_same_minimum_is_refused():
-    with pytest.raises(InputError, match="nothing to connect"):
+    with pytest.raises(InputError, match="connect: the other minimum has the same weights"):
         connect(around(small_net(1)), small_net(1))

@@ -6,22 +6,27 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.text import Text
 
+import basinscope as bs
 from basinscope.errors import InputError
 from basinscope.plots.measured import COLOURS, DRAWN, plot
 from basinscope.probes.connect import connect
 from basinscope.probes.curvature import curvature
 from basinscope.probes.linear_path import linear_path
 from basinscope.probes.radius import basin_radius
+from basinscope.probes.rows import curve_rows, path_rows
 from basinscope.probes.sharpness import sharpness
 from basinscope.probes.slices import slice1d, slice2d
 from basinscope.probes.tsne import tsne
 from basinscope.probes.volume import log_volume
 from basinscope.recording.recorder import Recorder
 from basinscope.results.convert import dataset
+from tests.anyones import perceptron, sample_losses, vectors
 from tests.problems import around, small_net
 
 
@@ -397,7 +402,7 @@ def test_planes_are_drawn_as_surfaces_on_one_scale_with_holes_and_units():
     figure = plot({"one": found, "other": other}, surface=True)
     one, two = figure.axes
     assert one.get_zlim() == two.get_zlim()
-    assert one.get_xlabel() == "direction 1 [filter norms]"
+    assert one.get_xlabel() == "direction 1\n[filter norms]"
     assert one.get_zlabel().startswith("loss")
     assert "holes: not finite" in two.get_title()
     assert "holes" not in one.get_title()
@@ -435,3 +440,66 @@ def test_long_names_hide_nothing_and_stay_within_the_picture(one: xr.Dataset) ->
         if "resnet20" in panel.get_xticklabels()[0].get_text():
             ticks = [label.get_window_extent() for label in panel.get_xticklabels()]
             assert not any(a.overlaps(b) for a, b in itertools.pairwise(ticks))
+
+
+def _between(kind):
+    """A line or a plane through other minima, by its attributes alone."""
+    if kind == "slice2d":
+        plane = _plane(np.arange(9.0).reshape(3, 3))
+        return plane.assign_attrs(directions="between")
+    one, two = perceptron(), perceptron(seed=1)
+    return bs.linear_path(bs.Objective(one, sample_losses, vectors()), two, resolution=5, progress=False)
+
+
+def test_lines_and_planes_through_other_minima_say_so():
+    line, plane = (plot(_between(kind)) for kind in ("slice1d", "slice2d"))
+    assert line.axes[0].get_title().endswith("straight line to another minimum")
+    assert [text.get_text() for text in line.legends[0].get_texts()] == ["other minimum's own loss"]
+    assert plane.axes[0].get_title().endswith("plane through other minima")
+
+
+def _inside(figure):
+    """Whether all labels of the axes lie inside the figure."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    whole, labels = figure.bbox, [a.label for axes in figure.axes for a in (axes.xaxis, axes.yaxis, axes.zaxis)]
+    boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
+    return all(whole.x0 <= b.x0 and b.x1 <= whole.x1 and whole.y0 <= b.y0 and b.y1 <= whole.y1 for b in boxes)
+
+
+@pytest.mark.parametrize("unit", ["filter norms", "distance to the first point"])
+def test_labels_of_surfaces_lie_inside_the_figure_and_hide_no_neighbour(unit):
+    plane = _plane(np.arange(9.0).reshape(3, 3))
+    for name in ("first", "second"):
+        plane[name].attrs["units"] = unit
+    for results in (plane, {"good": plane, "bad": plane}):
+        figure = plot(results, surface=True)
+        assert _inside(figure)
+        assert not any(axes.patch.get_visible() for axes in figure.axes)
+
+
+def test_contours_of_another_metric_have_values():
+    def error(model, batch):
+        return (model(batch[0]).argmax(1) != batch[1]).double()
+
+    objective = bs.Objective(perceptron(), sample_losses, vectors(), metrics={"error": error})
+    plane = bs.slice2d(objective, resolution=9, extent=2, progress=False)
+    plane["values"].loc[{"metric": "error"}] = np.hypot(*np.meshgrid(plane["first"], plane["second"]))
+    for show, wanted in ((("data", "error"), {"0.7", "1.3"}), (None, set())):
+        figure = plot(plane, show=show, levels=[0.7, 1.3])
+        texts = [artist.get_text() for axes in figure.axes for artist in axes.findobj(Text)]
+        assert {"0.7", "1.3"} & set(texts) == wanted
+
+
+def test_barriers_state_the_number_of_points_and_that_of_a_line_starts_at_the_network_s_own_loss():
+    one, two = perceptron(), perceptron(seed=1)
+    objective = bs.Objective(one, sample_losses, vectors())
+    line = bs.linear_path(objective, two, resolution=6, progress=False)  # without the network itself
+    share, loss = line["distance"].values, line["loss"].values[0]
+    base, end = objective.center_loss, bs.Objective(two, sample_losses, vectors()).center_loss
+    wanted = max(v - ((1 - t) * base + t * end) for t, v in zip(share, loss, strict=True) if 0 <= t <= 1)
+    (row,) = path_rows(line)
+    assert row.value == pytest.approx(wanted, rel=1e-12)
+    assert row.spread == f"largest of {sum(0 <= t <= 1 for t in share)} points"
+    curve = bs.connect(objective, two, num_steps=1, resolution=7, progress=False)
+    assert [row.spread for row in curve_rows(curve)][:2] == ["largest of 7 points"] * 2

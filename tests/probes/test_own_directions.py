@@ -125,7 +125,7 @@ def test_own_directions_of_a_landscape_of_flat_vectors():
     [
         ([], r"directions has 0 entries: give one or more"),
         (torch.ones(5), r"directions is a Tensor: give a list of directions"),
-        ({"a": torch.ones(2)}, r"directions is a dict: must be a string or a list"),
+        ({"a": torch.ones(2)}, r"directions is a dict: must be one of random, hessian or a list"),
         ([{"nothing": torch.ones(2)}], r"directions\[0\]: nothing not among the moved tensors"),
         ([torch.ones(5)], r"directions\[0\] has shape \(5,\), not \(\d+,\)"),
         ([[torch.ones(5)]], r"directions\[0\] has 1 tensors, not \d"),

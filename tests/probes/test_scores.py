@@ -230,3 +230,35 @@ def test_scores_are_saved_loaded_and_drawn(probe, tmp_path):
     figure = bs.plot(loaded)
     assert figure.axes
     plt.close("all")
+
+
+@pytest.mark.parametrize("points_at_once", [1, 8])
+@pytest.mark.parametrize("name", ["error", "loss"])
+def test_an_exception_of_a_metric_is_told_with_its_name_and_the_batch(name, points_at_once):
+    def fails(model, batch):
+        if len(batch[1]) == 3:
+            raise KeyError("no such label")
+        return sample_losses(model, batch)
+
+    given = {"metrics": {"error": fails}} if name == "error" else {}
+    objective = bs.Objective(
+        perceptron(),
+        sample_losses if name == "error" else fails,
+        {"train": vectors()[:1], "test": _test_set()},
+        points_at_once=points_at_once,
+        **given,
+    )
+    what = "the loss function" if name == "loss" else r"metrics\['error'\]"
+    with pytest.raises(InputError, match=rf"^{what} fails on batch 2 of 'test', a tuple of Tensor.*KeyError: 'no such"):
+        bs.slice1d(objective, resolution=3, progress=False)
+
+
+def test_a_metric_that_runs_out_of_memory_is_retried_with_halves():
+    def hungry(model, batch):
+        if len(batch[1]) > 2:
+            raise RuntimeError("CUDA out of memory. Tried to allocate")
+        return error(model, batch)
+
+    objective = bs.Objective(perceptron(), sample_losses, vectors(), metrics={"error": hungry}, points_at_once=1)
+    plain = bs.Objective(perceptron(), sample_losses, vectors(), metrics={"error": error}, points_at_once=1)
+    np.testing.assert_allclose(objective.scores_at(), plain.scores_at(), rtol=1e-12)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -340,21 +340,23 @@ class StreamedLandscape(FlatLandscape):
         """See `FlatLandscape`; buffers included."""
         return names_of(self.streamed.module)
 
-    def effective(
-        self, state: Mapping[str, Any], *, what: str = "the state", required: Collection[str] = ()
-    ) -> dict[str, Tensor]:
-        """See `FlatLandscape`.
+    def named_tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """See `Landscape`."""
+        return self.named(self.point), dict(self.streamed.module.named_buffers())
 
-        Raises:
-            InputError: It does not fit the network, or has other buffers, such as running statistics.
-        """
-        found = super().effective(state, what=what, required=required)
-        for name, own in self.streamed.module.named_buffers():
-            if own.is_floating_point() and name in found and not torch.equal(found[name].to(own), own):
-                raise InputError(
-                    f"{what} has another {name} than the network, and a StreamedLoss keeps it: use Objective"
-                )
-        return found
+    @torch.no_grad()
+    def loss_of(self, state: Mapping[str, Any]) -> float:
+        """See `Landscape`; with the state's own buffers, such as running statistics."""
+        given = self.effective(state)
+        own = {name: buffer for name, buffer in self.streamed.module.named_buffers() if name in given}
+        before = {name: buffer.clone() for name, buffer in own.items()}
+        try:
+            for name, buffer in own.items():
+                buffer.copy_(given[name])
+            return super().loss_of(given)
+        finally:
+            for name, buffer in own.items():
+                buffer.copy_(before[name])
 
     def line(self, direction: Any) -> Line:
         """See `Landscape.line`; evaluation stops early above the limit."""

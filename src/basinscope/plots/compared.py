@@ -17,7 +17,6 @@ Named = Mapping[str, xr.Dataset]
 _NORMALIZED = {"filter": "filter-normalised", "layer": "layer-normalised", "sphere": "of length 1"}
 _DIRECTIONS = {
     "hessian": "eigenvectors of largest curvature",
-    "between": "to other minima",
     "pca": "main axes of the marked points",
     "given": "directions as given",
 }
@@ -69,7 +68,9 @@ def model_facts(results: Named) -> str:
 def facts(result: xr.Dataset) -> str:
     """Describe the moved entries and the directions."""
     directions = _DIRECTIONS.get(str(result.attrs.get("directions")))
-    if directions is None:
+    if result.attrs.get("directions") == "between":
+        directions = "straight line to another minimum" if "ray" in result.dims else "plane through other minima"
+    elif directions is None:
         scheme = result.attrs.get("scheme")
         directions = f"random directions, {_NORMALIZED.get(str(scheme), scheme)}"
     elif (products := result.attrs.get("products", "second derivatives")) != "second derivatives":

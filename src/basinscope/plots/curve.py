@@ -54,9 +54,9 @@ def plot_curve(
         drawn += axes.plot(
             [1.0], [own], "o", color=colour, markeredgecolor=INK, markersize=4, label=before + words, clip_on=False
         )
-    set_title(axes, model_facts(named) if title is None else title)
+    set_title(axes, f"{model_facts(named)}\nfitted curve to another minimum" if title is None else title)
     axes.set_xlabel("position along the path (0: network, 1: other minimum)")
     axes.set_ylabel(with_unit("loss", common_unit(named, "loss")))
     faint_grid(axes)
-    explain([axes])
+    explain([axes], below=True)
     return artists

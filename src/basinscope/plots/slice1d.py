@@ -81,7 +81,8 @@ def plot_slice1d(
     directions = len(named) == 1 or not any("values" in result for result in named.values())
     styles = "\none line style per direction" if several and directions else ""
     set_title(panels[0], all_facts(named) + styles if title is None else title)
-    explain(panels)
+    between = any(result.attrs.get("directions") == "between" for result in named.values())
+    explain(panels, below=between)
     return artists
 
 

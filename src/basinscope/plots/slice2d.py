@@ -11,6 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
+from matplotlib.contour import ContourSet
 
 from basinscope.errors import InputError
 from basinscope.plots.compared import Named, Results, all_facts, by_name, common_unit, with_unit
@@ -112,6 +113,8 @@ def plot_slice2d(
         scale = common_norm([lines.values], False) if show else norm
         # All panels have the same levels; each shows those in its range.
         artists[one.name] = _draw(axes, one.values, norm, cmap or SURFACE, lines, contour_levels(scale, levels))
+        if show:  # no colour scale tells their values
+            artists[one.name] += _label_contours(axes, artists[one.name])
         if _equal({"": result}):
             axes.set_aspect("equal")
         artists[one.name] += _draw_markers(axes, result)
@@ -186,6 +189,15 @@ def _draw(
         if len(levels):
             drawn.append(axes.contour(first, second, heights, levels=levels, colors="white", linewidths=0.5, alpha=0.7))
     return drawn
+
+
+def _label_contours(axes: Axes, drawn: Sequence[Artist]) -> list[Artist]:
+    """Write values on contours."""
+    labels: list[Artist] = []
+    for contours in drawn:
+        if isinstance(contours, ContourSet):
+            labels += axes.clabel(contours, fontsize=SMALL - 1, fmt="%.3g", inline_spacing=1)
+    return labels
 
 
 def _draw_markers(axes: Axes, result: xr.Dataset) -> list[Artist]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.colors import Colormap, LogNorm
+from matplotlib.ticker import MaxNLocator
 
 from basinscope.errors import InputError
 from basinscope.plots.compared import Results, all_facts, by_name, common_unit, with_unit
@@ -15,6 +16,9 @@ from basinscope.plots.panels import SMALL, AxesChoice, Panels, choose_axes, pane
 from basinscope.plots.scales import common_norm
 from basinscope.plots.style import SURFACE
 from basinscope.plots.surface import draw_heights, power_ticks
+
+_ZOOM = 0.8
+"""Size of the box relative to its axes, which leaves room for labels."""
 
 
 def surface_panels(results: Results) -> Panels:
@@ -62,14 +66,23 @@ def plot_slice2d_surface(
         loss = result["loss"].transpose("first", "second").values.astype(float)
         loss[~np.isfinite(loss)] = np.nan
         z = np.log10(np.clip(loss, low, None)) if logarithmic else loss
-        artists[name] = [draw_heights(axes, a, b, z, limits, cmap=cmap or SURFACE, zoom=0.85)]
+        artists[name] = [draw_heights(axes, a, b, z, limits, cmap=cmap or SURFACE, zoom=_ZOOM)]
+        # Labels extend beyond the axes, so a background could hide a neighbour's.
+        axes.patch.set_visible(False)
         axes.tick_params(labelsize=5, pad=-2)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(4))
         if logarithmic:
             power_ticks(axes, limits)
-        axes.set_xlabel(with_unit("direction 1", str(result["first"].attrs["units"])), fontsize=SMALL, labelpad=-3)
-        axes.set_ylabel(with_unit("direction 2", str(result["second"].attrs["units"])), fontsize=SMALL, labelpad=-3)
+        axes.set_xlabel(_below("direction 1", str(result["first"].attrs["units"])), fontsize=SMALL, labelpad=-1)
+        axes.set_ylabel(_below("direction 2", str(result["second"].attrs["units"])), fontsize=SMALL, labelpad=-1)
         axes.set_zlabel(label, fontsize=SMALL, labelpad=-3)
         holes = "" if np.isfinite(result["loss"].values).all() else "holes: not finite"
         above = title if title is not None else all_facts({"": result}) if len(named) == 1 else ""
         set_title(axes, "\n".join(filter(None, (name, above, holes))), size=SMALL)
     return artists
+
+
+def _below(name: str, unit: str) -> str:
+    """Label of a slanted axis, with its unit on a line of its own so that the figure's edge does not cut it."""
+    return f"{name}\n[{unit}]" if unit else name

@@ -49,10 +49,10 @@ def linear_path(
         progress: True or None shows a line with the time left, False none; a function receives the finished share.
 
     Returns:
-        A `slice1d` dataset of one ray; distance 0 is the center, 1 the other minimum, whose own loss is the attribute
-        `other_loss`. With alignment, `aligned`, `straight_barrier_aligned` and `straight_barrier_unaligned` are
-        attributes: the largest rise above the linear interpolation of both ends. With metrics or several data sets also
-        `values`.
+        A `slice1d` dataset of one ray; distance 0 is the center, 1 the other minimum. Their own losses are the
+        attributes `center_loss` and `other_loss`. With alignment, `aligned`, `straight_barrier_aligned` and
+        `straight_barrier_unaligned` are attributes, too: the largest rise above the linear interpolation of both ends.
+        With metrics or several data sets also `values`.
 
     Raises:
         InputError: A setting is out of range, the minimum does not fit the network, or the loss cannot be measured.
@@ -93,6 +93,7 @@ def linear_path(
             units={"distance": BETWEEN, "loss": landscape.unit},
             scheme="between",
             directions="between",
+            center_loss=landscape.center_loss,
             other_loss=chosen.other_loss,
             recalibrated=int(renewed),
             **(facts_of_alignment(paths, chosen) if align else {}),

@@ -70,17 +70,20 @@ def path_rows(found: xr.Dataset) -> list[Row]:
     """Barrier on the straight line between two checkpoints, above the interpolation of their own losses."""
     share, loss = found["distance"].values, found["loss"].values[0]
     inside = (share >= 0) & (share <= 1)
-    start, end = float(np.interp(0.0, share, loss)), float(found.attrs["other_loss"])
+    # Older results do not state the network's own loss.
+    start, end = float(found.attrs.get("center_loss", np.interp(0.0, share, loss))), float(found.attrs["other_loss"])
     barrier = float((loss - (start + share * (end - start)))[inside].max())
-    return [Row("barrier of the straight line", barrier, "", _unit(found), int(inside.sum()))]
+    num = int(inside.sum())
+    return [Row("barrier of the straight line", barrier, f"largest of {num} points", _unit(found), num)]
 
 
 def curve_rows(found: xr.Dataset) -> list[Row]:
     """Barriers on the fitted curve and on the straight line between two checkpoints."""
     num = found.sizes["place"]
+    points, straight = f"largest of {num} points", float(found["straight_barrier"])
     return [
-        Row("barrier of the fitted curve", float(found["barrier"]), "", _unit(found), num),
-        Row("barrier of the straight line, for comparison", float(found["straight_barrier"]), "", _unit(found), num),
+        Row("barrier of the fitted curve", float(found["barrier"]), points, _unit(found), num),
+        Row("barrier of the straight line, at the curve's points", straight, points, _unit(found), num),
         Row("distance to the other checkpoint", float(found["distance"]), "", "Euclidean length", 1),
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from basinscope.checkpoints.points import Points, moved_tensors, named_points, own_loss, spanned, towards
-from basinscope.errors import InputError, check_choice
+from basinscope.errors import InputError
 from basinscope.landscape.directions import Combination, Direction
 from basinscope.landscape.given import Given, given_directions, stored_directions, tensors_of, unit_of
 from basinscope.landscape.protocol import Landscape, products_of, renewing, require
@@ -34,7 +34,7 @@ def slice1d(
     seed: int = 0,
     num_directions: int = 3,
     indices: Sequence[int] | None = None,
-    directions: str | Sequence[Given] = "random",
+    directions: Literal["random", "hessian"] | Sequence[Given] = "random",
     extent: float | None = None,
     resolution: int = 41,
     distances: Float[Tensor, " distances"] | None = None,
@@ -69,7 +69,7 @@ def slice1d(
         Li et al. 2018, arXiv 1712.09913.
     """
     landscape = require(landscape, "slice1d", "along")
-    kind = _kind("slice1d", directions, ("random", "hessian"))
+    kind = directions if isinstance(directions, str) else "given"
     if kind == "given" and indices is not None:
         raise InputError("slice1d: indices are members of the random directions: omit them with your own directions")
     if distances is None:
@@ -123,7 +123,7 @@ def slice1d(
 def slice2d(
     landscape: Landscape,
     *,
-    directions: str | Sequence[Given] = "random",
+    directions: Literal["random", "hessian", "between", "pca"] | Sequence[Given] = "random",
     points: Points = (),
     names: Sequence[str] | None = None,
     seed: int = 0,
@@ -171,7 +171,7 @@ def slice2d(
         Li et al. 2018, arXiv 1712.09913; Garipov et al. 2018, arXiv 1802.10026 (planes through three minima).
     """
     landscape = require(landscape, "slice2d", "across")
-    kind = _kind("slice2d", directions, ("random", "hessian", "between", "pca"))
+    kind = directions if isinstance(directions, str) else "given"
     through = kind in ("between", "pca")
     if bool(points) != through:
         needed = "needs points" if through else "takes no points"
@@ -248,14 +248,6 @@ def _around_center(landscape: Landscape, recalibrate: Any) -> Iterator[tuple[Non
     """Like `towards`, for planes through no other point: only the landscape's own tensors are moved."""
     with landscape.held(), renewing(landscape, False if recalibrate is None else recalibrate) as renewed:
         yield None, renewed
-
-
-def _kind(verb: str, directions: str | Sequence[Given], allowed: tuple[str, ...]) -> str:
-    """What kind of directions these are: one of those allowed, or `given`."""
-    if not isinstance(directions, str):
-        return "given"
-    check_choice(f"{verb}: directions", directions, allowed)
-    return directions
 
 
 def _axes(

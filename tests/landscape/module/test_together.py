@@ -391,3 +391,33 @@ def test_the_kernel_in_c_agrees_with_batched_products(vmapped):
             _agree(found.numpy(), wanted.numpy(), torch.float32)
     except KernelError as error:
         pytest.skip(str(error))
+
+
+class Attends(nn.Module):
+    """Attention by torch's fused function, which `vmap` does not batch on the CPU."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.project, self.head = nn.Linear(4, 12), nn.Linear(4, 3)
+
+    def forward(self, x):
+        query, key, value = self.project(x)[:, None].chunk(3, dim=-1)
+        return self.head(nn.functional.scaled_dot_product_attention(query, key, value)[:, 0].mean(1))
+
+
+def test_operations_that_are_not_batched_are_not_told_of():
+    """Warnings are errors here, so that one would end the joint evaluation."""
+    model = Attends().double().eval()
+    batches = [(torch.randn(3, 5, 4).double(), torch.arange(3))]
+    found, wanted = (
+        bs.slice1d(
+            bs.Objective(model, sample_losses, batches, points_at_once=num),
+            num_directions=2,
+            resolution=5,
+            progress=False,
+        )
+        for num in (4, 1)
+    )
+    assert found.attrs["evaluation"] == "vmap, 4 points at once"
+    np.testing.assert_allclose(found["loss"], wanted["loss"], rtol=1e-10)
