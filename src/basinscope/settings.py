@@ -218,7 +218,7 @@ def _words(hint: Any) -> str:
     """An annotation in words."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Literal:
-        return f"one of {', '.join(map(str, parts))}" if len(parts) > 1 else repr(parts[0])
+        return f"one of {', '.join(map(str, parts))}" if len(parts) > 1 else repr(next(iter(parts)))
     if origin is tuple and parts[-1] is not Ellipsis:
         return f"{_NUMBERS[len(parts)]} {_MANY.get(parts[0], 'values')}"
     if origin in (Sequence, tuple):

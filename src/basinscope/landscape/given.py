@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ def given_directions(landscape: Landscape, directions: Any, verb: str, *, num: i
     )
     if one or not hasattr(directions, "__iter__"):
         raise InputError(f"{verb}: directions is {kind_of(directions)}: give a list of directions")
-    chosen = list(directions)
+    chosen: list[Any] = list(iter(cast("Any", directions)))
     if not chosen or (num is not None and len(chosen) != num):
         raise InputError(f"{verb}: directions has {len(chosen)} entries: give {num or 'one or more'}")
     return [_direction(landscape, item, f"{verb}: directions[{k}]") for k, item in enumerate(chosen)]

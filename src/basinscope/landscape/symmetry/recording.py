@@ -59,9 +59,12 @@ class Recording(TorchDispatchMode):
         known = self._known.get(id(tensor))
         if known is None:
             return self._enter(tensor, fixed(tensor))
-        if callable(known[1]):
-            self._known[id(tensor)] = known = (tensor, known[1]())
-        return known[1]
+        found = known[1]
+        if not callable(found):
+            return found
+        dims = found()
+        self._known[id(tensor)] = (tensor, dims)
+        return dims
 
     def _enter(self, tensor: Tensor, dims: Any) -> Any:
         # The tensor is kept, so that neither its identity nor its memory is used again.
