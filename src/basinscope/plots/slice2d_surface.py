@@ -17,7 +17,7 @@ from basinscope.plots.scales import common_norm
 from basinscope.plots.style import SURFACE
 from basinscope.plots.surface import draw_heights, power_ticks
 
-_ZOOM = 0.78
+_ZOOM = 0.75
 """Size of the box relative to its axes, which leaves room for labels."""
 
 
