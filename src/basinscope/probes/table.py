@@ -138,6 +138,7 @@ def _plane_others(options: Options) -> Others:
 
 _VOLUME = "probes.volume:log_volume"
 _SEED, _EXTENT = Option("seed", "--seed"), Option("extent", "--extent", above=0)
+_ALIGN = Option("align", "--align")
 _ON_PATH = Option("resolution", "--path-resolution", least=3)
 _ENTRIES = (
     Probe(
@@ -188,7 +189,12 @@ _ENTRIES = (
     Probe(
         name="curvature",
         run="probes.curvature:curvature",
-        options=(Option("top", "--top", least=1), Option("density", "--density"), _SEED),
+        options=(
+            Option("top", "--top", least=1),
+            Option("smallest", "--smallest", least=0),
+            Option("density", "--density"),
+            _SEED,
+        ),
         cost=lambda o: PASSES_OF_A_PRODUCT * (PRODUCTS + 320 * o["density"]),
         rows=numbers.curvature_rows,
     ),
@@ -212,8 +218,8 @@ _ENTRIES = (
         name="linear_path",
         standard=False,
         run="probes.linear_path:linear_path",
-        options=(_ON_PATH, Option("beyond", "--beyond", least=0)),
-        cost=lambda o: o["resolution"] + 1,
+        options=(_ON_PATH, Option("beyond", "--beyond", least=0), _ALIGN),
+        cost=lambda o: (1 + o["align"]) * (o["resolution"] + 1),
         others=lambda _: "next",
         rows=numbers.path_rows,
         center=numbers.loss_of_lines,
@@ -222,8 +228,8 @@ _ENTRIES = (
         name="connect",
         standard=False,
         run="probes.connect:connect",
-        options=(Option("num_steps", "--steps", least=0), _ON_PATH, _SEED),
-        cost=lambda o: 3 * o["num_steps"] + 2 * o["resolution"],
+        options=(Option("num_steps", "--steps", least=0), _ON_PATH, _ALIGN, _SEED),
+        cost=lambda o: 3 * o["num_steps"] + (2 + o["align"]) * o["resolution"],
         others=lambda _: "next",
         rows=numbers.curve_rows,
         center=numbers.loss_of_curve,
