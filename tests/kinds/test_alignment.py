@@ -296,3 +296,18 @@ def test_other_landscapes_are_refused_in_one_line():
     landscape = bs.CleanLoss(net, samples).around(torch.randn(net.layout.num_parameters))
     with pytest.raises(InputError, match=r"^align: not available for FlatLandscape"):
         bs.align(landscape, torch.randn(net.layout.num_parameters))
+
+
+def test_losses_that_differentiate_by_their_inputs():
+    def residual(model, batch):
+        points = batch[0][:, 0, 0, :2].detach().requires_grad_(True)
+        (slope,) = torch.autograd.grad(model(points).sum(), points, create_graph=True)
+        return (slope.sum(1) - batch[1]).square()
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    objective = bs.Objective(model, residual, _batches())
+    shuffled = _shuffled(objective, model, 2)
+    assert sorted(objective.permutable().symmetry.sizes) == [4, 5]
+    found = bs.align(objective, shuffled)
+    assert all(torch.equal(found[name], tensor) for name, tensor in model.state_dict().items())

@@ -30,6 +30,8 @@ def align(landscape: Landscape, other: Minimum, *, seed: int = 0, progress: Watc
     operation that is not understood keeps the order of its units. The result computes what the other network computes:
     its loss is verified, in two passes.
 
+    Memory: the activations of one pass over the first batch, and both networks' weights on the CPU.
+
     Args:
         landscape: An `Objective` around one network.
         other: The other network of the same architecture: a state dictionary, a network, or a file.

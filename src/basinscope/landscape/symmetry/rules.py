@@ -44,7 +44,8 @@ def elementwise(recording: Recording, result: Any, args: Any, kwargs: Any) -> Fo
 @_rule(
     "add sub mul div rsub maximum minimum fmax fmin pow where addcmul addcdiv lerp eq ne lt gt le ge clamp clamp_min "
     "clamp_max atan2 logaddexp hypot logical_and logical_or logical_xor bitwise_and bitwise_or remainder fmod "
-    "masked_fill _prelu_kernel copy floor_divide true_divide"
+    "masked_fill _prelu_kernel copy floor_divide true_divide tanh_backward sigmoid_backward threshold_backward "
+    "gelu_backward silu_backward softplus_backward elu_backward leaky_relu_backward"
 )
 def broadcast(recording: Recording, result: Any, args: Any, kwargs: Any) -> Found:
     """Every entry with those of other tensors, after broadcasting."""
