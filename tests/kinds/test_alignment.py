@@ -311,3 +311,52 @@ def test_losses_that_differentiate_by_their_inputs():
     assert sorted(objective.permutable().symmetry.sizes) == [4, 5]
     found = bs.align(objective, shuffled)
     assert all(torch.equal(found[name], tensor) for name, tensor in model.state_dict().items())
+
+
+class Heads(nn.Module):
+    """A second head that only some batches reach."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.one, self.two = nn.Linear(16, 5), nn.Linear(5, 3), nn.Linear(5, 3)
+
+    def forward(self, x, *, second=False):
+        return (self.two if second else self.one)(self.body(x.flatten(1)).tanh())
+
+
+def _second(model, batch):
+    return cross_entropy(model(batch[0], second=True), batch[1], reduction="none")
+
+
+def test_metrics_and_further_data_sets_are_followed_too():
+    torch.manual_seed(0)
+    model, batches = Heads().double(), _batches()
+    plain = bs.Objective(model, _loss, batches)
+    shuffled = plain.permutable().symmetry.permuted(model.state_dict(), [np.array([4, 2, 0, 1, 3])])
+    torch.testing.assert_close(shuffled["two.weight"], model.two.weight)
+    both = bs.Objective(model, _loss, {"train": batches, "test": batches[:1]}, metrics={"second": _second})
+    (size,) = both.permutable().symmetry.sizes
+    assert size == 5
+    shuffled = both.permutable().symmetry.permuted(model.state_dict(), [np.array([4, 2, 0, 1, 3])])
+    path = bs.linear_path(both, shuffled, resolution=3, beyond=0, align=True, progress=False)
+    values = path["values"].values[:, :, 0]
+    np.testing.assert_allclose(values, np.repeat(values[..., :1], 3, axis=-1), rtol=1e-12)
+
+
+def test_tensors_that_no_batch_reaches_are_named_and_outputs_keep_their_order(caplog):
+    torch.manual_seed(0)
+    model, batches = Heads().double(), _batches()
+    objective = bs.Objective(model, _loss, batches)
+    assert objective.permutable().symmetry.names == [["body.weight", "body.bias", "one.weight"]]
+    with caplog.at_level(logging.WARNING):
+        bs.align(objective, Heads().double())
+    assert "align: the batches do not reach two.weight, two.bias: what the network computes" in caplog.text
+
+    def gram(model, batch):
+        outputs = model(batch[0])
+        return (outputs @ outputs.T - 1).square().mean(1)
+
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 5), nn.Tanh(), nn.Linear(5, 4)).double()
+    symmetry = bs.Objective(net, gram, batches).permutable().symmetry
+    assert symmetry.sizes == (5,)
+    assert symmetry.names == [["1.weight", "1.bias", "3.weight"]]

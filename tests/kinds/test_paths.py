@@ -155,7 +155,7 @@ def test_the_state_of_an_adapter_alone_is_a_point():
     model = perceptron()
     model[0].requires_grad_(False)
     objective = bs.Objective(model, sample_losses, vectors())
-    state = {"2.weight": model[2].weight.detach() + 0.5}
+    state = {"2.weight": model[2].weight.detach() + 0.5, "2.bias": model[2].bias.detach()}
     found = bs.linear_path(objective, state, resolution=3, beyond=0, progress=False)
     other = copy.deepcopy(model)
     with torch.no_grad():

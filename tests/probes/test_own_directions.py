@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch.func import functional_call
+from torch.nn.utils import prune
 
 import basinscope as bs
 from basinscope.errors import InputError
@@ -39,7 +40,7 @@ def test_a_line_along_an_own_direction_in_every_form(points_at_once):
     for form in ([direction], [tensors], [flat], [flat.numpy()], flat[None], flat.numpy()[None]):
         line = bs.slice1d(objective, directions=form, extent=0.3, resolution=3, progress=False)
         np.testing.assert_allclose(line["loss"][0], wanted, rtol=1e-12)
-    assert line["distance"].attrs["units"] == "lengths of the given direction"
+    assert line["distance"].attrs["units"] == "direction lengths"
     assert line.attrs["directions"] == "given"
 
 
@@ -72,7 +73,7 @@ def test_radii_along_own_directions_have_verified_brackets():
             for end in ("lower", "upper")
         )
         assert inside <= float(radii["cutoff"]) < outside
-    assert radii["radius"].attrs["units"] == "lengths of the given direction"
+    assert radii["radius"].attrs["units"] == "direction lengths"
     with pytest.raises(InputError, match="a volume needs random ones"):
         bs.log_volume(radii)
 
@@ -149,3 +150,37 @@ def test_directions_that_are_zero_not_finite_or_parallel_are_refused():
         bs.slice2d(objective, directions=[torch.ones(num), 2 * torch.ones(num)], progress=False)
     with pytest.raises(InputError, match="has 1 entries: give 2"):
         bs.slice2d(objective, directions=[torch.ones(num)], progress=False)
+
+
+def test_vectors_of_pruned_networks_span_the_whole_tensors():
+    model = perceptron().double()
+    prune.l1_unstructured(model[0], "weight", 5)
+    batches = [(x.double(), y) for x, y in vectors()]
+    objective = bs.Objective(model, sample_losses, batches)
+    found = bs.curvature(objective, top=1, vectors=True, diagonal_vectors=100, trace_vectors=0, progress=False)
+    sizes = [int(np.prod(shape)) for _, shape in json.loads(found.attrs["tensors"])]
+    first = found["eigenvector"].values[0][: sizes[0]].reshape(tuple(objective.filters[0].shape))
+    resting = model[0].weight_mask.numpy() == 0
+    assert found.sizes["entry"] == sum(sizes) == objective.num_moved + 5
+    assert not first[resting].any()
+    assert not found["diagonal"].values[: sizes[0]].reshape(first.shape)[resting].any()
+    line = bs.slice1d(objective, directions=found["eigenvector"], extent=1e-2, resolution=3, progress=False)
+    second = (line["loss"][0, 0] - 2 * line["loss"][0, 1] + line["loss"][0, 2]) / 1e-4
+    np.testing.assert_allclose(second, found["eigenvalue"][0], rtol=1e-2)
+    with pytest.raises(InputError, match=r"moves entries of 0\.weight that masks exclude: multiply it by the mask"):
+        bs.slice1d(objective, directions=[np.ones(sum(sizes))], progress=False)
+
+
+def test_vectors_of_other_tensors_and_complex_ones_are_refused():
+    worst = bs.sharpness(_objective(), num_random=0, num_restarts=1, vectors=True, progress=False)["worst_vector"]
+    other = torch.nn.Sequential(*(torch.nn.Linear(5, 7, bias=False), torch.nn.Linear(7, 3, bias=False))).double()
+    num = sum(p.numel() for p in other.parameters())
+    objective = bs.Objective(other, sample_losses, [(torch.randn(4, 5).double(), torch.arange(4) % 3)])
+    vector = worst.isel(entry=np.zeros(num, dtype=int))
+    with pytest.raises(InputError, match=r"is a vector of other tensors than the moved ones, such as 0\.weight"):
+        bs.slice1d(objective, directions=[vector], progress=False)
+    with pytest.raises(InputError, match="is complex, but the tensors that it moves are real"):
+        bs.slice1d(objective, directions=[torch.ones(num, dtype=torch.complex64)], progress=False)
+    for bad in (torch.ones(num).to_sparse(), torch.ones(num, device="meta")):
+        with pytest.raises(InputError, match="is not a dense tensor with data"):
+            bs.slice1d(objective, directions=[bad], progress=False)

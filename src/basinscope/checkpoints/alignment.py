@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from basinscope.checkpoints.points import Minimum, moved_tensors, state_of, towards
@@ -15,6 +17,9 @@ from basinscope.landscape.symmetry.matching import Matching
 from basinscope.progress import Watcher, watched
 from basinscope.settings import checks_settings
 
+_log = logging.getLogger(__name__)
+_NUM_NAMED = 3
+"""Names listed in a message."""
 _SAME = 1e-4
 """Relative change of the loss by permuting its units, above which a permutation is refused."""
 _STATISTICS = ("running_mean", "running_var")
@@ -27,10 +32,13 @@ def align(landscape: Landscape, other: Minimum, *, seed: int = 0, progress: Watc
     Networks that differ only in the order of their hidden units compute the same function, but a straight line between
     them crosses a barrier. Which units can be permuted is found by following every axis through a forward pass of the
     loss; residual connections, normalisation, convolutions in groups, recurrent gates and attention heads included. An
-    operation that is not understood keeps the order of its units. The result computes what the other network computes:
-    its loss is verified, in two passes.
+    operation that is not understood keeps the order of its units, and so do the network's outputs, tensors that the
+    batches do not reach, and, in attention, the entries of a head apart from those of the others. On the given batches
+    the result computes what the other network computes: loss and metrics of every data set are verified, in two passes.
 
-    Memory: the activations of one pass over the first batch, and both networks' weights on the CPU.
+    The search is one of coordinate descent: for networks that are not permuted copies it ends in a local optimum.
+
+    Memory: the activations of one pass over the first batches, and both networks' weights on the CPU.
 
     Args:
         landscape: An `Objective` around one network.
@@ -56,13 +64,24 @@ def align(landscape: Landscape, other: Minimum, *, seed: int = 0, progress: Watc
         state = {**units.weights, **state_of(landscape, other, "other", needed=needed)}
         if not units.symmetry.sizes:
             raise InputError(f"align: no units of {landscape.network} can be permuted{_because(units.unknown)}")
+        if units.unreached:
+            _log.warning(
+                "align: the batches do not reach %s: what the network computes with them may change",
+                ", ".join(units.unreached[:_NUM_NAMED]) + (", …" if len(units.unreached) > _NUM_NAMED else ""),
+            )
         weights = {n: t for n, t in units.weights.items() if n.rpartition(".")[2] not in _STATISTICS}
         found = _permuted(units, state, Matching(units.symmetry, weights, state).best(seed, tell))
-        before, after = landscape.loss_of(state), landscape.loss_of(found)
-    if not abs(after - before) <= _SAME * max(abs(before), abs(after)):
+        around.check_scores()  # decides how metrics are weighted
+        before, after = (around.scores_of(tensors) for tensors in (state, found))
+    changed = ~np.isclose(before, after, rtol=_SAME, atol=1e-9, equal_nan=True)
+    if changed.any():
+        row, column = np.argwhere(changed)[0]
+        sets, scores = around.score_names
+        of = f" of {sets[row]}" if len(sets) > 1 else ""
         raise InputError(
-            f"align: permuting the units of other changes its loss from {before:.6g} to {after:.6g}: the order of some "
-            "units matters, in a way that a forward pass over the first batch does not show; measure without align"
+            f"align: permuting the units of other changes its {scores[column]}{of} from {before[row, column]:.6g} to "
+            f"{after[row, column]:.6g}: the order of some units matters, in a way that passes over the first batches "
+            "do not show; measure without align"
         )
     return found
 
@@ -77,4 +96,8 @@ def _permuted(units: Any, state: Mapping[str, Tensor], permutations: Any) -> Eff
 
 
 def _because(unknown: tuple[str, ...]) -> str:
-    return f" (operations whose axes are not followed: {', '.join(unknown)})" if unknown else ""
+    """Why no units can be permuted."""
+    named = [name for name in unknown if "loss" not in name]
+    if not named:
+        return ": it has no hidden units whose order is free"
+    return f" (operations whose axes are not followed: {', '.join(named)})"

@@ -18,7 +18,7 @@ from basinscope.errors import InputError, kind_of
 from basinscope.landscape.directions import Center, Combination
 from basinscope.landscape.filters import as_real
 from basinscope.landscape.names import Names, fitted
-from basinscope.landscape.protocol import Landscape, moving_all, renewing
+from basinscope.landscape.protocol import Landscape, moving_all, needed_of_others, renewing
 
 Minimum = Mapping[str, Any] | Tensor | nn.Module | str | Path
 """A state dictionary, a network of the same kind, or a file of either: safetensors, or what `torch.save` wrote.
@@ -123,10 +123,10 @@ def towards(landscape: Landscape, recalibrate: Any) -> Iterator[tuple[frozenset[
     """Context in which other minima are reached: all parameters are moved, BatchNorm's statistics renewed.
 
     Yields:
-        Names of the tensors that the landscape moves otherwise, and whether statistics are renewed.
+        Names of the tensors that other minima must hold, and whether statistics are renewed.
     """
     with landscape.held():
-        needed = frozenset(f.name for f in landscape.filters)
+        needed = needed_of_others(landscape)
         with moving_all(landscape), renewing(landscape, recalibrate) as renewed:
             yield needed, renewed
 
@@ -151,6 +151,12 @@ def own_loss(
         renewed: Whether BatchNorm's statistics are renewed along the path.
     """
     state = state_of(landscape, point, what, needed=needed)
+    lacking = [name for name in landscape.named_tensors()[1] if _is_statistic(name) and name not in state]
+    if lacking and renewed:
+        _log.warning("%s has no running statistics, such as %s: its loss is that with renewed ones", what, lacking[0])
+        return on_way
+    if lacking:
+        raise InputError(f"{what} has no running statistics, such as {lacking[0]}: pass the whole state dictionary")
     loss = landscape.loss_of(state)
     if not abs(loss - on_way) <= _SAME_LOSS * max(abs(loss), abs(on_way)):
         _log.warning(
@@ -161,6 +167,10 @@ def own_loss(
             "renewed running statistics" if renewed else _differences(landscape, state),
         )
     return loss
+
+
+def _is_statistic(name: str) -> bool:
+    return name.rpartition(".")[2] in ("running_mean", "running_var")
 
 
 def _differences(landscape: Landscape, state: Mapping[str, Tensor]) -> str:

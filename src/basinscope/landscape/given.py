@@ -13,15 +13,17 @@ from torch import Tensor, nn
 
 from basinscope.errors import InputError, kind_of
 from basinscope.landscape.directions import Direction, Stored
-from basinscope.landscape.filters import as_real
+from basinscope.landscape.filters import Filters, as_real
 from basinscope.landscape.protocol import Landscape
 
 Given = Direction | Mapping[str, Tensor] | Sequence[Tensor] | Tensor | np.ndarray
 """A direction: displacements by parameter name, in which missing ones are 0; one tensor for each moved one, in their
-order; or a flat vector of the moved entries, such as an `eigenvector` of `curvature`. Entries that masks exclude
-rest."""
-UNIT = "lengths of the given direction"
-FORMS = "give displacements by name, one tensor for each moved one, or a flat vector of the moved entries"
+order; or a flat vector of all of them, such as an `eigenvector` of `curvature`. Entries that masks exclude must be
+0."""
+UNIT = "direction lengths"
+FORMS = "give displacements by name, one tensor for each moved one, or a flat vector of them"
+
+_NOT_DENSE = f"%s is not a dense tensor with data: {FORMS}"
 
 
 def given_directions(landscape: Landscape, directions: Any, verb: str, *, num: int | None = None) -> list[Direction]:
@@ -54,10 +56,9 @@ def unit_of(directions: Sequence[Direction]) -> str:
 
 
 def stored_directions(landscape: Landscape, directions: Sequence[Direction]) -> Float[Tensor, "directions entry"]:
-    """Directions as rows of moved entries, in the order that `given_directions` accepts."""
+    """Directions as rows, moved tensors concatenated, in the order that `given_directions` accepts."""
     places = range(len(landscape.filters))
-    filters = landscape.filters
-    rows = [torch.cat([filters[k].picked(direction.block(k)).cpu() for k in places]) for direction in directions]
+    rows = [torch.cat([direction.block(k).reshape(-1).cpu() for k in places]) for direction in directions]
     return torch.stack(rows)
 
 
@@ -70,12 +71,20 @@ def _direction(landscape: Landscape, item: Any, what: str) -> Direction:
     """Convert one direction."""
     if hasattr(item, "block") and hasattr(item, "units"):
         return item
+    parts = _blocks(landscape, item, what)
+    if not all(map(_is_dense, parts)):
+        raise InputError(_NOT_DENSE % what)
+    if any(part.is_complex() for part in parts):
+        raise InputError(f"{what} is complex, but the tensors that it moves are real")
     blocks = [
         block.detach().to(landscape.center.exact(k)).reshape(filters.shape)
-        for k, (filters, block) in enumerate(zip(landscape.filters, _blocks(landscape, item, what), strict=True))
+        for k, (filters, block) in enumerate(zip(landscape.filters, parts, strict=True))
     ]
     if not all(bool(block.isfinite().all()) for block in blocks):
         raise InputError(f"{what} is not finite")
+    for filters, block in zip(landscape.filters, blocks, strict=True):
+        if bool((block != filters.placed(filters.picked(block))).any()):
+            raise InputError(f"{what} moves entries of {filters.name} that masks exclude: multiply it by the mask")
     if not any(bool(block.any()) for block in blocks):
         raise InputError(f"{what} is zero on all moved tensors")
     return Stored(tuple(blocks), UNIT)
@@ -90,30 +99,45 @@ def _blocks(landscape: Landscape, item: Any, what: str) -> list[Tensor]:
         if foreign:
             raise InputError(f"{what}: {', '.join(foreign[:3])} not among the moved tensors, such as {filters[0].name}")
         parts = [
-            as_real(torch.as_tensor(item[f.name])) if f.name in item else torch.zeros_like(landscape.center.exact(k))
-            for k, f in enumerate(filters)
+            _as_real(torch.as_tensor(item[f.name]), f) if f.name in item else torch.zeros(f.shape) for f in filters
         ]
     elif isinstance(item, Sequence) and not isinstance(item, str) and all(isinstance(part, Tensor) for part in item):
         if len(item) != len(filters):
             raise InputError(f"{what} has {len(item)} tensors, not {len(filters)}, one for each moved tensor")
-        parts = [as_real(part) for part in item]
+        parts = [_as_real(part, f) for part, f in zip(item, filters, strict=True)]
     else:
         return _split(landscape, item, what)
     for f, part in zip(filters, parts, strict=True):
         if part.shape != f.shape:
             raise InputError(f"{what}: {f.name} has shape {tuple(part.shape)}, not {tuple(f.shape)}")
-    # Entries that masks exclude rest.
-    return [f.placed(f.picked(part)) for f, part in zip(filters, parts, strict=True)]
+    return parts
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and not tensor.is_meta
+
+
+def _as_real(tensor: Tensor, filters: Filters) -> Tensor:
+    """A complex tensor for complex weights as pairs of real numbers."""
+    return as_real(tensor) if filters.is_complex else tensor
 
 
 def _split(landscape: Landscape, item: Any, what: str) -> list[Tensor]:
     """Split a flat vector into the moved tensors."""
+    if not isinstance(item, Tensor) and np.iscomplexobj(item):
+        raise InputError(f"{what} is complex: flat vectors hold real numbers, complex weights as pairs of them")
     try:
         flat = item if isinstance(item, Tensor) else torch.from_numpy(np.array(item, dtype=np.float64))
     except (TypeError, ValueError):
         raise InputError(f"{what} is {kind_of(item)}: {FORMS}") from None
-    num = landscape.num_moved
+    if not _is_dense(flat):
+        raise InputError(_NOT_DENSE % what)
+    num = sum(f.size for f in landscape.filters)
     if flat.shape != (num,):
         raise InputError(f"{what} has shape {tuple(flat.shape)}, not ({num},): {FORMS}")
-    parts = flat.split([f.num_moved for f in landscape.filters])
-    return [f.placed(part) for f, part in zip(landscape.filters, parts, strict=True)]
+    of = getattr(item, "attrs", {}).get("tensors")
+    if of is not None and of != tensors_of(landscape):
+        raise InputError(
+            f"{what} is a vector of other tensors than the moved ones, such as {landscape.filters[0].name}"
+        )
+    return list(flat.split([f.size for f in landscape.filters]))

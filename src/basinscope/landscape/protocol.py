@@ -219,6 +219,12 @@ def products_of(landscape: Landscape) -> str:
     return str(getattr(landscape, "products", SECOND_DERIVATIVES))
 
 
+def needed_of_others(landscape: Landscape) -> frozenset[str]:
+    """Names of the tensors that another minimum must hold; those of the center are used for others."""
+    offered = getattr(landscape, "needed_of_others", None)
+    return frozenset(f.name for f in landscape.filters) if offered is None else offered()
+
+
 def moving_all(landscape: Landscape) -> AbstractContextManager[Any]:
     """Context in which all real parameters are moved, if the landscape moves only some."""
     offered = getattr(landscape, "moving_all", None)

@@ -13,7 +13,7 @@ import xarray as xr
 
 from basinscope.errors import InputError, check_choice
 from basinscope.landscape.directions import Stored
-from basinscope.landscape.given import tensors_of
+from basinscope.landscape.given import stored_directions, tensors_of
 from basinscope.landscape.protocol import Landscape, require
 from basinscope.probes.diagonal import diagonal
 from basinscope.probes.extremes import Eigenpairs, extreme_eigenpairs
@@ -222,8 +222,8 @@ def _of_pairs(matrix: FlatMatrix, pairs: Eigenpairs, prefix: str, *, vectors: bo
         f"{prefix}status": pairs.status,
     }
     if vectors:
-        moved = [matrix.flat(matrix.blocks(vector)).cpu().numpy() for vector in pairs.vectors]
-        values[f"{prefix}eigenvector"] = np.stack(moved)
+        moved = [Stored(tuple(matrix.blocks(vector)), "") for vector in pairs.vectors]
+        values[f"{prefix}eigenvector"] = stored_directions(matrix.landscape, moved)
     return values
 
 
@@ -242,7 +242,7 @@ def _of_diagonal(matrix: FlatMatrix, num: int, seed: int, tell: Callable[[float]
     entries, errors = diagonal(
         matrix.product, matrix.size, num, like=matrix.like, seed=child_seed(seed, "diagonal"), progress=tell
     )
-    return {"diagonal": entries, "diagonal_stderr": errors}
+    return {"diagonal": matrix.whole(entries), "diagonal_stderr": matrix.whole(errors)}
 
 
 def _of_density(

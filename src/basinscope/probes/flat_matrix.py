@@ -59,6 +59,12 @@ class FlatMatrix(ABC):
             tensors = [part * scale for part, scale in zip(tensors, self._diagonal, strict=True)]
         return tensors
 
+    def whole(self, flat: Float[Tensor, " size"]) -> Float[Tensor, " entries"]:
+        """Values of the moved entries among all entries of their tensors; 0 at those that masks exclude."""
+        filters = self.landscape.center.filters
+        parts = flat.split([f.num_moved for f in filters])
+        return torch.cat([f.placed(part).reshape(-1) for f, part in zip(filters, parts, strict=True)])
+
     def flat(self, blocks: list[Tensor]) -> Float[Tensor, " size"]:
         """Join tensors to a flat vector."""
         filters = self.landscape.center.filters

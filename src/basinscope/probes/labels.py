@@ -43,4 +43,9 @@ def labelled(
     )
     for name, unit in (units or {}).items():
         result[name].attrs["units"] = unit
+    if "tensors" in attributes:
+        # Beside each vector, too, so that a single one says which tensors it belongs to.
+        for variable in result.variables.values():
+            if "entry" in variable.dims:
+                variable.attrs["tensors"] = attributes["tensors"]
     return result

@@ -174,6 +174,8 @@ def slice2d(
     kind = directions if isinstance(directions, str) else "given"
     through = kind in ("between", "pca")
     if bool(points) != through:
+        if kind == "given":
+            raise InputError("slice2d: your own directions take no points")
         needed = "needs points" if through else "takes no points"
         raise InputError(f"slice2d: directions={kind!r} {needed}")
     if through and not (extent is None and distances is None):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from basinscope.landscape.module.data_sets import Begin
+from basinscope.landscape.module.loss import LossFunction
 from basinscope.landscape.module.passes import Passes
 from basinscope.landscape.module.twin import Twin
 from basinscope.landscape.symmetry.matching import Symmetry
@@ -29,12 +30,17 @@ class Permutable:
     """The network's parameters by name; not copies."""
     ties: Mapping[str, str]
     """Further names of tied parameters, with the first name of each."""
+    unreached: tuple[str, ...]
+    """Parameters that no function reaches on these batches."""
     unknown: tuple[str, ...]
     """Operations of the forward pass that fixed the order of their tensors' entries, because no rule describes them."""
 
 
-def permutable_axes(twin: Twin, passes: Passes, begin: Begin, answer: Callable[[Any], Any]) -> Permutable:
-    """Follow the axes of tensors through the loss of the first batch."""
+def permutable_axes(twin: Twin, passes: Passes, sets: Sequence[Begin], functions: Sequence[LossFunction]) -> Permutable:
+    """Follow the axes of tensors through the loss and all metrics of the first batch of every data set.
+
+    The order of the network's outputs stays, and that of tensors that no function reaches.
+    """
     copy = twin.copy
     parameters = dict(copy.named_parameters())
     # Other buffers are constants, and not those of another network.
@@ -50,8 +56,25 @@ def permutable_axes(twin: Twin, passes: Passes, begin: Begin, answer: Callable[[
     with warnings.catch_warnings(), torch.no_grad():
         warnings.filterwarnings("ignore", "TF32 acceleration on top of oneDNN")
         # Recurrent layers in one operation of oneDNN would hide their gates.
-        with torch.backends.mkldnn.flags(enabled=False), recording:
-            passes.first(begin, answer)
-    return Permutable(
-        Symmetry.of(recording.named), {**parameters, **statistics}, ties, tuple(sorted(recording.unknown))
-    )
+        hook = copy.register_forward_hook(lambda _, __, outputs: recording.fix(_direct(outputs)))
+        try:
+            with torch.backends.mkldnn.flags(enabled=False), recording:
+                for begin in sets:
+                    for function in functions:
+                        passes.first(begin, lambda batch, f=function: f(copy, batch))
+        finally:
+            hook.remove()
+    named = parameters | statistics
+    unreached = tuple(name for name, tensor in named.items() if not recording.reached(tensor))
+    recording.fix([named[name] for name in unreached])
+    unreached = tuple(name for name in unreached if name in parameters)
+    return Permutable(Symmetry.of(recording.named), named, ties, unreached, tuple(sorted(recording.unknown)))
+
+
+def _direct(outputs: Any) -> list[Any]:
+    """Tensors that a network returns, but not those inside further structures, such as caches."""
+    if isinstance(outputs, Mapping):
+        parts = list(outputs.values())
+    else:
+        parts = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+    return [part for part in parts if isinstance(part, Tensor)]

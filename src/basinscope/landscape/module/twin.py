@@ -86,6 +86,8 @@ class Twin:
             self.widened = widen(self.copy)
         self._chosen = moved_filters(self.copy, parameters=self._parameters, one_dim=self._one_dim)
         watch_hooks(self.copy)
+        self.trained = frozenset(name for name, tensor in self.copy.named_parameters() if tensor.requires_grad)
+        """Parameters that are not frozen."""
         self.copy.requires_grad_(False)
         self._own: dict[str, Tensor] = dict(self.model.named_parameters())
         for name, tensor in self.copy.named_parameters():
@@ -226,7 +228,9 @@ class Twin:
                     tensor.copy_(given[name])
         make_effective(other)
         values = {**dict(other.named_buffers()), **dict(other.named_parameters())}
-        return {**given, **{name: values[name] for name in computed}}
+        used = {part for name in computed for part in sources[name]}
+        rest = {name: tensor for name, tensor in given.items() if name not in used}
+        return Effective({**rest, **{name: values[name] for name in computed}})
 
     @torch.no_grad()
     def move_to(self, steps: Sequence[Step], *, cache: bool = False) -> None:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from basinscope.errors import InputError
 from basinscope.landscape.filters import OneDim
 from basinscope.landscape.module.batches import Batches, checked
 from basinscope.landscape.module.data_sets import Begin
 from basinscope.landscape.module.derivatives import Derivatives
+from basinscope.landscape.module.loss import LossFunction
 from basinscope.landscape.module.many import Many
 from basinscope.landscape.module.passes import Passes
 from basinscope.landscape.module.permutable import Permutable, permutable_axes
 from basinscope.landscape.module.renewal import Renewal
+from basinscope.landscape.module.scores import Scores
 from basinscope.landscape.module.twin import Twin
 
 Recalibrate = bool | Batches | None
@@ -33,7 +40,11 @@ class Whole(ABC):
     _begin: Begin
     _many: Many
     _derivatives: Derivatives
+    _asked: bool
     _renewal: Renewal | None
+    _functions: Mapping[str, LossFunction]
+    _scores: Scores
+    _sets: Mapping[str, Begin]
     _rows: Any
 
     @abstractmethod
@@ -89,10 +100,25 @@ class Whole(ABC):
             self._renewal = before
             self._forget()
 
+    def needed_of_others(self) -> frozenset[str]:
+        """Names of the tensors that another minimum must hold: the moved ones, and those that are not frozen.
+
+        With `parameters=`, the chosen ones alone: others are those of the network.
+        """
+        moved = frozenset(f.name for f in self._twin.filters)
+        resting = frozenset(f.name for f in self._twin.candidates) - moved
+        return moved if self._asked else (moved | self._twin.trained) - resting
+
     def permutable(self) -> Permutable:
-        """Units whose order does not matter, found by following the axes of tensors through the first batch."""
+        """Units whose order does not matter, found by following axes through the first batch of every data set."""
         with self.held():
-            return permutable_axes(self._twin, self._passes, self._begin, self._answer)
+            functions = list(self._functions.values())
+            return permutable_axes(self._twin, self._passes, list(self._sets.values()), functions)
+
+    def scores_of(self, state: Mapping[str, Tensor]) -> Float[np.ndarray, "sets metrics"]:
+        """Loss and metrics on every data set of another network, by name as `effective` returns it."""
+        with self.held(), torch.no_grad(), self._twin.holding(state):
+            return self._scores.here()
 
     def _forget(self) -> None:
         """Discard what was chosen or cached for other tensors."""

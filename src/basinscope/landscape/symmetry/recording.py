@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from basinscope.landscape.symmetry.axes import Axis, Dim, dim, fix, resolved, unite
+from basinscope.landscape.symmetry.axes import Dim, dim, fix, unite
 
 Dims = list[Dim]
 """Dimensions of one tensor."""
@@ -46,11 +46,16 @@ class Recording(TorchDispatchMode):
         """Identities of the known tensors in each storage."""
         self._uniform: set[int] = set()
         """Identities of tensors whose entries are all equal, so that every use of one has new axes."""
+        self._reached: set[int] = set()
         self.unknown: set[str] = set()
         """Operations without a rule that took part in the pass."""
         for name, tensor in named.items():
             usable = tensor.is_floating_point() and tensor.numel() > 0
             self.named[name] = self._enter(tensor, free(tensor) if usable else fixed(tensor))
+
+    def reached(self, tensor: Tensor) -> bool:
+        """Whether a tensor took part in an operation."""
+        return id(tensor) in self._reached
 
     def dims(self, tensor: Tensor) -> Dims:
         """Dimensions of a tensor; an unknown one, such as an input, is fixed."""
@@ -83,6 +88,7 @@ class Recording(TorchDispatchMode):
                 composed = func.decompose(*args, **kwargs)
             if composed is not NotImplemented:
                 return composed
+        self._reached.update(map(id, _tensors((args, kwargs))))
         result = func(*args, **kwargs)
         written = [t for t in _written(func, args, kwargs) if isinstance(t, Tensor)]
         outputs = [t for t in _tensors(result) if not any(t is w for w in written)]
@@ -123,17 +129,6 @@ class Recording(TorchDispatchMode):
                 self._enter(tensor, fixed(tensor))
             for d in self.dims(tensor):
                 fix(d)
-
-    def axes(self) -> dict[Axis, list[str]]:
-        """Axes that may be permuted, each with the named tensors in which it occurs."""
-        found: dict[Axis, list[str]] = {}
-        for name, dims in self.named.items():
-            for d in dims:
-                for product in resolved(d):
-                    for axis in product:
-                        if not axis.fixed and name not in found.setdefault(axis, []):
-                            found[axis].append(name)
-        return found
 
 
 def free(tensor: Tensor) -> Dims:
