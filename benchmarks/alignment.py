@@ -99,7 +99,7 @@ def recovered(trials: int) -> Iterator[str]:
             shuffled = symmetry.permuted(own, [stream.permutation(size) for size in symmetry.sizes])
             found = bs.align(objective, shuffled)
             count += all(torch.equal(found[key], own[key]) for key, _ in model.named_parameters())
-        seconds = (time.perf_counter() - began) / trials
+        seconds = (time.perf_counter() - began) / max(1, trials)
         yield f"| {name} | {len(symmetry.sizes)} ({sum(symmetry.sizes)}) | {count} of {trials} | {seconds:.2f} |"
 
 

@@ -18,7 +18,6 @@ from basinscope.landscape.filters import OneDim
 from basinscope.landscape.module.batches import Batches, checked
 from basinscope.landscape.module.data_sets import Begin
 from basinscope.landscape.module.derivatives import Derivatives
-from basinscope.landscape.module.loss import LossFunction
 from basinscope.landscape.module.many import Many
 from basinscope.landscape.module.passes import Passes
 from basinscope.landscape.module.permutable import Permutable, permutable_axes
@@ -42,9 +41,7 @@ class Whole(ABC):
     _derivatives: Derivatives
     _asked: bool
     _renewal: Renewal | None
-    _functions: Mapping[str, LossFunction]
     _scores: Scores
-    _sets: Mapping[str, Begin]
     _rows: Any
 
     @abstractmethod
@@ -112,8 +109,10 @@ class Whole(ABC):
     def permutable(self) -> Permutable:
         """Units whose order does not matter, found by following axes through the first batch of every data set."""
         with self.held():
-            functions = list(self._functions.values())
-            return permutable_axes(self._twin, self._passes, list(self._sets.values()), functions)
+            scores = self._scores
+            return permutable_axes(
+                self._twin, self._passes, list(scores.sets.values()), list(scores.functions.values())
+            )
 
     def scores_of(self, state: Mapping[str, Tensor]) -> Float[np.ndarray, "sets metrics"]:
         """Loss and metrics on every data set of another network, by name as `effective` returns it."""
