@@ -92,7 +92,9 @@ def recovered(trials: int) -> Iterator[str]:
             for tensor in model.parameters():
                 tensor.add_(0.05 * torch.randn_like(tensor))
         objective = bs.Objective(model, loss_fn, batches)
-        symmetry, own = objective.permutable().symmetry, model.state_dict()
+        # Tied tensors once, under their first name.
+        own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        symmetry = objective.permutable().symmetry
         count, began = 0, time.perf_counter()
         for seed in range(trials):
             stream = np.random.default_rng(seed)
