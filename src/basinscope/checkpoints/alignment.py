@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,10 @@ from torch import Tensor
 
 from basinscope.checkpoints.points import Minimum, moved_tensors, state_of, towards
 from basinscope.errors import InputError
+from basinscope.landscape.module.permutable import Permutable
 from basinscope.landscape.module.twin import Effective
 from basinscope.landscape.protocol import Landscape, require
-from basinscope.landscape.symmetry.matching import Matching
+from basinscope.landscape.symmetry.matching import Matching, Permutation
 from basinscope.progress import Watcher, watched
 from basinscope.settings import checks_settings
 
@@ -22,7 +23,6 @@ _NUM_NAMED = 3
 """Names listed in a message."""
 _SAME = 1e-4
 """Relative change of the loss by permuting its units, above which a permutation is refused."""
-_STATISTICS = ("running_mean", "running_var")
 
 
 @checks_settings
@@ -61,7 +61,7 @@ def align(landscape: Landscape, other: Minimum, *, seed: int = 0, progress: Watc
         moved_tensors(landscape, other, "other", needed=needed)  # refuses what does not fit
         units = around.permutable()
         # What the other network lacks is taken from the center.
-        state = {**units.weights, **state_of(landscape, other, "other", needed=needed)}
+        state = {**units.weights, **units.statistics, **state_of(landscape, other, "other", needed=needed)}
         if not units.symmetry.sizes:
             raise InputError(f"align: no units of {landscape.network} can be permuted{_because(units.unknown)}")
         if units.unreached:
@@ -69,8 +69,7 @@ def align(landscape: Landscape, other: Minimum, *, seed: int = 0, progress: Watc
                 "align: the batches do not reach %s: what the network computes with them may change",
                 ", ".join(units.unreached[:_NUM_NAMED]) + (", …" if len(units.unreached) > _NUM_NAMED else ""),
             )
-        weights = {n: t for n, t in units.weights.items() if n.rpartition(".")[2] not in _STATISTICS}
-        found = _permuted(units, state, Matching(units.symmetry, weights, state).best(seed, tell))
+        found = _permuted(units, state, Matching(units.symmetry, units.weights, state).best(seed, tell))
         around.check_scores()  # decides how metrics are weighted
         before, after = (around.scores_of(tensors) for tensors in (state, found))
     changed = ~np.isclose(before, after, rtol=_SAME, atol=1e-9, equal_nan=True)
@@ -86,7 +85,7 @@ def align(landscape: Landscape, other: Minimum, *, seed: int = 0, progress: Watc
     return found
 
 
-def _permuted(units: Any, state: Mapping[str, Tensor], permutations: Any) -> Effective:
+def _permuted(units: Permutable, state: Mapping[str, Tensor], permutations: Sequence[Permutation]) -> Effective:
     """The other network with permuted units, under all names of tied tensors."""
     found = units.symmetry.permuted(state, permutations)
     for name, first in units.ties.items():

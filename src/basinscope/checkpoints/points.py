@@ -17,7 +17,7 @@ from basinscope.checkpoints.files import read_state
 from basinscope.errors import InputError, kind_of
 from basinscope.landscape.directions import Center, Combination
 from basinscope.landscape.filters import as_real
-from basinscope.landscape.names import Names, fitted
+from basinscope.landscape.names import Names, fitted, is_statistic
 from basinscope.landscape.protocol import Landscape, moving_all, needed_of_others, renewing
 
 Minimum = Mapping[str, Any] | Tensor | nn.Module | str | Path
@@ -151,7 +151,7 @@ def own_loss(
         renewed: Whether BatchNorm's statistics are renewed along the path.
     """
     state = state_of(landscape, point, what, needed=needed)
-    lacking = [name for name in landscape.named_tensors()[1] if _is_statistic(name) and name not in state]
+    lacking = [name for name in landscape.named_tensors()[1] if is_statistic(name) and name not in state]
     if lacking and renewed:
         _log.warning("%s has no running statistics, such as %s: its loss is that with renewed ones", what, lacking[0])
         return on_way
@@ -167,10 +167,6 @@ def own_loss(
             "renewed running statistics" if renewed else _differences(landscape, state),
         )
     return loss
-
-
-def _is_statistic(name: str) -> bool:
-    return name.rpartition(".")[2] in ("running_mean", "running_var")
 
 
 def _differences(landscape: Landscape, state: Mapping[str, Tensor]) -> str:

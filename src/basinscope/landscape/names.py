@@ -71,6 +71,11 @@ def names_of(model: nn.Module) -> Names:
     return Names(tensors)
 
 
+def is_statistic(name: str) -> bool:
+    """Whether a buffer is one of a normalisation layer's running statistics."""
+    return name.rpartition(".")[2] in ("running_mean", "running_var")
+
+
 def saved_weights(content: Mapping[Any, Any]) -> dict[str, Tensor]:
     """The tensors of a state dictionary, or of a training script's dictionary that holds some.
 

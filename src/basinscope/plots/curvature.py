@@ -142,5 +142,5 @@ def _density(axes: Axes, named: Named, artists: dict[str, list[Artist]]) -> None
     axes.set_ylim(foot, 3 * top)
     axes.set_xlabel(with_unit("eigenvalue", common_unit(having, "value")))
     axes.set_ylabel(with_unit("density ± standard error", common_unit(having, "density")))
-    set_title(axes, f"gaps: below {foot:.0e}")
+    set_title(axes, f"gaps: density below {foot:.0e}")
     faint_grid(axes)

@@ -14,20 +14,21 @@ from basinscope.landscape.module.data_sets import Begin
 from basinscope.landscape.module.loss import LossFunction
 from basinscope.landscape.module.passes import Passes
 from basinscope.landscape.module.twin import Twin
+from basinscope.landscape.names import is_statistic
 from basinscope.landscape.symmetry.matching import Symmetry
 from basinscope.landscape.symmetry.recording import Recording
 from basinscope.landscape.symmetry.rules import RULES
 
-_STATISTICS = ("running_mean", "running_var")
-
 
 @dataclass(frozen=True)
 class Permutable:
-    """Permutable of a network whose order does not matter."""
+    """Units of a network whose order does not matter."""
 
     symmetry: Symmetry
     weights: Mapping[str, Tensor]
     """The network's parameters by name; not copies."""
+    statistics: Mapping[str, Tensor]
+    """Its running statistics, which are permuted with its units."""
     ties: Mapping[str, str]
     """Further names of tied parameters, with the first name of each."""
     unreached: tuple[str, ...]
@@ -44,7 +45,7 @@ def permutable_axes(twin: Twin, passes: Passes, sets: Sequence[Begin], functions
     copy = twin.copy
     parameters = dict(copy.named_parameters())
     # Other buffers are constants, and not those of another network.
-    statistics = {name: t for name, t in copy.named_buffers() if name.rpartition(".")[2] in _STATISTICS}
+    statistics = {name: t for name, t in copy.named_buffers() if is_statistic(name)}
     first = {id(tensor): name for name, tensor in parameters.items()}
     ties = {
         name: first[id(tensor)]
@@ -68,7 +69,8 @@ def permutable_axes(twin: Twin, passes: Passes, sets: Sequence[Begin], functions
     unreached = tuple(name for name, tensor in named.items() if not recording.reached(tensor))
     recording.fix([named[name] for name in unreached])
     unreached = tuple(name for name in unreached if name in parameters)
-    return Permutable(Symmetry.of(recording.named), named, ties, unreached, tuple(sorted(recording.unknown)))
+    symmetry, unknown = Symmetry.of(recording.named), tuple(sorted(recording.unknown))
+    return Permutable(symmetry, parameters, statistics, ties, unreached, unknown)
 
 
 def _direct(outputs: Any) -> list[Any]:
